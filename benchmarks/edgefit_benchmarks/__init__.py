@@ -1,0 +1,1 @@
+"""Latency and accuracy, measured: targets, runner, statistics, float reference."""

@@ -1,0 +1,1 @@
+"""From a torch network to a checked int8 .tflite."""
