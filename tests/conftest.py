@@ -1,0 +1,28 @@
+"""Where the tests find real photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _folder(name: str) -> Path:
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"no photographs: ../shared/data/{name} is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flowers_dir() -> Path:
+    """400 real photographs of 5 flowers: DIR/{train,val,test}/<class>/*."""
+    return _folder("flowers")
+
+
+@pytest.fixture(scope="session")
+def imagenet_dir() -> Path:
+    """200 ImageNet photographs, one per fifth class, with labels.csv."""
+    return _folder("imagenet-samples")
