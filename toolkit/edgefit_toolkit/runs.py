@@ -1,0 +1,207 @@
+"""A run directory: its manifest, what each stage made, and which stages need not run again.
+
+    RUN/manifest.json   versions, host, settings, and per stage: the key of its inputs, its value, the hashes of its files
+    RUN/<files>         written under a temporary name, then renamed
+
+A stage is done when the manifest holds the same key and every file it made still has its hash; the key covers the
+stage's own settings and the keys of the stages before it, so one changed setting redoes what depends on it and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from edgefit_toolkit import __version__
+from edgefit_toolkit.errors import InputError, OutputError
+
+SCHEMA = "edgefit.run/1"
+MANIFEST = "manifest.json"
+NEEDED_BYTES = 200_000_000  # a checkpoint, its optimizer state, two .tflite files and a report of a large variant
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def key_of(**inputs: Any) -> str:
+    """One hash for everything that a stage depends on (JSON-able values; order does not matter)."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write under a temporary name in the same folder, then rename: readers see the old file or the whole new one."""
+    raw = data.encode() if isinstance(data, str) else data
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)  # mkstemp makes it private; a run is as shareable as any other output
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass
+class Run:
+    """An open, locked run directory."""
+
+    path: Path
+    manifest: dict[str, Any]
+    _lock: IO[str]
+
+    def done(self, stage: str, key: str) -> dict[str, Any] | None:
+        """What the stage recorded when it ran with this very key and its files are intact; else None."""
+        entry = self.manifest["stages"].get(stage)
+        if not entry or entry["key"] != key:
+            return None
+        for name, digest in entry["files"].items():
+            file = self.path / name
+            if not file.is_file() or sha256_of(file) != digest:
+                return None
+        value: dict[str, Any] = entry["value"]
+        return value
+
+    def finish(self, stage: str, key: str, value: dict[str, Any], files: list[Path], seconds: float) -> dict[str, Any]:
+        """Record a finished stage: `value` is JSON-able, `files` lie inside the run."""
+        self.manifest["stages"][stage] = {
+            "key": key,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 2),
+            "files": {str(f.relative_to(self.path)): sha256_of(f) for f in files},
+            "value": value,
+        }
+        self.save()
+        return value
+
+    def save(self) -> None:
+        """Write the manifest."""
+        write_atomic(self.path / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
+
+
+def _check_writable(path: Path) -> None:
+    """Fail before any work is done, not after an hour of it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"edgefit")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to the run directory {path}: {error.strerror}",
+            "choose another with --out DIR, or make room and check its permissions",
+        ) from error
+    free_bytes = shutil.disk_usage(path).free
+    if free_bytes < NEEDED_BYTES:
+        raise OutputError(
+            f"the disk of {path} has {free_bytes / 1e6:.0f} MB free; a run needs up to {NEEDED_BYTES / 1e6:.0f} MB",
+            "make room, or choose another place with --out DIR",
+        )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.exists():
+        others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+        if others:
+            raise OutputError(
+                f"{path} is not a run directory: it holds {', '.join(others[:3])} and no {MANIFEST}",
+                "choose an empty or new directory with --out DIR",
+            )
+        return {"schema": SCHEMA, "stages": {}}
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text())
+        if manifest["schema"] != SCHEMA or not isinstance(manifest["stages"], dict):
+            raise ValueError(f"schema {manifest['schema']!r}, expected {SCHEMA!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{file} cannot be read: {error}", "remove that file to start this run anew, or choose another --out DIR"
+        ) from error
+    return manifest
+
+
+@contextlib.contextmanager
+def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any]) -> Iterator[Run]:
+    """Create or reopen a run directory and hold its lock.
+
+    Raises OutputError when it cannot be written, is nearly full, belongs to something else, or another edgefit uses it.
+    """
+    _check_writable(path)
+    manifest = _read_manifest(path)
+    lock = (path / ".lock").open("w")
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"another edgefit is working in {path}", "wait for it, or choose another directory with --out DIR"
+            ) from error
+        manifest.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))
+        manifest |= {"edgefit": __version__, "settings": settings, "environment": environment}
+        run = Run(path, manifest, lock)
+        run.save()
+        yield run
+    finally:
+        lock.close()
+
+
+def find_report(path: Path) -> dict[str, Any]:
+    """The report.json of a run directory (or of the file itself). Raises InputError when there is none."""
+    file = path / "report.json" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"no report at {file}", "run `edgefit fit --out DIR` to its end first, then name that directory"
+        )
+    try:
+        doc: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}", "make the run again with `edgefit fit`") from error
+    return doc
+
+
+def environment() -> dict[str, Any]:
+    """The host and the versions that a run depends on, without importing any of the packages."""
+    import platform
+    from importlib import metadata
+
+    names = ("torch", "numpy", "pillow", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "safetensors")
+    versions = {"edgefit-toolkit": __version__, "python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "os": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count() or 1,
+        "versions": versions,
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    import platform
+
+    return platform.processor() or platform.machine() or sys.platform
