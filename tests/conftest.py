@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Several people and CI share the machines: a slow example is no failure.
+settings.register_profile("edgefit", deadline=None)
+settings.load_profile("edgefit")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
