@@ -1,0 +1,133 @@
+"""Files from the network: pinned by sha256, resumed after a break, never left half written under their own name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+
+from edgefit_toolkit.errors import DownloadError
+
+Progress = Callable[[int, int | None], None]  # bytes here, bytes in all (None: the server does not say)
+
+_CHUNK_BYTES = 1 << 18
+_TIMEOUT_S = 30.0
+
+
+def fetch(
+    url: str,
+    dest: Path,
+    *,
+    sha256: str,
+    size_bytes: int | None = None,
+    on_progress: Progress | None = None,
+    mirrors: Sequence[str] = (),
+    attempts: int = 3,
+    wait_s: float = 1.0,
+    by_hand: str = "",
+) -> Path:
+    """Puts the file at `url` at `dest` and returns `dest`; at once when it is there already with the right hash.
+
+    What has arrived stays in `dest` + ".part" and the next call goes on from there. `mirrors` hold the same bytes and are
+    tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a file
+    fetched some other way. Raises DownloadError with everything that was tried.
+    """
+    if dest.is_file() and file_sha256(dest) == sha256:
+        return dest
+    tried: list[str] = []
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        for source in (url, *mirrors):
+            for attempt in range(attempts):
+                if attempt:
+                    time.sleep(wait_s * attempt)
+                fault = _fetch_once(source, dest, sha256, size_bytes, on_progress)
+                if fault is None:
+                    return dest
+                tried.append(f"{source}: {fault.text}")
+                if not fault.passing:
+                    break
+    except OSError as error:
+        raise DownloadError(
+            f"cannot write {dest}: {error.strerror or error}",
+            "free some disk space or choose another cache directory",
+        ) from error
+    raise DownloadError(
+        f"{dest.name} could not be fetched; tried " + "; ".join(dict.fromkeys(tried)),
+        "check the network connection and run the same command again, it goes on where it stopped"
+        + (f"; or {by_hand}" if by_hand else ""),
+    )
+
+
+class _Fault:
+    def __init__(self, text: str, *, passing: bool) -> None:
+        self.text = text
+        self.passing = passing  # worth another attempt at the same address
+
+
+def _fetch_once(
+    url: str, dest: Path, sha256: str, size_bytes: int | None, on_progress: Progress | None
+) -> _Fault | None:
+    part = dest.with_name(dest.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    if size_bytes is not None and have > size_bytes:
+        part.unlink()
+        have = 0
+    if size_bytes is None or have < size_bytes:
+        fault = _receive(url, part, have, size_bytes, on_progress)
+        if fault is not None:
+            return fault
+    found = file_sha256(part)
+    if found != sha256:
+        part.unlink()
+        # Bytes left by an earlier address or by another process can spoil a resumed file: those deserve a clean try.
+        return _Fault(f"sha256 is {found}, the pinned one is {sha256}", passing=have > 0)
+    os.replace(part, dest)
+    return None
+
+
+def _receive(url: str, part: Path, have: int, size_bytes: int | None, on_progress: Progress | None) -> _Fault | None:
+    """Appends what is missing to `part`."""
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S) as response:
+            if response.status_code == 416 and have:  # nothing after `have`: the hash decides
+                return None
+            if response.status_code >= 400:
+                return _Fault(
+                    f"HTTP {response.status_code} {response.reason_phrase}".rstrip(),
+                    passing=response.status_code in (408, 425, 429) or response.status_code >= 500,
+                )
+            if response.status_code != 206:
+                have = 0  # the server sends the whole file again
+            total = size_bytes
+            length = response.headers.get("Content-Length", "")
+            if total is None and length.isdecimal():
+                total = have + int(length)
+            with part.open("ab" if have else "wb") as file:
+                for chunk in response.iter_bytes(_CHUNK_BYTES):
+                    have += len(chunk)
+                    if size_bytes is not None and have > size_bytes:
+                        return _Fault(f"longer than the {size_bytes} bytes that it should have", passing=False)
+                    file.write(chunk)
+                    if on_progress is not None:
+                        on_progress(have, total)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return _Fault(_said(error), passing=isinstance(error, httpx.TransportError))
+    if size_bytes is not None and have < size_bytes:
+        return _Fault(f"ended after {have} of {size_bytes} bytes", passing=True)
+    return None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
