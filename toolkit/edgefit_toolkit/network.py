@@ -1,0 +1,283 @@
+"""EfficientNet in PyTorch: one file for the Lite family and the B family, at any width, depth and resolution.
+
+What differs (Tan & Le 2019 for B; Google's EfficientNet-Lite for phones):
+
+              activation   squeeze-excite   stem, head       input layer
+    Lite      ReLU6        none             fixed 32, 1280   none
+    B         swish        in every block   scale by width   (pixels - 127) / 128 -> ImageNet mean and std
+
+Both take float NCHW (pixels - 127) / 128, so the door of every model is the same. The shape comments show phi 0 at
+224 x 224 (Lite0, B0), N pictures: 3 x 224 x 224 -> 320 x 7 x 7 -> 1280 -> classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.records import Family, Variant
+from edgefit_toolkit.scaling import Block
+
+BN_EPS = 1e-3  # TensorFlow's EfficientNet; PyTorch's default of 1e-5 changes the released networks' answers
+BN_MOMENTUM = 0.01  # 1 - TensorFlow's 0.99
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of pixels / 255, RGB: what the released B weights were trained with
+IMAGENET_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # the input: (pixels - 127) / 128
+
+
+def same_padding(size_px: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding of one axis, in pixels (before, after): at stride 2 `after` may be one more."""
+    out = -(-size_px // stride)
+    total = max((out - 1) * stride + kernel - size_px, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Module):
+    """A convolution with SAME padding for one known input size.
+
+    Equal sides pad inside the convolution. Unequal sides need a ZeroPad2d, which litert-torch folds into the
+    TFLite operator's own SAME padding: neither leaves a PAD in the converted graph.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, size_px: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        before, after = same_padding(size_px, kernel, stride)
+        self.size_out_px = -(-size_px // stride)
+        self.pad: nn.ZeroPad2d | None = None
+        if before != after:
+            self.pad = nn.ZeroPad2d((before, after, before, after))
+        self.conv = nn.Conv2d(
+            channels_in,
+            channels_out,
+            kernel,
+            stride,
+            padding=before if self.pad is None else 0,
+            groups=groups,
+            bias=False,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pad is not None:
+            x = self.pad(x)
+        out: Tensor = self.conv(x)
+        return out
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, batch norm, activation. `fold_batch_norm` leaves an identity as norm, and a bias instead."""
+
+    def __init__(self, conv: SameConv2d, act: nn.Module) -> None:
+        super().__init__()
+        self.same = conv
+        self.norm: nn.Module = nn.BatchNorm2d(conv.conv.out_channels, eps=BN_EPS, momentum=BN_MOMENTUM)
+        self.act = act
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        return self.same.conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.norm(self.same(x)))
+        return out
+
+
+class SqueezeExcite(nn.Module):
+    """Weighs channels by what the whole picture holds: pool, squeeze, expand, sigmoid. Only in the B family."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.adaptive_avg_pool2d(x, 1)  # N x C x 1 x 1
+        gate = self.expand(F.silu(self.reduce(gate)))  # C -> squeezed -> C
+        return x * torch.sigmoid(gate)
+
+
+class MBConv(nn.Module):
+    """Inverted residual: widen by `expand`, convolve every channel alone, narrow; add the input if shapes allow."""
+
+    def __init__(self, block: Block, size_px: int, family: Family) -> None:
+        super().__init__()
+        middle = block.hidden_channels
+        self.skip = block.skip
+        self.expand: ConvNormAct | None = None
+        if block.expand != 1:
+            self.expand = ConvNormAct(SameConv2d(block.in_channels, middle, size_px), _activation(family))
+        depthwise = SameConv2d(middle, middle, size_px, block.kernel, block.stride, groups=middle)
+        self.depthwise = ConvNormAct(depthwise, _activation(family))
+        self.se: SqueezeExcite | None = None
+        if family == "b":
+            self.se = SqueezeExcite(middle, block.se_channels)
+        self.size_out_px = depthwise.size_out_px
+        self.project = ConvNormAct(SameConv2d(middle, block.out_channels, self.size_out_px), nn.Identity())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x  # the second block of Lite0, as an example: N x 16 x 112 x 112
+        if self.expand is not None:
+            y = self.expand(y)  # N x 96 x 112 x 112
+        y = self.depthwise(y)  # N x 96 x 56 x 56
+        if self.se is not None:
+            y = self.se(y)
+        out: Tensor = self.project(y)  # N x 24 x 56 x 56
+        return x + out if self.skip else out
+
+
+class ImageNetNorm(nn.Module):
+    """(pixels - 127) / 128 -> (pixels / 255 - mean) / std: the fixed first layer of a B network.
+
+    A 1 x 1 depthwise convolution, since in int8 that is one operator with one scale per channel; its weights are
+    buffers outside the state dict: nothing to train, nothing to store.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, std = torch.tensor(IMAGENET_MEAN).double(), torch.tensor(IMAGENET_STD).double()
+        self.register_buffer("weight", (PIXEL_STD / 255 / std).float().view(3, 1, 1, 1), persistent=False)
+        self.register_buffer("bias", ((PIXEL_MEAN / 255 - mean) / std).float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, groups=3)
+
+
+class EfficientNet(nn.Module):
+    """EfficientNet at depth scale_depth**phi, width scale_width**phi and 224 * scale_resolution**phi pixels.
+
+        EfficientNet()                                        # phi 1
+        EfficientNet(phi=2.5, classes=5)                      # a larger one
+        EfficientNet(scale_depth=1.4, scale_width=1.2)        # own factors
+        EfficientNet.from_variant(scaling.released("lite2"))  # a released one
+
+    The weights are random; `weights.load_network` puts ImageNet's in. Raises ScalingError for factors that no
+    network has.
+
+    Attributes: `variant`; `stem`, `blocks` (in order), `head` (all convolutional), `classifier` (the last layer).
+    """
+
+    def __init__(
+        self,
+        scale_depth: float = 1.2,
+        scale_width: float = 1.1,
+        scale_resolution: float = 1.15,
+        phi: float = 1.0,
+        family: Family = "lite",
+        classes: int = 1000,
+    ) -> None:
+        super().__init__()
+        variant = scaling.variant_from_phi(
+            phi,
+            family,
+            classes,
+            scale_width=scale_width,
+            scale_depth=scale_depth,
+            scale_resolution=scale_resolution,
+        )
+        self._build(variant)
+
+    @classmethod
+    def from_variant(cls, variant: Variant) -> EfficientNet:
+        """The network of a variant, with random weights."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network._build(variant)
+        return network
+
+    def _build(self, variant: Variant) -> None:
+        family, width, depth = variant.family, variant.width, variant.depth
+        self.variant = variant
+        self.input_norm: ImageNetNorm | None = ImageNetNorm() if family == "b" else None
+        stem = SameConv2d(3, scaling.stem_channels(family, width), variant.resolution_px, kernel=3, stride=2)
+        self.stem = ConvNormAct(stem, _activation(family))
+        size_px = stem.size_out_px
+        self.blocks = nn.ModuleList()
+        for block in scaling.blocks(family, width, depth):
+            built = MBConv(block, size_px, family)
+            self.blocks.append(built)
+            size_px = built.size_out_px
+            last_channels = block.out_channels
+        features = scaling.head_channels(family, width)
+        self.head = ConvNormAct(SameConv2d(last_channels, features, size_px), _activation(family))
+        self.dropout = nn.Dropout(variant.dropout)
+        self.classifier = nn.Linear(features, variant.classes)
+        _initialise(self)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pooled features [N, head channels] of pictures [N, 3, R, R] in (pixels - 127) / 128, R the variant's own."""
+        size_px = self.variant.resolution_px
+        if x.shape[-2] != size_px or x.shape[-1] != size_px:
+            raise ValueError(  # the padding belongs to one size: another would shift every feature map silently
+                f"this network takes {size_px} x {size_px} px, got {tuple(x.shape)}; see EfficientNet.at_resolution"
+            )
+        if self.input_norm is not None:
+            x = self.input_norm(x)
+        x = self.stem(x)  # N x 32 x 112 x 112
+        for block in self.blocks:
+            x = block(x)  # 16 x 112 x 112, 24 x 56 x 56, 40 x 28 x 28, 80 and 112 x 14 x 14, 192 and 320 x 7 x 7
+        x = self.head(x)  # N x 1280 x 7 x 7
+        # not x.mean((2, 3)): that leaves a TRANSPOSE in the converted graph
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)  # N x 1280
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of pictures [N, 3, R, R] in (pixels - 127) / 128."""
+        logits: Tensor = self.classifier(self.dropout(self.features(x)))
+        return logits
+
+    def at_resolution(self, resolution_px: int) -> EfficientNet:
+        """A copy with the same weights whose padding is made for another input size."""
+        old = self.variant
+        variant = scaling.variant_from_factors(
+            old.width, old.depth, resolution_px, old.family, old.classes, phi=old.phi, dropout=old.dropout
+        )
+        network = EfficientNet.from_variant(variant)
+        network.load_state_dict(self.state_dict())
+        return network.train(self.training)
+
+
+def reset_classifier(network: EfficientNet, classes: int, seed: int = 0) -> None:
+    """Replaces the classifier, in place, by a random one for that many classes, always the same for a seed."""
+    network.classifier = nn.Linear(network.classifier.in_features, classes)
+    network.variant = scaling.with_classes(network.variant, classes)
+    _initialise_classifier(network.classifier, torch.Generator().manual_seed(seed))
+
+
+def fold_batch_norm(network: EfficientNet) -> EfficientNet:
+    """A copy, in eval mode, whose batch norms are folded into the convolutions before them (which get a bias)."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvNormAct) and isinstance(module.norm, nn.BatchNorm2d):
+            module.same.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()
+    return folded
+
+
+def _activation(family: Family) -> nn.Module:
+    return nn.ReLU6(inplace=True) if family == "lite" else nn.SiLU(inplace=True)
+
+
+def _initialise(network: EfficientNet) -> None:
+    """TensorFlow's EfficientNet initialisation: normal by fan-out, zero biases, a uniform classifier."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    _initialise_classifier(network.classifier, None)
+
+
+def _initialise_classifier(classifier: nn.Linear, generator: torch.Generator | None) -> None:
+    bound = 1.0 / math.sqrt(classifier.out_features)
+    nn.init.uniform_(classifier.weight, -bound, bound, generator=generator)
+    nn.init.zeros_(classifier.bias)
