@@ -66,4 +66,5 @@ def _relight(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     mean = float(pixels.mean()) * brightness
     offset = (1 - contrast) * mean
     lit = pixels.reshape(-1, 3).astype(np.float32) @ matrix.T.astype(np.float32) + np.float32(offset)
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8).reshape(pixels.shape)
+    relit: Pixels = np.clip(np.rint(lit), 0, 255).astype(np.uint8).reshape(pixels.shape)
+    return relit

@@ -32,9 +32,9 @@ def fetch(
 ) -> Path:
     """Puts the file at `url` at `dest` and returns `dest`; at once when it is there already with the right hash.
 
-    What has arrived stays in `dest` + ".part" and the next call goes on from there. `mirrors` hold the same bytes and are
-    tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a file
-    fetched some other way. Raises DownloadError with everything that was tried.
+    What has arrived stays in `dest` + ".part" and the next call goes on from there. `mirrors` hold the same bytes and
+    are tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a
+    file fetched some other way. Raises DownloadError with everything that was tried.
     """
     if dest.is_file() and file_sha256(dest) == sha256:
         return dest

@@ -120,7 +120,8 @@ def open_upright(path: Path) -> Image.Image:
 def crop_box(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int, int]:
     """The centre crop as (left, top, side) in pixels of the upright photograph.
 
-    Integer steps as in EfficientNet's own `_decode_and_center_crop`: the side is cut down, an odd rest goes left and up.
+    Integer steps as in EfficientNet's own `_decode_and_center_crop`: the side rounds down, an odd rest goes left and
+    up.
     """
     resolution_px = preprocessing.resolution_px
     side = max(1, min(width, height) * resolution_px // (resolution_px + preprocessing.crop_padding_px))
