@@ -1,0 +1,129 @@
+"""One model, loaded and ready to be timed in blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgefit_toolkit.errors import DeviceError, InputError
+
+
+@dataclass(frozen=True)
+class Block:
+    """Invocations that ran one directly after the other, in ms."""
+
+    warmups_ms: tuple[float, ...]
+    samples_ms: tuple[float, ...]
+
+
+class Session(Protocol):
+    """A loaded model. What it says about itself is fixed once it is open."""
+
+    runtime: str  # "ai-edge-litert 2.3.0"
+    delegate: str  # "xnnpack", "gpu", "none"
+    notes: tuple[str, ...]
+
+    def block(self, samples: int, warmups: int) -> Block:
+        """`warmups` untimed, then `samples` timed invocations. DeviceError when the program does not survive."""
+
+    def close(self) -> None:
+        """Give back what it holds; may be called twice."""
+
+
+class HostSession:
+    """A model in a fresh process on this host (worker.py)."""
+
+    def __init__(
+        self,
+        model_path: Path,
+        *,
+        threads: int,
+        cpus: Sequence[int] = (),
+        input_path: Path | None = None,
+        seed: int = 0,
+        timeout_s: float = 300.0,
+    ) -> None:
+        if not model_path.is_file():
+            raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
+        command = [sys.executable, "-m", "edgefit_benchmarks.worker", str(model_path)]
+        command += ["--threads", str(threads), "--seed", str(seed)]
+        if cpus:
+            command += ["--cpus", ",".join(map(str, cpus))]
+        if input_path is not None:
+            command += ["--input", str(input_path)]
+        self._timeout_s = timeout_s
+        self._model_path = model_path
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (LiteRT's log, closed with the session)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        try:
+            ready = self._answer()
+            if "error" in ready:
+                raise InputError(f"LiteRT cannot run {model_path}: {ready['error']}", "convert it again")
+        except BaseException:  # nothing may be left running, whatever ends the wait
+            self.close()
+            raise
+        self.runtime: str = ready["runtime"]
+        self.delegate: str = ready["delegate"]
+        notes = [ready["input"]]
+        if ready["partitions"] > 1:
+            notes.append(f"{ready['partitions']} XNNPACK partitions: some operators fall back")
+        if cpus:
+            notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
+        self.notes = tuple(notes)
+
+    def block(self, samples: int, warmups: int) -> Block:
+        """See Session."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # when the process is gone, _answer says why
+            self._process.stdin.write(json.dumps({"warmups": warmups, "samples": samples}) + "\n")
+            self._process.stdin.flush()
+        answer = self._answer()
+        return Block(tuple(answer["warmups_ms"]), tuple(answer["samples_ms"]))
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None and not stream.closed:
+                with contextlib.suppress(BrokenPipeError):  # an order that nobody will read any more
+                    stream.close()
+        self._log.close()
+
+    def _answer(self) -> dict[str, Any]:
+        """The next line from the process, or why there is none."""
+        timer = threading.Timer(self._timeout_s, self._process.kill)
+        timer.start()
+        try:
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+        finally:
+            late = not timer.is_alive()
+            timer.cancel()
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        code = self._process.wait()
+        if late:
+            raise DeviceError(
+                f"{self._model_path.name} gave no answer within {self._timeout_s:.0f} s", "use a smaller model"
+            )
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        self._log.seek(0)
+        said = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        raise DeviceError(
+            f"the process that timed {self._model_path.name} {how}" + (f": {said[-1]}" if said else ""),
+            "run it again; when it happens again, the machine may be short of memory",
+        )
