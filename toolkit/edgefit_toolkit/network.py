@@ -38,7 +38,7 @@ def same_padding(size_px: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-class SameConv2d(nn.Module):
+class SameConv2d(nn.Conv2d):
     """A convolution with SAME padding for one known input size.
 
     Equal sides pad inside the convolution. Unequal sides need a ZeroPad2d, which litert-torch folds into the
@@ -48,27 +48,14 @@ class SameConv2d(nn.Module):
     def __init__(
         self, channels_in: int, channels_out: int, size_px: int, kernel: int = 1, stride: int = 1, groups: int = 1
     ) -> None:
-        super().__init__()
         before, after = same_padding(size_px, kernel, stride)
+        padding = before if before == after else 0
+        super().__init__(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False)
+        self.pad = None if before == after else nn.ZeroPad2d((before, after, before, after))
         self.size_out_px = -(-size_px // stride)
-        self.pad: nn.ZeroPad2d | None = None
-        if before != after:
-            self.pad = nn.ZeroPad2d((before, after, before, after))
-        self.conv = nn.Conv2d(
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            padding=before if self.pad is None else 0,
-            groups=groups,
-            bias=False,
-        )
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pad is not None:
-            x = self.pad(x)
-        out: Tensor = self.conv(x)
-        return out
+        return super().forward(x if self.pad is None else self.pad(x))
 
 
 class ConvNormAct(nn.Module):
@@ -76,16 +63,12 @@ class ConvNormAct(nn.Module):
 
     def __init__(self, conv: SameConv2d, act: nn.Module) -> None:
         super().__init__()
-        self.same = conv
-        self.norm: nn.Module = nn.BatchNorm2d(conv.conv.out_channels, eps=BN_EPS, momentum=BN_MOMENTUM)
+        self.conv: nn.Conv2d = conv
+        self.norm: nn.Module = nn.BatchNorm2d(conv.out_channels, eps=BN_EPS, momentum=BN_MOMENTUM)
         self.act = act
 
-    @property
-    def conv(self) -> nn.Conv2d:
-        return self.same.conv
-
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.act(self.norm(self.same(x)))
+        out: Tensor = self.act(self.norm(self.conv(x)))
         return out
 
 
@@ -257,7 +240,7 @@ def fold_batch_norm(network: EfficientNet) -> EfficientNet:
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
         if isinstance(module, ConvNormAct) and isinstance(module.norm, nn.BatchNorm2d):
-            module.same.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()
     return folded
 
