@@ -158,7 +158,9 @@ def blocks(family: Family, width: float, depth: float) -> tuple[Block, ...]:
         out = round_channels(stage.channels * width)
         for repeat in range(stage.repeats if fixed else round_repeats(stage.repeats, depth)):
             stride = stage.stride if repeat == 0 else 1
-            skip = stride == 1 and channels == out
+            # TensorFlow also skips round a first block whose channels happen to agree, which no released network has
+            # and Lite gets from phi 5.4 on (stem 32, stage 0 at 32): a parent's function could not be kept there.
+            skip = repeat > 0
             found.append(Block(index, stage.kernel, stride, stage.expand, channels, out, skip))
             channels = out
     return tuple(found)
