@@ -1,0 +1,75 @@
+"""What a device profile holds once its file has passed the schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgefit_toolkit.records import Precision
+
+Basis = Literal["published", "scaled", "measured here"]
+
+
+@dataclass(frozen=True)
+class Core:
+    """Cores of one kind."""
+
+    kind: str  # microarchitecture: "Cortex-A76"
+    count: int
+    clock_ghz: float  # highest
+    source: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One latency that somebody published or measured on this device."""
+
+    network: str  # a released variant ("lite2"), or "lite" / "b" together with phi
+    precision: Precision  # float16 runs on the GPU, the others on the CPU
+    threads: int  # 0 for the GPU
+    latency_ms: float
+    stat: str  # "mean", "p50"
+    source: str
+    phi: float | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A device's own terms, found by `edgefit calibrate`: latency = scale * work + per-operator and fixed costs."""
+
+    scale: float  # times the engine's work on its reference device
+    per_op_us: float
+    fixed_ms: float
+    median_error_percent: float  # on the probes, each predicted from the others
+    source: str
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """Everything known about one device."""
+
+    name: str  # the file's name: "pixel7"
+    title: str  # "Google Pixel 7"
+    codenames: tuple[str, ...]  # ro.product.device: which attached phone this profile is for
+    soc: str
+    cores: tuple[Core, ...]
+    dotprod: bool  # SDOT/UDOT (Armv8.2), or VNNI on x86
+    i8mm: bool  # SMMLA/UMMLA (Armv8.6)
+    threads: int  # that predictions are for
+    memory_gb: float
+    basis: Basis
+    sources: dict[str, str]  # short name -> where the figure was read
+    source: str  # of title, codenames and memory: a key of `sources`, as everywhere in a profile
+    soc_source: str
+    gpu: str | None = None
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    points: tuple[Point, ...] = ()
+    fits: dict[str, Fit] = field(default_factory=dict)  # by precision
+    note: str = ""
+    p90_over_p50: float | None = None  # measured spread, where there is one
+    path: Path | None = None
+
+    def points_of(self, precision: Precision) -> tuple[Point, ...]:
+        """The latencies known for one precision."""
+        return tuple(point for point in self.points if point.precision == precision)

@@ -1,0 +1,113 @@
+"""The answer of the search: which network, at what latency, and what the next larger one would cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.records import Budget, Family, Latency, Variant
+
+SCHEMA = "edgefit.plan/1"
+Scaling = Literal["continuous", "released"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One network of the search range and its latency."""
+
+    variant: Variant
+    latency: Latency
+
+    def fits(self, budget: Budget) -> bool:
+        """Whether the budget's percentile stays within the budget."""
+        return self.latency.at(budget.percentile) <= budget.latency_ms
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pick and everything that it was chosen from."""
+
+    budget: Budget
+    device: str  # the profile's name
+    family: Family
+    scaling: Scaling
+    phi_range: tuple[float, float]
+    pick: Candidate
+    next: Candidate | None  # the next larger network, which does not fit; None when the whole range fits
+    frontier: tuple[Candidate, ...]  # every distinct network of the range, in order of phi
+    notes: tuple[str, ...] = ()
+
+    @property
+    def misses_below(self) -> tuple[Candidate, ...]:
+        """Networks smaller than the pick that do not fit: latency is not monotone in phi."""
+        phi = self.pick.variant.phi
+        return tuple(c for c in self.frontier if c.variant.phi < phi and not c.fits(self.budget))
+
+
+def check_budget(budget: Budget) -> None:
+    """Raises InputError for a budget that no latency can be compared with."""
+    if not (math.isfinite(budget.latency_ms) and budget.latency_ms > 0):
+        raise InputError(
+            f"the budget is {budget.latency_ms:g} ms; it must be a positive number of milliseconds",
+            "give what one frame may cost, such as --budget-ms 30",
+        )
+    if budget.percentile not in (50, 90):
+        raise InputError(f"percentile {budget.percentile}; predictions exist for 50 and 90", "use p50 or p90")
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as the document `edgefit.plan/1`: plain dicts, lists and scalars."""
+    return {
+        "schema": SCHEMA,
+        "device": plan.device,
+        "budget_ms": plan.budget.latency_ms,
+        "percentile": plan.budget.percentile,
+        "family": plan.family,
+        "scaling": plan.scaling,
+        "phi_range": list(plan.phi_range),
+        "pick": candidate_json(plan.pick),
+        "next": candidate_json(plan.next) if plan.next else None,
+        "notes": list(plan.notes),
+        "frontier": [_point_json(candidate, plan.budget) for candidate in plan.frontier],
+    }
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """One network of a plan document."""
+    variant, latency = candidate.variant, candidate.latency
+    return {
+        "label": variant.label,
+        "released": variant.released,
+        "phi": variant.phi,
+        "family": variant.family,
+        "width": variant.width,
+        "depth": variant.depth,
+        "resolution_px": variant.resolution_px,
+        "classes": variant.classes,
+        "madds": variant.madds,
+        "params": variant.params,
+        "latency_ms": {
+            "p50": latency.p50,
+            "p90": latency.p90,
+            "low": latency.low,
+            "high": latency.high,
+            "origin": latency.origin,
+            "basis": latency.basis,
+        },
+    }
+
+
+def _point_json(candidate: Candidate, budget: Budget) -> dict[str, Any]:
+    variant, latency = candidate.variant, candidate.latency
+    return {
+        "phi": variant.phi,
+        "released": variant.released,
+        "resolution_px": variant.resolution_px,
+        "madds": variant.madds,
+        "latency_ms": latency.at(budget.percentile),
+        "low_ms": latency.low,
+        "high_ms": latency.high,
+        "fits": candidate.fits(budget),
+    }

@@ -1,0 +1,200 @@
+"""The largest network under a budget. Pure: the predictor, or the measurer, is passed in.
+
+phi is continuous, networks are not: channels go in eights, repeats in ones, resolution in 2 px. So the search walks the
+phi at which one of them changes (a few hundred in all) and looks at every distinct network between, not at a grid.
+Latency is not monotone in phi: a pixel more can cost another tile row and a deeper network can come with cheaper
+shapes. "The largest that fits" is therefore found by looking at all of them; smaller ones that miss are listed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+
+from edgefit_toolkit.errors import BudgetMissed, InputError
+from edgefit_toolkit.plan import Candidate, Plan, Scaling, check_budget, plan_json
+from edgefit_toolkit.plan_view import render_plan
+from edgefit_toolkit.records import Budget, Family, Latency, Variant
+from edgefit_toolkit.scaling import (
+    BASE_RESOLUTION_PX,
+    CHANNEL_DIVISOR,
+    DEPTH_BASE,
+    HEAD_CHANNELS,
+    MIN_RESOLUTION_PX,
+    RELEASED,
+    RESOLUTION_BASE,
+    RESOLUTION_STEP_PX,
+    STAGES,
+    STEM_CHANNELS,
+    WIDTH_BASE,
+    blocks,
+    factors,
+    released,
+    variant_from_phi,
+    with_classes,
+)
+
+__all__ = ["Candidate", "Plan", "Scaling", "candidates", "pick", "plan_json", "render_plan"]
+
+PHI_RANGE = (-4.0, 6.0)  # lite: 128 px, 50 M multiply-adds .. 518 px, 17 G; beyond, nothing trains or runs well
+RELEASED_REACH_PHI = 0.1  # real ImageNet weights are worth more than a step of phi this small (about 7% multiply-adds)
+
+Predictor = Callable[[Variant], Latency]
+
+
+def pick(
+    budget: Budget,
+    predictor: Predictor,
+    *,
+    device: str = "",
+    family: Family = "lite",
+    scaling: Scaling = "continuous",
+    classes: int = 1000,
+    phi_range: tuple[float, float] = PHI_RANGE,
+) -> Plan:
+    """The largest network of the range whose predicted percentile fits, and the next larger one, which does not.
+
+    A released variant that fits wins over a continuous one up to RELEASED_REACH_PHI above it: its ImageNet weights are
+    the real ones, not grown. Raises InputError for a budget that is none, BudgetMissed when nothing fits.
+    """
+    check_budget(budget)
+    frontier = tuple(Candidate(v, predictor(v)) for v in candidates(family, scaling, classes, phi_range))
+    fitting = [candidate for candidate in frontier if candidate.fits(budget)]
+    if not fitting:
+        raise _missed(budget, device, frontier)
+    largest = fitting[-1]
+    after = frontier[frontier.index(largest) + 1 :]
+    reach = largest.variant.phi - RELEASED_REACH_PHI
+    known = [c for c in fitting if c.variant.released and c.variant.phi >= reach]
+    plan = Plan(
+        budget,
+        device,
+        family,
+        scaling,
+        phi_range,
+        known[-1] if known else largest,
+        after[0] if after else None,
+        frontier,
+    )
+    return replace(plan, notes=tuple(_notes(plan, largest)))
+
+
+@lru_cache(maxsize=32)
+def candidates(
+    family: Family = "lite",
+    scaling: Scaling = "continuous",
+    classes: int = 1000,
+    phi_range: tuple[float, float] = PHI_RANGE,
+) -> tuple[Variant, ...]:
+    """Every distinct network of the range in order of phi, the released ones among them.
+
+    A continuous variant carries the roundest phi (fewest decimals, then largest) that makes this very network.
+    """
+    low, high = phi_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"the phi range {low} to {high} holds no network")
+    if scaling not in ("continuous", "released"):
+        raise InputError(f"scaling is {scaling!r}; there are continuous and released")
+    known = [released(name, classes) for name, spec in RELEASED.items() if spec.family == family]
+    found = [variant for variant in known if low <= variant.phi <= high or scaling == "released"]
+    taken = {_network(variant.family, variant.width, variant.depth, variant.resolution_px) for variant in found}
+    if scaling == "continuous":
+        for phi in distinct_phis(family, low, high):
+            variant = variant_from_phi(phi, family)
+            if _network(family, variant.width, variant.depth, variant.resolution_px) not in taken:
+                found.append(with_classes(variant, classes))
+    return tuple(sorted(found, key=lambda variant: (variant.phi, variant.madds)))
+
+
+def distinct_phis(family: Family, low: float, high: float) -> tuple[float, ...]:
+    """One phi for each distinct network of [low, high], ascending."""
+    edges = sorted({low, high, *(phi for phi in _break_points(family, low, high) if low < phi < high)})
+    phis: list[float] = []
+    last = None
+    for start, end in pairwise(edges):
+        if end - start < 1e-9:  # the same break point twice, up to rounding
+            continue
+        network = _network_at(family, (start + end) / 2)
+        if network == last:
+            phis.pop()
+        phis.append(_roundest(family, start, end))
+        last = network
+    return tuple(phis)
+
+
+def _break_points(family: Family, low: float, high: float) -> Iterator[float]:
+    """Every phi at which channels, repeats or the resolution change."""
+
+    def phi(ratio: float, base: float) -> float:
+        return math.log(ratio) / math.log(base)
+
+    smallest_px = max(MIN_RESOLUTION_PX, int(BASE_RESOLUTION_PX * RESOLUTION_BASE**low) - RESOLUTION_STEP_PX)
+    largest_px = int(BASE_RESOLUTION_PX * RESOLUTION_BASE**high) + RESOLUTION_STEP_PX
+    for odd_px in range(smallest_px // 2 * 2 + 1, largest_px + 1, RESOLUTION_STEP_PX):  # halves are rounded up
+        yield phi(odd_px / BASE_RESOLUTION_PX, RESOLUTION_BASE)
+    for repeats in {stage.repeats for stage in STAGES}:
+        for blocks_ in range(1, math.ceil(repeats * DEPTH_BASE**high) + 1):
+            yield phi(blocks_ / repeats, DEPTH_BASE)
+    wholes = {stage.channels for stage in STAGES} | ({STEM_CHANNELS, HEAD_CHANNELS} if family == "b" else set())
+    for whole in wholes:
+        for channels in range(CHANNEL_DIVISOR, int(whole * WIDTH_BASE**high) + CHANNEL_DIVISOR, CHANNEL_DIVISOR):
+            upto = min(channels + CHANNEL_DIVISOR / 2, channels / 0.9)  # where round_channels leaves this step
+            yield phi(upto / whole, WIDTH_BASE)
+
+
+def _roundest(family: Family, start: float, end: float) -> float:
+    """The phi with the fewest decimals (two or more) between two break points, the largest of those."""
+    middle = (start + end) / 2
+    network = _network_at(family, middle)
+    for decimals in range(2, 12):
+        step = float(10**decimals)
+        top = math.floor(end * step + 1e-6)
+        for phi in (top / step, (top - 1) / step):
+            if start <= phi <= end and _network_at(family, phi) == network:
+                return phi
+    return middle
+
+
+def _network_at(family: Family, phi: float) -> tuple[object, ...]:
+    return _network(family, *factors(phi))
+
+
+def _network(family: Family, width: float, depth: float, resolution_px: int) -> tuple[object, ...]:
+    """What tells two networks apart; the head is fixed in Lite and follows the width in B."""
+    head = round(HEAD_CHANNELS * width / CHANNEL_DIVISOR) if family == "b" else 0
+    return blocks(family, width, depth), resolution_px, head
+
+
+def _missed(budget: Budget, device: str, frontier: Sequence[Candidate]) -> BudgetMissed:
+    quickest = min(frontier, key=lambda candidate: candidate.latency.at(budget.percentile))
+    needs = quickest.latency.at(budget.percentile)
+    where = f" on {device}" if device else ""
+    return BudgetMissed(
+        f"no network answers within {budget.latency_ms:g} ms{where}: the quickest, {quickest.variant.label}, has a "
+        f"{quickest.latency.origin} p{budget.percentile} of {needs:.2f} ms",
+        f"--budget-ms {math.ceil(needs * 10) / 10:g} is the smallest budget that a network meets there",
+    )
+
+
+def _notes(plan: Plan, largest: Candidate) -> Iterator[str]:
+    budget, phi = plan.budget, plan.pick.variant.phi
+    if plan.next is None:
+        yield (
+            f"the whole range fits: {plan.pick.variant.label} is the largest network considered "
+            f"(phi up to {plan.phi_range[1]:g}), so the budget does not bind"
+        )
+    if plan.pick is not largest:
+        yield (
+            f"{plan.pick.variant.label} has published ImageNet weights; {largest.variant.label} would fit too, "
+            f"{largest.variant.phi - phi:.2f} of phi larger, with grown ones"
+        )
+    if missing := plan.misses_below:
+        yield (
+            f"latency is not monotone in phi: {len(missing)} smaller network{'s' if len(missing) > 1 else ''} "
+            f"(phi {missing[0].variant.phi:g} to {missing[-1].variant.phi:g}) would not fit"
+        )
+    if plan.pick.latency.low <= budget.latency_ms < plan.pick.latency.high:
+        yield "the budget lies inside the pick's 80% interval: measure on the device before you promise it"
