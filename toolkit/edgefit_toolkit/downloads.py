@@ -32,7 +32,7 @@ def fetch(
 ) -> Path:
     """Puts the file at `url` at `dest` and returns `dest`; at once when it is there already with the right hash.
 
-    `sha256` may be the first digits alone (8 at least) where the publisher gives no more; then say `size_bytes` too.
+    `sha256` may be the first digits alone (8 at least) where the publisher gives no more.
     What has arrived stays in `dest` + ".part" and the next call goes on from there. `mirrors` hold the same bytes and
     are tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a
     file fetched some other way. Raises DownloadError with everything that was tried.
