@@ -44,8 +44,8 @@ def bracket(
 ) -> Bracket:
     """Measure outwards from the predictor's guess until the pick fits and the next larger one does not.
 
-    `predicted` is a frontier in order of phi (`plan.frontier`, or a part of it to walk in larger steps); `measure` gives
-    a measured Latency and may be noisy. Raises InputError for a budget that is none, BudgetMissed when even the
+    `predicted` is a frontier in order of phi (`plan.frontier`, or a part of it to walk in larger steps); `measure`
+    gives a measured Latency and may be noisy. Raises InputError for a budget that is none, BudgetMissed when even the
     smallest network is measured not to fit (or `max_networks` were measured and none did).
     """
     check_budget(budget)

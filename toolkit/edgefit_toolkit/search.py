@@ -113,13 +113,15 @@ def distinct_phis(family: Family, low: float, high: float) -> tuple[float, ...]:
     """One phi for each distinct network of [low, high], ascending."""
     edges = sorted({low, high, *(phi for phi in _break_points(family, low, high) if low < phi < high)})
     phis: list[float] = []
+    if _network_at(family, low) != _network_at(family, (edges[0] + edges[1]) / 2):
+        phis.append(low)  # a network that ends at the range's first phi, as that of phi 0 does
     last = None
     for start, end in pairwise(edges):
         if end - start < 1e-9:  # the same break point twice, up to rounding
             continue
         network = _network_at(family, (start + end) / 2)
         if network == last:
-            phis.pop()
+            phis.pop()  # an edge of rounding only
         phis.append(_roundest(family, start, end))
         last = network
     return tuple(phis)

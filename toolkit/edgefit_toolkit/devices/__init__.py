@@ -13,6 +13,7 @@ from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import DeviceUnknown
 
 __all__ = [
+    "SHIPPED_DIR",
     "Core",
     "DeviceProfile",
     "Fit",

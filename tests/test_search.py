@@ -1,0 +1,244 @@
+"""The search: one answer for a budget, whatever the predictor; and the walk that measures."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgefit_toolkit.bracket import NEAR_REPEATS, apply, bracket
+from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.errors import BudgetMissed, InputError
+from edgefit_toolkit.latency import predict
+from edgefit_toolkit.plan import Candidate, Plan
+from edgefit_toolkit.records import Budget, Latency, Origin, Variant
+from edgefit_toolkit.scaling import blocks, variant_from_phi
+from edgefit_toolkit.search import RELEASED_REACH_PHI, candidates, distinct_phis, pick, plan_json, render_plan
+
+PIXEL4 = read_profile(SHIPPED_DIR / "pixel4.toml")
+PUBLISHED = {"lite0": 6.5, "lite1": 9.1, "lite2": 12.0, "lite3": 18.0, "lite4": 30.0}  # Pixel 4, int8, ms
+
+
+def pixel4(variant: Variant) -> Latency:
+    return predict(variant, PIXEL4, percentile=50)
+
+
+def flat(ms: float, origin: Origin = "predicted") -> Latency:
+    return Latency(ms, 1.1 * ms, 0.9 * ms, 1.2 * ms, origin, "made up for a test")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_budgets_pick_the_released_variant_or_a_little_above(name: str) -> None:
+    spec = next(v for v in candidates("lite", "released") if v.released == name)
+    roomy = pick(Budget(1.1 * PUBLISHED[name], 50), pixel4).pick.variant
+    assert spec.phi <= roomy.phi <= spec.phi + 0.35
+    assert spec.madds <= roomy.madds
+    tight = pick(Budget(0.9 * PUBLISHED[name], 50), pixel4).pick.variant
+    assert tight.phi < spec.phi
+    assert tight.madds < spec.madds
+
+
+@pytest.mark.parametrize("family", ["lite", "b"])
+def test_no_network_of_the_range_is_missed(family: str) -> None:
+    """Against a grid far finer than the narrowest network: it finds nothing that the break points did not."""
+
+    def network(phi: float) -> tuple[object, ...]:
+        variant = variant_from_phi(phi, family)  # type: ignore[arg-type]
+        return blocks(variant.family, variant.width, variant.depth), variant.resolution_px, variant.madds
+
+    phis = distinct_phis(family, 0, 1.5)  # type: ignore[arg-type]
+    walked = [network(phi) for phi in phis]
+    assert len(set(walked)) == len(walked)
+    assert list(phis) == sorted(phis)
+    grid = {network(index / 2000) for index in range(3001)}
+    assert grid <= set(walked)
+
+
+@given(st.floats(-4, 6))
+@settings(max_examples=40, deadline=None)
+def test_any_phi_is_one_of_the_candidates(phi: float) -> None:
+    costs = {(v.madds, v.params, v.resolution_px) for v in candidates("lite")}
+    variant = variant_from_phi(phi)
+    assert (variant.madds, variant.params, variant.resolution_px) in costs
+
+
+def test_reported_phi_makes_that_very_network() -> None:
+    for variant in candidates("lite"):
+        if variant.released is None:
+            assert variant_from_phi(variant.phi) == variant
+
+
+@given(st.floats(2, 100), st.sampled_from([50, 90]), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_the_pick_is_the_largest_that_fits(budget_ms: float, percentile: int, seed: int) -> None:
+    """With a predictor that is far from monotone."""
+    noise = random.Random(seed)
+    table = {v: flat(v.madds / 5e7 * noise.uniform(0.7, 1.4)) for v in candidates("lite")}
+    budget = Budget(budget_ms, percentile)
+    plan = pick(budget, table.__getitem__)
+    assert plan.pick.fits(budget)
+    fitting = [c for c in plan.frontier if c.fits(budget)]
+    largest = fitting[-1]
+    if plan.pick != largest:
+        assert plan.pick.variant.released
+        assert 0 <= largest.variant.phi - plan.pick.variant.phi <= RELEASED_REACH_PHI
+    above = [c for c in plan.frontier if c.variant.phi > largest.variant.phi]
+    assert not any(c.fits(budget) for c in above)
+    assert plan.next == (above[0] if above else None)
+    below = [c for c in plan.frontier if c.variant.phi < plan.pick.variant.phi]
+    assert {c.variant for c in plan.misses_below} == {c.variant for c in below if not c.fits(budget)}
+    assert bool(plan.misses_below) == any("not monotone" in note for note in plan.notes)
+
+
+def test_a_released_variant_wins_over_a_step_of_phi_only() -> None:
+    lite2 = next(v for v in candidates("lite") if v.released == "lite2")
+    assert pick(Budget(1.0001 * pixel4(lite2).p50, 50), pixel4).pick.variant == lite2
+    assert pick(Budget(1.2 * pixel4(lite2).p50, 50), pixel4).pick.variant.released is None
+
+
+def test_released_scaling_looks_at_nothing_else() -> None:
+    plan = pick(Budget(28, 50), pixel4, scaling="released")
+    assert [c.variant.released for c in plan.frontier] == list(PUBLISHED)
+    assert plan.pick.variant.released == "lite3"
+    assert plan.next is not None
+    assert plan.next.variant.released == "lite4"
+
+
+def test_nothing_fits() -> None:
+    with pytest.raises(BudgetMissed, match=r"quickest, lite phi=-3.9\d* 128px, .* ms") as caught:
+        pick(Budget(0.01, 90), pixel4, device="pixel4")
+    assert caught.value.exit_code == 1
+    enough = float(caught.value.hint.split()[1])
+    assert pick(Budget(enough, 90), pixel4).pick.fits(Budget(enough, 90))
+
+
+def test_everything_fits() -> None:
+    plan = pick(Budget(1e6), pixel4)
+    assert plan.next is None
+    assert plan.pick == plan.frontier[-1]
+    assert any("whole range fits" in note for note in plan.notes)
+    assert plan_json(plan)["next"] is None
+
+
+@pytest.mark.parametrize("ms", [0.0, -3.0, math.nan, math.inf])
+def test_budgets_that_are_none(ms: float) -> None:
+    with pytest.raises(InputError, match="positive number"):
+        pick(Budget(ms), pixel4)
+
+
+def test_percentiles_that_are_not_predicted() -> None:
+    with pytest.raises(InputError, match="50 and 90"):
+        pick(Budget(30, 99), pixel4)
+
+
+def test_plan_document() -> None:
+    plan = pick(Budget(13.5), pixel4, device="pixel4", classes=5)
+    doc = json.loads(json.dumps(plan_json(plan), allow_nan=False))
+    assert doc["schema"] == "edgefit.plan/1"
+    assert (doc["device"], doc["budget_ms"], doc["percentile"]) == ("pixel4", 13.5, 90)
+    for entry in (doc["pick"], doc["next"]):
+        keys = {"phi", "family", "width", "depth", "resolution_px", "madds", "params", "latency_ms"}
+        assert keys <= set(entry)
+        assert set(entry["latency_ms"]) == {"p50", "p90", "low", "high", "origin", "basis"}
+    assert doc["pick"]["latency_ms"]["p90"] <= 13.5 < doc["next"]["latency_ms"]["p90"]
+    assert len(doc["frontier"]) == len(plan.frontier)
+
+
+def test_rendered_plan_shows_pick_next_and_frontier() -> None:
+    from rich.console import Console
+
+    plan = pick(Budget(13.5), pixel4, device="pixel4")
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(render_plan(plan))
+    text = console.export_text()
+    assert plan.pick.variant.label in text
+    assert plan.next is not None
+    assert plan.next.variant.label in text
+    assert "80% interval" in text
+    assert "basis: published" in text
+    drawing = text[text.index("against phi") :]
+    assert drawing.count("◆") >= 4
+    assert "13.5" in drawing
+    assert "X" in drawing
+
+
+class Phone:
+    """A simulated phone: a law of its own, unknown to the predictor, and noise."""
+
+    def __init__(self, scale: float, tilt: float, noise: float, seed: int) -> None:
+        self.scale, self.tilt, self.noise, self.random = scale, tilt, noise, random.Random(seed)
+        self.calls: list[Variant] = []
+
+    def true_ms(self, variant: Variant) -> float:
+        return self.scale * pixel4(variant).p50 * math.exp(self.tilt * variant.phi)
+
+    def measure(self, variant: Variant) -> Latency:
+        self.calls.append(variant)
+        return flat(self.true_ms(variant) * self.random.gauss(1, self.noise), "measured on device")
+
+
+def _plan(budget_ms: float) -> Plan:
+    return pick(Budget(budget_ms, 50), pixel4, device="pixel4")
+
+
+@given(st.floats(8, 40), st.floats(0.6, 1.6), st.floats(-0.05, 0.05))
+@settings(max_examples=40, deadline=None)
+def test_bracket_on_a_quiet_phone_is_exact(budget_ms: float, scale: float, tilt: float) -> None:
+    phone = Phone(scale, tilt, 0.0, 0)
+    plan = _plan(budget_ms)
+    found = bracket(plan.budget, plan.frontier, phone.measure, max_networks=40)
+    assert found.closed
+    assert phone.true_ms(found.pick.variant) <= budget_ms
+    assert found.next is not None
+    assert phone.true_ms(found.next.variant) > budget_ms
+    order = [c.variant for c in plan.frontier]
+    assert order.index(found.next.variant) == order.index(found.pick.variant) + 1
+    assert len(found.measured) <= 10
+
+
+@given(st.floats(8, 40), st.floats(0.6, 1.6), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_bracket_on_a_noisy_phone_needs_few_and_errs_by_the_noise(budget_ms: float, scale: float, seed: int) -> None:
+    phone = Phone(scale, 0.0, 0.02, seed)
+    plan = _plan(budget_ms)
+    found = bracket(plan.budget, plan.frontier, phone.measure)
+    assert found.pick.fits(plan.budget)
+    assert found.pick.latency.origin == "measured on device"
+    assert phone.true_ms(found.pick.variant) <= budget_ms * 1.1
+    assert found.next is None or not found.next.fits(plan.budget)
+    assert len(found.measured) <= 8
+    assert len(phone.calls) <= 8 * NEAR_REPEATS
+    if not found.closed:
+        assert "were not measured" in found.notes[-1]
+
+
+def test_measurements_near_the_budget_are_repeated() -> None:
+    phone = Phone(1.0, 0.0, 0.02, 7)
+    plan = _plan(12.0)
+    bracket(plan.budget, plan.frontier, phone.measure)
+    assert max(phone.calls.count(variant) for variant in phone.calls) == NEAR_REPEATS
+
+
+def test_bracket_when_nothing_or_everything_fits() -> None:
+    small = tuple(Candidate(v, pixel4(v)) for v in candidates("lite")[:6])
+    with pytest.raises(BudgetMissed, match="measured on device"):
+        bracket(Budget(1.0, 50), small, Phone(30.0, 0.0, 0.0, 0).measure)
+    found = bracket(Budget(100.0, 50), small, Phone(1.0, 0.0, 0.0, 0).measure)
+    assert found.next is None
+    assert found.closed
+    assert "does not bind" in found.notes[0]
+
+
+def test_measured_plan_says_measured() -> None:
+    phone = Phone(1.2, 0.0, 0.0, 0)
+    plan = _plan(15)
+    measured = apply(plan, bracket(plan.budget, plan.frontier, phone.measure))
+    doc = plan_json(measured)
+    assert doc["pick"]["latency_ms"]["origin"] == "measured on device"
+    assert doc["next"]["latency_ms"]["origin"] == "measured on device"
+    assert measured.pick.variant.phi < plan.pick.variant.phi
