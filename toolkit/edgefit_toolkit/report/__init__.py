@@ -1,0 +1,19 @@
+"""The benchmark report: one versioned document (schema.py), rendered as JSON, Markdown, HTML and CSV."""
+
+from edgefit_toolkit.report.compare import render_comparison, render_csv
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.schema import SCHEMA, ReportDoc, validate
+from edgefit_toolkit.report.write import read_report, write_report
+
+__all__ = [
+    "SCHEMA",
+    "ReportDoc",
+    "read_report",
+    "render_comparison",
+    "render_csv",
+    "render_html",
+    "render_markdown",
+    "validate",
+    "write_report",
+]

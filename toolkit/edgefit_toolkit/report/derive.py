@@ -1,0 +1,153 @@
+"""What the report derives from raw answers: verdict, intervals, recall, confusion, reliability, small pictures.
+
+Pure but for `picture`, which reads one file.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgefit_toolkit.report import words
+from edgefit_toolkit.report.schema import (
+    ConfusionDoc,
+    PredictionDoc,
+    RecallDoc,
+    ReliabilityDoc,
+    ScoreDoc,
+    VerdictDoc,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgefit_toolkit.records import Latency, Origin
+
+Z_95 = 1.959963984540054  # standard normal quantile of 0.975
+PICTURE_PX = 160
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share (Wilson 1927): honest for small n and near 0 and 1. (0, 1) where n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    scale = 1 + Z_95**2 / n
+    centre = (share + Z_95**2 / (2 * n)) / scale
+    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n)) / scale
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def score(correct: int, n: int) -> ScoreDoc:
+    """Top-1 with its interval."""
+    low, high = wilson(correct, n)
+    return {"top1": correct / n if n else 0.0, "n": n, "low": low, "high": high}
+
+
+def verdict(latency_ms: float, budget_ms: float, origin: Origin, device: str, percentile: int) -> VerdictDoc:
+    """The verdict and its sentence."""
+    fits = latency_ms <= budget_ms
+    how = {"predicted": "is predicted to answer", "measured on device": "answered", "measured on host": "answered"}
+    where = f"on this computer, not on {device}," if origin == "measured on host" else f"on {device}"
+    gap = words.gap(budget_ms - latency_ms, latency_ms)
+    sentence = (
+        f"The int8 model {how[origin]} {where} within {words.ms(latency_ms)} (p{percentile}); the budget is "
+        f"{budget_ms:g} ms: {gap} {'to spare' if fits else 'too slow'}."
+    )
+    margin = 1 - latency_ms / budget_ms
+    return {"fits": fits, "latency_ms": latency_ms, "budget_ms": budget_ms, "margin": margin, "origin": origin,
+            "sentence": sentence}  # fmt: skip
+
+
+def confusion(truth: Sequence[int], answers: Sequence[int], labels: Sequence[str]) -> ConfusionDoc:
+    """matrix[truth][answer] counts."""
+    matrix = [[0] * len(labels) for _ in labels]
+    for true, answer in zip(truth, answers, strict=True):
+        matrix[true][answer] += 1
+    return {"labels": list(labels), "matrix": matrix}
+
+
+def per_class(table: ConfusionDoc) -> list[RecallDoc]:
+    """Recall of every class that has test pictures, with Wilson's interval."""
+    rows: list[RecallDoc] = []
+    for i, label in enumerate(table["labels"]):
+        n = sum(table["matrix"][i])
+        if n:
+            low, high = wilson(table["matrix"][i][i], n)
+            rows.append({"label": label, "recall": table["matrix"][i][i] / n, "n": n, "low": low, "high": high})
+    return rows
+
+
+def reliability(confidence: Sequence[float], correct: Sequence[bool], bins: int = 10) -> ReliabilityDoc:
+    """Equal-width bins of the top-1 confidence (empty ones dropped) and the expected calibration error."""
+    found: ReliabilityDoc = {"bins": [], "ece": 0.0}
+    total = len(confidence)
+    ece = 0.0
+    for i in range(bins):
+        inside = [
+            (float(c), bool(ok))
+            for c, ok in zip(confidence, correct, strict=True)
+            if min(int(float(c) * bins), bins - 1) == i
+        ]
+        if not inside:
+            continue
+        mean = sum(c for c, _ in inside) / len(inside)
+        right = sum(ok for _, ok in inside) / len(inside)
+        ece += abs(mean - right) * len(inside) / total
+        found["bins"].append(
+            {"low": i / bins, "high": (i + 1) / bins, "n": len(inside), "confidence": mean, "accuracy": right}
+        )
+    found["ece"] = ece
+    return found
+
+
+def prediction(
+    file: str, truth: int, probabilities: NDArray[np.float32], labels: Sequence[str], picture: str | None = None
+) -> PredictionDoc:
+    """One answer. `probabilities` is [classes]."""
+    order = sorted(range(len(labels)), key=lambda i: (-float(probabilities[i]), i))[:3]
+    row: PredictionDoc = {
+        "file": file,
+        "truth": labels[truth],
+        "top3": [(labels[i], float(probabilities[i])) for i in order],
+        "correct": order[0] == truth,
+    }
+    if picture is not None:
+        row["picture"] = picture
+    return row
+
+
+def worst(truth: Sequence[int], probabilities: NDArray[np.float32], most: int = 8) -> list[int]:
+    """Indices of the mistakes that the model was surest of, surest first. `probabilities` is [N, classes]."""
+    answers = probabilities.argmax(axis=1)
+    wrong = [i for i, true in enumerate(truth) if int(answers[i]) != true]
+    return sorted(wrong, key=lambda i: (-float(probabilities[i, answers[i]]), i))[:most]
+
+
+def picture(path: Path, side_px: int = PICTURE_PX) -> str:
+    """The photograph, upright, as a square JPEG data URI of `side_px` (5 to 10 kB)."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as opened:
+        square: Any = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (side_px, side_px))
+    return picture_of(square)
+
+
+def picture_of(image: Any) -> str:
+    """A PIL image, or uint8 pixels [H, W, 3], as a JPEG data URI."""
+    from PIL import Image
+
+    drawn = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    stream = io.BytesIO()
+    drawn.save(stream, "JPEG", quality=80, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def verdict_of(latency: Latency, budget_ms: float, percentile: int, device: str) -> VerdictDoc:
+    """The verdict from a predicted or measured Latency record."""
+    return verdict(latency.at(percentile), budget_ms, latency.origin, device, percentile)
