@@ -20,6 +20,7 @@ def render_markdown(doc: ReportDoc | dict[str, Any]) -> str:
         "comparison": view.comparison(report),
         "candidates": view.candidates(report),
         "confused": view.confused(report),
+        "caution": view.caution(report),
         "most_classes": view.MOST_CLASSES_IN_MATRIX,
         "noun": "photograph" if report["data"]["kind"] == "photographs" else "drawn picture",
     }

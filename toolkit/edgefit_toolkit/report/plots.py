@@ -17,7 +17,7 @@ from edgefit_toolkit.report.schema import (
     ReliabilityDoc,
 )
 from edgefit_toolkit.report.svg import Chart, text_of, ticks
-from edgefit_toolkit.report.words import interval, ms, number, percent
+from edgefit_toolkit.report.words import interval, ms, percent
 
 BINS = 28
 
@@ -42,11 +42,11 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         name,
         "Latency against phi",
         _frontier_words(plan, points),
-        x=(min(phis) - pad, max(phis) + pad),
+        x=(min(phis) - pad, max(phis) + 1.6 * pad),
         y=(0.0, 1.12 * max([budget, *highs])),
         x_label="compound coefficient φ (larger network →)",
         y_label=f"p{percentile} latency, ms",
-        height=300.0,
+        height=270.0,
     )
     chart.axes()
     curve = [p for p in points if not p.get("released")] or points
@@ -92,10 +92,7 @@ def _frontier_words(plan: PlanDoc, points: Sequence[FrontierPoint]) -> str:
 def histogram(row: MeasurementDoc, name: str, budget_ms: float | None = None) -> str:
     """Raw samples of one measurement; a last bar collects what lies beyond the window."""
     samples = sorted(row["samples_ms"])
-    low = samples[0]
-    reach = samples[min(len(samples) - 1, math.ceil(0.98 * len(samples)))]
-    high = max(reach, row["p90_ms"] * 1.05, low * 1.02, low + 1e-6)
-    low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
+    low, high = _window(row)
     width = (high - low) / BINS
     counts = [0] * BINS
     for sample in samples:
@@ -119,9 +116,6 @@ def histogram(row: MeasurementDoc, name: str, budget_ms: float | None = None) ->
             left = low + i * width
             tip = f"{text_of(round(left, 3))} to {text_of(round(left + width, 3))} ms: {count}"
             chart.rect(left, 0, left + width * 0.92, count, css, tip)
-    if beyond:
-        words = f"{beyond} slower, to {number(samples[-1])} ms"
-        chart.text(chart.x[1], counts[-1], words, "t halo", "end", dy=-4)
     placed = -math.inf
     for word, value in (("p50", row["p50_ms"]), ("p90", row["p90_ms"]), ("p99", row["p99_ms"])):
         if low <= value <= high:
@@ -133,6 +127,25 @@ def histogram(row: MeasurementDoc, name: str, budget_ms: float | None = None) ->
         chart.line([(budget_ms, 0), (budget_ms, chart.y[1])], "budget")
         chart.text(budget_ms, chart.y[1], "budget", "t strong halo", "end", dx=-3, dy=10)
     return chart.render()
+
+
+def slower(row: MeasurementDoc) -> str:
+    """What the histogram's last bar hides, in words; empty when nothing lies beyond."""
+    high = _window(row)[1]
+    beyond = sum(sample > high for sample in row["samples_ms"])
+    if not beyond:
+        return ""
+    return f"Last bar: {beyond} slower than the plot's {ms(high)}, the slowest {ms(max(row['samples_ms']))}."
+
+
+def _window(row: MeasurementDoc) -> tuple[float, float]:
+    """The plot's range in ms: nearly all samples, and the p90 always."""
+    samples = sorted(row["samples_ms"])
+    low = samples[0]
+    reach = samples[min(len(samples) - 1, math.floor(0.98 * len(samples)))]
+    high = max(reach, row["p90_ms"] * 1.05, low * 1.02, low + 1e-6)
+    pad = 0.04 * (high - low)
+    return low - pad, high + pad
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float, str]], name: str, title: str) -> str:

@@ -65,14 +65,14 @@ def comparison(doc: ReportDoc) -> list[Row]:
             "Top-1 on test pictures",
             _score_cell(scores["int8_tflite"]),
             _score_cell(scores["float_tflite"]),
-            Cell(words.percent(reference["top1"]), f"of {reference['n']:,}" if "n" in reference else ""),
+            Cell(words.percent(reference["top1"]), f"n = {reference['n']:,}" if "n" in reference else ""),
         )
     )
     int8, full = doc["models"]["int8"], doc["models"]["float"]
     ratio = f"{full['size_bytes'] / int8['size_bytes']:.1f} times smaller than float"
     rows.append(Row("File size", Cell(words.size(int8["size_bytes"]), ratio), Cell(words.size(full["size_bytes"]))))
     agreement = doc["agreement"]
-    note = f"of {agreement['n']:,} pictures; SQNR {agreement['sqnr_db']:.1f} dB"
+    note = f"n = {agreement['n']:,}; SQNR {agreement['sqnr_db']:.1f} dB"
     rows.append(Row("Same first answer as float", Cell(words.percent(agreement["top1"]), note)))
     rows.append(
         Row(
@@ -106,8 +106,8 @@ def _latency_cell(row: MeasurementDoc) -> Cell:
 
 def _score_cell(score: ScoreDoc) -> Cell:
     if "low" in score and "high" in score:
-        return Cell(words.percent(score["top1"]), f"{words.interval(score['low'], score['high'])} of {score['n']:,}")
-    return Cell(words.percent(score["top1"]), f"of {score['n']:,}")
+        return Cell(words.percent(score["top1"]), f"{words.interval(score['low'], score['high'])}, n = {score['n']:,}")
+    return Cell(words.percent(score["top1"]), f"n = {score['n']:,}")
 
 
 def _partitions(count: int) -> str:
@@ -147,6 +147,22 @@ def verdict_words(doc: ReportDoc) -> str:
     share = abs(verdict["margin"])
     side = "to spare" if verdict["fits"] else "over budget"
     return f"{'Fits' if verdict['fits'] else 'Does not fit'}: {gap} {side} ({words.percent(share, 0)})"
+
+
+def caution(doc: ReportDoc) -> str:
+    """What to know before relying on a verdict that was not measured on the device; empty when there is nothing."""
+    verdict, pick = doc["verdict"], doc["plan"]["pick"]
+    if verdict["origin"] == "measured on host":
+        return f"This says nothing about {doc['plan']['device']}: measure there before relying on it."
+    if verdict["origin"] != "predicted" or pick is None or not verdict["fits"]:
+        return ""
+    high = pick["latency_ms"]["high"]
+    if high <= verdict["budget_ms"]:
+        return ""
+    return (
+        f"The prediction's 80% interval reaches {words.ms(high)}, beyond the budget: measure on the device before "
+        "relying on it."
+    )
 
 
 def candidates(doc: ReportDoc) -> list[dict[str, Any]]:

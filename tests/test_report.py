@@ -1,0 +1,464 @@
+"""The report: the document's contract, and that every rendering says what the document says."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+import report_fixture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.report import (
+    derive,
+    read_report,
+    render_comparison,
+    render_csv,
+    render_html,
+    render_markdown,
+    schema,
+    traces,
+    validate,
+    words,
+    write_report,
+)
+from edgefit_toolkit.report.svg import ticks
+
+VOID = {"meta", "link", "img", "br", "line", "rect", "circle", "polygon", "polyline", "path", "input", "hr"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return report_fixture.document()
+
+
+def required_paths(kind: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every field of a TypedDict that may not be missing, as a path into the fixture document."""
+    found: list[tuple[str | int, ...]] = []
+    for name, inner in get_type_hints(kind, include_extras=True).items():
+        if get_origin(inner) is schema.NotRequired:
+            continue
+        found.append((*prefix, name))
+        nested = next((t for t in (inner, *getattr(inner, "__args__", ())) if hasattr(t, "__required_keys__")), None)
+        if nested is not None:
+            found += required_paths(nested, (*prefix, name, 0) if get_origin(inner) is list else (*prefix, name))
+    return found
+
+
+PATHS = required_paths(schema.ReportDoc)
+
+
+def test_a_whole_document_is_valid(document: dict[str, Any]) -> None:
+    assert validate(json.loads(json.dumps(document))) == json.loads(json.dumps(document))
+
+
+def test_the_contract_of_issue_2_is_required() -> None:
+    dotted = {".".join(str(p) for p in path if not isinstance(p, int)) for path in PATHS}
+    for key in ("path", "sha256", "size_bytes", "io_dtype", "ops", "partitions"):
+        assert {f"models.int8.{key}", f"models.float.{key}"} <= dotted
+    for key in ("phi", "family", "width", "depth", "resolution_px", "madds", "params"):
+        assert {f"plan.pick.{key}", f"plan.next.{key}"} <= dotted
+    for key in ("p50", "p90", "low", "high", "origin", "basis"):
+        assert f"plan.pick.latency_ms.{key}" in dotted
+    for key in ("model", "target", "delegate", "threads", "origin", "p50_ms", "p90_ms", "p99_ms", "samples_ms"):
+        assert f"measurements.{key}" in dotted
+    assert {"agreement.top1", "agreement.sqnr_db", "agreement.n"} <= dotted
+    assert {"reference.hardware", "reference.dtype", "reference.p50_ms", "reference.top1"} <= dotted
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
+def test_a_missing_field_is_named(document: dict[str, Any], path: tuple[str | int, ...]) -> None:
+    broken = copy.deepcopy(document)
+    at: Any = broken
+    for step in path[:-1]:
+        at = at[step]
+    del at[path[-1]]
+    name = re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, path)))
+    with pytest.raises(InputError, match=re.escape(f"report: {name} is missing")):
+        validate(broken)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("schema",), "edgefit.report/2", "schema is 'edgefit.report/2'"),
+        (("verdict", "origin"), "guessed", "verdict.origin is 'guessed'"),
+        (("verdict", "fits"), False, "verdict.fits is False"),
+        (("verdict", "margin"), 0.5, "verdict.margin is 0.5"),
+        (("accuracy", "int8_tflite", "top1"), float("nan"), "accuracy.int8_tflite.top1 is nan, not a finite number"),
+        (("agreement", "n"), True, "agreement.n is True, not a whole number"),
+        (("measurements", 0, "origin"), "predicted", r"measurements\[0\].origin is 'predicted'"),
+        (("measurements", 1, "samples_ms"), [], r"measurements\[1\].samples_ms is empty"),
+        (("predictions", 0, "picture"), "https://example.org/a.jpg", r"predictions\[0\].picture is not"),
+        (("predictions", 0, "top3"), [["daisy"]], r"predictions\[0\].top3\[0\] is \['daisy'\], not a list of 2"),
+        (("confusion", "matrix"), [[1]], "confusion.matrix is not 5 x 5"),
+        (("plan", "pick"), 3, "plan.pick is 3, not an object"),
+    ],
+)
+def test_a_wrong_field_is_named(document: dict[str, Any], path: tuple[str | int, ...], value: Any, words: str) -> None:
+    broken = copy.deepcopy(document)
+    at: Any = broken
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    with pytest.raises(InputError, match=words):
+        validate(broken)
+
+
+def test_an_emulator_is_no_device_and_no_latency(document: dict[str, Any]) -> None:
+    changed = copy.deepcopy(document)
+    row = copy.deepcopy(changed["measurements"][0]) | {"emulated": True, "target": "emulated arm64", "p50_ms": 777.7}
+    changed["measurements"].append(row)
+    for text in (render_html(changed), render_markdown(changed)):
+        assert "emulated arm64" in text
+        assert "not a latency" in text
+        assert "778" not in text
+    assert "777" not in render_csv(changed)
+    row["origin"] = "measured on device"
+    with pytest.raises(InputError, match="of an emulator"):
+        validate(changed)
+
+
+class Page(HTMLParser):
+    """Checks that tags balance; gathers what the tests ask about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID or tag in ("rect", "circle", "polygon"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def read_page(html: str) -> Page:
+    page = Page()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    return page
+
+
+def test_html_is_whole_accessible_and_alone(document: dict[str, Any]) -> None:
+    html = render_html(document)
+    page = read_page(html)
+    assert len(html.encode()) < 3_000_000
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(|<script|<link|<iframe", html)
+    sources = [attrs["src"] for tag, attrs in page.tags if tag == "img"]
+    assert len(sources) == len(document["predictions"]) + len(document["worst_mistakes"]) + 1
+    assert all(source and source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for tag, attrs in page.tags:
+        if tag == "a":
+            assert (attrs["href"] or "").removeprefix("#") in ids
+        if tag == "svg" and attrs.get("role") == "img":
+            assert set((attrs["aria-labelledby"] or "").split()) <= set(ids)
+        if tag == "th":
+            assert attrs.get("scope") in ("row", "col")
+    tables = sum(tag == "table" for tag, _ in page.tags)
+    assert tables == sum(tag == "caption" for tag, _ in page.tags) > 5
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+
+
+def test_both_renderings_say_the_documents_numbers(document: dict[str, Any]) -> None:
+    html = " ".join("".join(read_page(render_html(document)).words).split())
+    markdown = " ".join(render_markdown(document).split())
+    figures = [document["verdict"]["sentence"], document["command"], document["created"]]
+    figures += [words.ms(document["verdict"]["latency_ms"]), words.percent(document["agreement"]["top1"])]
+    figures += [words.percent(score["top1"]) for score in document["accuracy"].values()]
+    for row in document["measurements"]:
+        figures += [words.ms(row[key]) for key in ("p50_ms", "p90_ms", "p99_ms")]
+    figures += [words.ms(document["reference"]["p50_ms"]), document["reference"]["hardware"]]
+    for model in document["models"].values():
+        figures += [words.size(model["size_bytes"]), model["sha256"]]
+    figures += [words.percent(row["recall"]) for row in document["per_class"]]
+    figures += [f"{epoch['val_loss']:.3f}" for epoch in document["training"]["trace"]]
+    figures += [f"{step['sqnr_db']:.1f} dB" for step in document["quantization"]["ladder"]]
+    figures += ["0.5703", "9 × 9 × 1280", "200, 127, 31"]
+    for figure in figures:
+        assert figure in html
+        assert figure in markdown
+
+
+def test_every_latency_carries_its_origin(document: dict[str, Any]) -> None:
+    rows = [line for line in render_markdown(document).splitlines() if line.startswith("| Latency on")]
+    assert len(rows) == 3
+    for row in rows:
+        for cell in row.strip("|").split("|")[1:]:
+            if " ms" in cell:
+                assert "**predicted**" in cell or "**measured on host**" in cell
+
+
+def test_a_tight_prediction_is_said(document: dict[str, Any]) -> None:
+    assert document["plan"]["pick"]["latency_ms"]["high"] > document["verdict"]["budget_ms"]
+    assert "measure on the device before relying on it" in render_markdown(document)
+    assert "measure on the device before relying on it" in render_html(document)
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_drawn_pictures_are_said(document: dict[str, Any], render: Any) -> None:
+    assert "Drawn pictures, not photographs." in render(report_fixture.document("drawn"))
+    assert "Drawn pictures" not in render(document)
+
+
+OPTIONAL = [name for name, kind in get_type_hints(schema.ReportDoc, include_extras=True).items()
+            if get_origin(kind) is schema.NotRequired]  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(kept=st.sets(st.sampled_from(OPTIONAL)))
+def test_optional_fields_drop_their_sections(kept: set[str]) -> None:
+    document = {k: v for k, v in BASE.items() if k not in OPTIONAL or k in kept}
+    html = render_html(document)
+    page = read_page(html)
+    ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    for field, anchor in (("training", "training"), ("confusion", "confusion"), ("pipeline_trace", "pipeline"),
+                          ("prediction_trace", "prediction"), ("reliability", "reliability")):  # fmt: skip
+        assert (anchor in ids) == (field in kept)
+    assert all((a["href"] or "")[1:] in ids for tag, a in page.tags if tag == "a")
+    assert "Undefined" not in html + render_markdown(document)
+
+
+BASE = report_fixture.document()
+
+
+def test_nested_optional_fields_may_be_missing(document: dict[str, Any]) -> None:
+    bare = prune(document, schema.ReportDoc)
+    validate(bare)
+    text = render_html(bare) + render_markdown(bare) + render_csv(bare)
+    assert "Undefined" not in text
+
+
+def prune(value: Any, kind: Any) -> Any:
+    """The value without the optional fields of nested objects (the report's own sections stay)."""
+    if get_origin(kind) is schema.NotRequired:
+        kind = kind.__args__[0]
+    if value is None:
+        return None
+    if hasattr(kind, "__required_keys__"):
+        hints = get_type_hints(kind, include_extras=True)
+        top = kind is schema.ReportDoc
+        return {k: prune(value[k], h) for k, h in hints.items() if top or get_origin(h) is not schema.NotRequired}
+    nested = next((t for t in getattr(kind, "__args__", ()) if hasattr(t, "__required_keys__")), None)
+    if nested is not None:
+        return [prune(v, nested) for v in value] if isinstance(value, list) else prune(value, nested)
+    return value
+
+
+def test_a_miss_without_a_pick_renders(document: dict[str, Any]) -> None:
+    missed = copy.deepcopy(document)
+    missed["plan"]["pick"] = None
+    missed["verdict"] = derive.verdict(20.0, 16.0, "measured on host", "fixture-phone", 90)
+    html = render_html(missed)
+    assert "Does not fit: 4.0 ms over budget (25%)" in html
+    assert "measured on host" in html
+    assert "not on fixture-phone" in html
+
+
+def test_names_are_escaped(document: dict[str, Any]) -> None:
+    evil = json.loads(json.dumps(document).replace("tulip", "<b onload='x'>|tulip"))
+    html = render_html(evil)
+    assert "<b onload" not in html
+    read_page(html)
+    widths = [row.replace("\\|", "").count("|") for row in render_markdown(evil).splitlines() if "tulip" in row]
+    assert "<b onload" not in render_markdown(evil)
+    assert widths
+
+
+def test_many_classes_stay_small(document: dict[str, Any]) -> None:
+    many = copy.deepcopy(document)
+    labels = [f"class {i}" for i in range(1000)]
+    truth = list(range(1000)) * 2
+    answers = [t if t % 7 else (t + 1) % 1000 for t in truth]
+    table = derive.confusion(truth, answers, labels)
+    many["data"]["classes"] = labels
+    many["confusion"] = table
+    many["per_class"] = derive.per_class(table)
+    html = render_html(many)
+    assert len(html.encode()) < 3_000_000
+    assert "976 stronger classes not shown" in html
+    assert "most frequent mistakes" in html
+
+
+def test_rendering_is_deterministic() -> None:
+    first, second = report_fixture.document(), report_fixture.document()
+    assert render_html(first) == render_html(second)
+    assert render_markdown(first) == render_markdown(second)
+
+
+def test_write_and_read_back(document: dict[str, Any], tmp_path: Path) -> None:
+    paths = write_report(document, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(paths) == ["report.html", "report.json", "report.md"]
+    assert read_report(tmp_path) == json.loads(json.dumps(document))
+    assert render_html(dict(read_report(tmp_path))) == paths["report.html"].read_text()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(document, tmp_path / "absent")
+    with pytest.raises(InputError, match="does not exist"):
+        read_report(tmp_path / "absent")
+    paths["report.json"].write_text("{")
+    with pytest.raises(InputError, match="is not a report"):
+        read_report(tmp_path)
+
+
+def test_an_invalid_document_leaves_the_old_files(document: dict[str, Any], tmp_path: Path) -> None:
+    write_report(document, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(InputError):
+        write_report({**document, "models": {}}, tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_comparison(document: dict[str, Any]) -> None:
+    drawn = report_fixture.document("drawn")
+    drawn["plan"]["device"] = "other-phone"
+    text = render_comparison([document, drawn], ["run one", "run <two>"])
+    assert "| run one | run &lt;two> |" in text
+    assert "made for different devices" in text
+    assert "drawn pictures, others photographs" in text
+    width = len(document["models"]) + 1
+    assert all(line.count("|") == width + 1 for line in text.splitlines() if line.startswith("|"))
+    read_page(render_comparison([document, drawn, document], format="html"))
+    with pytest.raises(InputError, match="at least two"):
+        render_comparison([document])
+
+
+def test_csv_has_every_figure_in_fixed_units(document: dict[str, Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(document))))
+    assert {r["origin"] for r in rows if r["kind"] == "latency"} == {"predicted", "measured on host"}
+    assert all(r["unit"] == "ms" for r in rows if r["kind"] == "latency")
+    found = {(r["kind"], r["model"], r["what"]): float(r["value"]) for r in rows}
+    for m in document["measurements"]:
+        assert found["latency", m["model"], "p99"] == m["p99_ms"]
+    assert found["accuracy", "int8_tflite", "top1"] == document["accuracy"]["int8_tflite"]["top1"]
+    assert found["size", "int8", "file"] == document["models"]["int8"]["size_bytes"]
+
+
+@given(n=st.integers(1, 2000), data=st.data())
+def test_wilson_holds_the_share(n: int, data: st.DataObject) -> None:
+    correct = data.draw(st.integers(0, n))
+    low, high = derive.wilson(correct, n)
+    assert 0 <= low <= correct / n <= high <= 1
+    assert high - low > 0
+
+
+def test_wilson_known_values() -> None:
+    # Newcombe (1998), table I: 81 of 263 and 15 of 148
+    assert derive.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert derive.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 12),
+)
+def test_reliability_keeps_every_picture(pairs: list[tuple[float, bool]], bins: int) -> None:
+    found = derive.reliability([c for c, _ in pairs], [ok for _, ok in pairs], bins)
+    assert sum(b["n"] for b in found["bins"]) == len(pairs)
+    assert sum(b["accuracy"] * b["n"] for b in found["bins"]) == pytest.approx(sum(ok for _, ok in pairs))
+    assert 0 <= found["ece"] <= 1
+    for b in found["bins"]:
+        assert b["low"] - 1e-9 <= b["confidence"] <= b["high"] + 1e-9
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
+def test_ticks_lie_inside_and_are_few(low: float, span: float, most: int) -> None:
+    found = ticks(low, low + span, most)
+    slack = 1e-6 * max(abs(low), span, 1)
+    assert all(low - slack <= t <= low + span + slack for t in found)
+    assert len(found) <= most + 1
+
+
+@given(st.floats(0, 1))
+def test_percent_never_rounds_to_certainty(share: float) -> None:
+    text = words.percent(share, 0)
+    assert (text == "0%") == (share == 0)
+    assert (text == "100%") == (share == 1)
+
+
+def test_pipeline_trace_of_phi_0_and_of_another() -> None:
+    variant = scaling.variant_from_phi(0, classes=5)
+    steps = traces.pipeline_trace(variant, Preprocessing(224))
+    assert [s["step"] for s in steps] == ["input", "preprocessing", "features", "pooling", "classification"]
+    assert [s["shape"] for s in steps] == [[224, 224, 3], [224, 224, 3], [7, 7, 1280], [1280], [5]]
+    stages = steps[2]["stages"]
+    assert [s["repeats"] for s in stages] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
+    assert [s["shape"][2] for s in stages] == [32, 16, 24, 40, 80, 112, 192, 320, 1280]
+    classifier = 1280 * 5
+    assert sum(s["madds"] for s in stages) + classifier == variant.madds
+
+
+def test_worked_pixel() -> None:
+    pixel = traces.worked_pixel((255, 127, 0), 3, 4, Preprocessing(224))
+    assert pixel["value"] == [1.0, 0.0, -127 / 128]
+    assert "(255 - 127) / 128 = 1.0000" in pixel["formula"]
+
+
+def test_activations_are_those_of_the_network() -> None:
+    import torch
+
+    from edgefit_toolkit.network import EfficientNet
+
+    torch.manual_seed(0)
+    variant = scaling.variant_from_phi(-6, classes=4)
+    network = EfficientNet.from_variant(variant).train()
+    inputs = torch.rand(1, 3, variant.resolution_px, variant.resolution_px) * 2 - 1
+    found = traces.record_activations(network, inputs)
+    assert network.training
+    network.eval()
+    with torch.inference_mode():
+        np.testing.assert_allclose(found["pooling"], network.features(inputs)[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(found["classifier"], network(inputs)[0].numpy(), atol=1e-5)
+    stages = traces.pipeline_trace(variant, Preprocessing(variant.resolution_px))[2]["stages"]
+    assert {name: list(found[name].shape) for name in (s["name"] for s in stages)} == {
+        s["name"]: s["shape"] for s in stages
+    }
+    labels = ["a", "b", "c", "d"]
+    probabilities = np.array([0.1, 0.2, 0.3, 0.4], dtype=np.float32)
+    trace = traces.prediction_trace("x.jpg", "a", labels, found, probabilities, probabilities)
+    assert trace["answer"] == "d"
+    assert [s["name"] for s in trace["steps"]] == [*found, "float answer", "int8 answer"]
+    strongest, value = trace["steps"][0]["top"][0]
+    assert value == pytest.approx(float(found["stem"].mean(axis=(0, 1)).max()))
+    assert strongest == f"channel {int(found['stem'].mean(axis=(0, 1)).argmax())}"
+
+
+def test_worst_mistakes_are_the_surest() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.99, 0.01]], dtype=np.float32)
+    assert derive.worst([1, 1, 0, 0], probabilities) == [0, 2]
+
+
+def test_picture_of_a_photograph(flowers_dir: Path) -> None:
+    photo = sorted((flowers_dir / "test" / "rose").iterdir())[0]
+    uri = derive.picture(photo)
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert len(uri) < 20_000
