@@ -15,7 +15,8 @@ agree on it; the channels inside a block are its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,10 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
     old_stages, new_stages = _stages(parent), _stages(child)
 
     image = torch.arange(3)
-    before = _choose(_stem_strength(parent), child.stem.conv.out_channels, generator)
+    before = _choose_outputs(parent.stem, child.stem, lambda: _stem_strength(parent), generator)
     _copy_unit(child.stem, parent.stem, image, before, generator)
     for old, new in zip(old_stages, new_stages, strict=True):
-        after = _choose(_stage_strength(old), new[0].project.conv.out_channels, generator)
+        after = _choose_outputs(old[0].project, new[0].project, partial(_stage_strength, old), generator)
         for repeat, block in enumerate(new):
             is_new = repeat >= len(old)
             source = old[min(repeat, len(old) - 1)]
@@ -77,7 +78,7 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
             if is_new:
                 _silence(block)
         before = after
-    features = _choose(_head_strength(parent), child.head.conv.out_channels, generator)
+    features = _choose_outputs(parent.head, child.head, lambda: _head_strength(parent), generator)
     _copy_unit(child.head, parent.head, before, features, generator)
     child.classifier.weight.copy_(_share_out(parent.classifier.weight, features, generator))
     child.classifier.bias.copy_(parent.classifier.bias)
@@ -116,17 +117,22 @@ def _stages(network: EfficientNet) -> list[list[MBConv]]:
 # Which old channel each new one repeats --------------------------------------------------------------------------
 
 
-def _choose(strength: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _choose(old: int, count: int, strength: Callable[[], Tensor], generator: torch.Generator) -> Tensor:
     """Old channel of each of `count` new ones: the strongest in their order, or all and then copies of random ones."""
-    old = len(strength)
-    if count <= old:
-        return strength.topk(count).indices.sort().values
+    if count < old:
+        return strength().topk(count).indices.sort().values
     chosen = [torch.arange(old)]
     missing = count - old
     while missing > 0:
         chosen.append(torch.randperm(old, generator=generator)[:missing])
         missing -= len(chosen[-1])
     return torch.cat(chosen)
+
+
+def _choose_outputs(
+    old: ConvNormAct, new: ConvNormAct, strength: Callable[[], Tensor], generator: torch.Generator
+) -> Tensor:
+    return _choose(old.conv.out_channels, new.conv.out_channels, strength, generator)
 
 
 def _written(unit: ConvNormAct) -> Tensor:
@@ -178,6 +184,8 @@ def _head_strength(network: EfficientNet) -> Tensor:
 def _share_out(weight: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:
     """Columns [out, in, ...] for the new inputs; copies of one input share its weight, unequally, summing to it."""
     old_inputs = weight.shape[1]
+    if len(inputs) <= old_inputs:  # none has a copy
+        return weight[:, inputs]
     share = 0.5 + torch.rand(len(weight), len(inputs), generator=generator, dtype=torch.float64)
     total = torch.zeros(len(weight), old_inputs, dtype=torch.float64).index_add_(1, inputs, share)
     share = share / total[:, inputs]  # exactly 1 where an input has no copy
@@ -198,7 +206,7 @@ def _copy_unit(new: ConvNormAct, old: ConvNormAct, inputs: Tensor, outputs: Tens
 def _copy_block(new: MBConv, old: MBConv, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
     hidden = inputs  # of a block that does not expand
     if new.expand is not None and old.expand is not None:
-        hidden = _choose(_hidden_strength(old), new.expand.conv.out_channels, generator)
+        hidden = _choose_outputs(old.expand, new.expand, lambda: _hidden_strength(old), generator)
         _copy_unit(new.expand, old.expand, inputs, hidden, generator)
     _copy_unit(new.depthwise, old.depthwise, hidden, hidden, generator)
     if new.se is not None and old.se is not None:
@@ -207,9 +215,13 @@ def _copy_block(new: MBConv, old: MBConv, inputs: Tensor, outputs: Tensor, gener
 
 
 def _copy_squeeze_excite(new: SqueezeExcite, old: SqueezeExcite, hidden: Tensor, generator: torch.Generator) -> None:
-    read = torch.linalg.vector_norm(old.expand.weight.flatten(1), dim=0)
-    strength = torch.linalg.vector_norm(old.reduce.weight.flatten(1), dim=1) * read
-    squeezed = _choose(strength, new.reduce.out_channels, generator)
+
+    def strength() -> Tensor:
+        written: Tensor = torch.linalg.vector_norm(old.reduce.weight.flatten(1), dim=1)
+        read: Tensor = torch.linalg.vector_norm(old.expand.weight.flatten(1), dim=0)
+        return written * read
+
+    squeezed = _choose(old.reduce.out_channels, new.reduce.out_channels, strength, generator)
     for part, inputs, outputs in (("reduce", hidden, squeezed), ("expand", squeezed, hidden)):
         new_conv, old_conv = getattr(new, part), getattr(old, part)
         new_conv.weight.copy_(_share_out(old_conv.weight[outputs], inputs, generator))
