@@ -1,6 +1,6 @@
 """A run directory: its manifest, what each stage made, and which stages need not run again.
 
-    RUN/manifest.json   versions, host, settings, and per stage: the key of its inputs, its value, the hashes of its files
+    RUN/manifest.json   versions, host, settings; per stage: the key of its inputs, its value, its files' hashes
     RUN/<files>         written under a temporary name, then renamed
 
 A stage is done when the manifest holds the same key and every file it made still has its hash; the key covers the
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgefit_toolkit import __version__
-from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.errors import OutputError
 
 SCHEMA = "edgefit.run/1"
 MANIFEST = "manifest.json"
@@ -161,20 +161,6 @@ def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any
         yield run
     finally:
         lock.close()
-
-
-def find_report(path: Path) -> dict[str, Any]:
-    """The report.json of a run directory (or of the file itself). Raises InputError when there is none."""
-    file = path / "report.json" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(
-            f"no report at {file}", "run `edgefit fit --out DIR` to its end first, then name that directory"
-        )
-    try:
-        doc: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}", "make the run again with `edgefit fit`") from error
-    return doc
 
 
 def environment() -> dict[str, Any]:

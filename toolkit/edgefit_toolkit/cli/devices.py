@@ -1,0 +1,42 @@
+"""`edgefit devices`: the profiles, and one in full."""
+
+from __future__ import annotations
+
+import click
+
+from edgefit_toolkit.cli.options import emit, json_option
+
+
+@click.group("devices", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List device profiles; `edgefit devices show NAME` prints one with its sources."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from edgefit_toolkit.devices import list_profiles
+    from edgefit_toolkit.records import as_json as plain
+
+    profiles = list_profiles()
+    if as_json:
+        emit({"schema": "edgefit.devices/1", "profiles": [plain(profile) for profile in profiles]})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for heading in ("name", "device", "SoC", "latency known from"):
+        table.add_column(heading, overflow="fold")
+    for profile in profiles:
+        table.add_row(profile.name, profile.title, profile.soc, profile.basis)
+    Console(highlight=False).print(table)
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """Print one profile: cores, points, and where each figure comes from."""
+    from edgefit_toolkit.devices import load_profile, render_profile
+    from rich.console import Console
+
+    Console(highlight=False).print(render_profile(load_profile(name)))

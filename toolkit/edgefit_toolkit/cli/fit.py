@@ -1,0 +1,59 @@
+"""`edgefit fit`: the whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import (
+    budget_options,
+    command_line,
+    emit,
+    json_option,
+    loudness,
+    seed_option,
+    threads_option,
+    verbosity,
+)
+
+
+@click.command("fit", epilog=EXIT_CODES)
+@budget_options
+@click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Run directory; finished stages are reused.")
+@seed_option
+@click.option("--epochs", type=click.IntRange(0, 1000), default=None, help="Fine-tuning epochs (default: by job size).")
+@threads_option
+@click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install.")
+@json_option
+@loudness
+def command(
+    budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
+    seed: int, epochs: int | None, threads: int | None, offline: bool, as_json: bool, quiet: bool, verbose: bool,
+) -> None:  # fmt: skip
+    """Pick, build, fine-tune, convert, quantize, benchmark and report."""
+    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.pipeline import FitSettings, default_out, fit
+    from edgefit_toolkit.records import Family
+
+    settings = FitSettings(
+        budget_ms=budget_ms, device=device, percentile=percentile, family=cast(Family, family), scaling=scaling,
+        data=data, seed=seed, epochs=epochs, threads=threads, offline=offline,
+    )  # fmt: skip
+    run_dir = out or default_out(settings)
+    ui = Terminal(verbosity(quiet, verbose))
+    try:
+        doc = fit(settings, run_dir, ui, command=command_line())
+    finally:
+        ui.close()
+    if as_json:
+        emit(doc)
+    else:
+        click.echo(doc["verdict"]["sentence"])
+        for name in ("model_int8.tflite", "report.html"):
+            click.echo(f"  {run_dir / name}")
+    if not doc["verdict"]["fits"]:
+        raise SystemExit(1)

@@ -1,0 +1,118 @@
+"""The `edgefit` program: its commands, and what every error becomes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from edgefit_toolkit import __version__
+from edgefit_toolkit.errors import EdgefitError
+
+EXIT_CODES = """\b
+Exit codes:
+  0    it fits
+  1    it ran, and missed the budget or the accuracy guard
+  2    usage or input: a flag, a file, a folder
+  3    the device is unavailable or unfit
+  4    conversion failed
+  130  interrupted"""
+
+# name -> (module, one line for --help); the module is imported when its command runs, so that --help stays instant
+COMMANDS = {
+    "fit": ("fit", "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command)."),
+    "plan": ("plan", "Show the pick, its interval and basis, and the next phi that does not fit."),
+    "devices": ("devices", "List device profiles and what is attached; `devices show NAME` prints one."),
+    "train": ("train", "Fine-tune one variant and leave a checkpoint."),
+    "convert": ("convert", "Turn a checkpoint into float and int8 .tflite files, guarded."),
+    "bench": ("bench", "Time a .tflite model."),
+    "inspect": ("inspect", "Show what is inside a .tflite model."),
+    "report": ("report", "Print a run's report, or several side by side."),
+}
+
+
+class Commands(click.Group):
+    """Commands imported on demand; `edgefit --budget-ms 30 ...` is `edgefit fit --budget-ms 30 ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `fit` in front of flags that are not the group's own."""
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
+            args = ["fit", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the job, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command's own module, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgefit_toolkit.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list for --help, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgefit")
+def cli() -> None:
+    """Turn a latency budget into a phone-ready int8 image classifier.
+
+    \b
+    edgefit --budget-ms 30 --device pixel7                    the drawn demo set
+    edgefit --budget-ms 30 --device pixel7 --data ./plants    your photographs
+    """
+
+
+def main() -> None:
+    """The console script: errors become one message and the documented exit code."""
+    verbose = "-v" in sys.argv or "--verbose" in sys.argv
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr)
+    try:
+        code = cli.main(prog_name="edgefit", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("interrupted", "run the same command again to go on from the last finished stage", 130)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(error.exit_code)
+    except EdgefitError as error:
+        _fail(error.message, error.hint, error.exit_code, error if verbose else None)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        _fail(
+            f"cannot write {error.filename or 'a file'}: {error.strerror}",
+            "make room (or choose another --out DIR) and run the same command again: finished stages are kept",
+            2,
+            error if verbose else None,
+        )
+
+
+def _fail(message: str, hint: str, code: int, error: BaseException | None = None) -> None:
+    if error is not None:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True, color=_colour())
+    if hint:
+        click.echo(click.style("next:  ", bold=True) + hint, err=True, color=_colour())
+    sys.exit(code)
+
+
+def _colour() -> bool | None:
+    """None leaves it to click (only on a terminal); NO_COLOR (no-color.org) wins."""
+    return False if os.environ.get("NO_COLOR") else None

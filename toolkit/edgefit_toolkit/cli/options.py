@@ -1,0 +1,74 @@
+"""Flags that several commands share, and how they speak."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Percentile(click.ParamType):
+    """`p90`, `90` -> 90."""
+
+    name = "p50|p90"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Refuse what no prediction exists for."""
+        text = str(value).lower().removeprefix("p")
+        if text not in ("50", "90"):
+            self.fail(f"{value!r} is not a percentile that edgefit predicts; valid: p50, p90", param, ctx)
+        return int(text)
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several click options as one decorator, in reading order."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+budget_options = together(
+    click.option("--budget-ms", type=float, required=True, help="What one frame may cost on the device, in ms."),
+    click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
+    click.option("--percentile", type=Percentile(), default="p90", show_default=True, help="What the budget bounds."),
+    click.option("--family", type=click.Choice(["lite", "b"]), default="lite", show_default=True,
+                 help="lite: ReLU6, made for int8; b: swish and squeeze-excite."),
+    click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
+                 help="Any phi, or only variants with released weights."),
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="One versioned JSON document on stdout, no more.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Repeats the run."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 64), default=None, help="Interpreter threads (default: the cores, at most 4)."
+)
+loudness = together(
+    click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="Details, and tracebacks of errors."),
+)
+
+
+def verbosity(quiet: bool, verbose: bool) -> int:
+    """For console.Terminal."""
+    return 0 if quiet else 2 if verbose else 1
+
+
+def command_line() -> str:
+    """What the user typed, quoted so that it can be typed again."""
+    return shlex.join(["edgefit", *sys.argv[1:]])
+
+
+def emit(doc: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(doc, indent=2, allow_nan=False))

@@ -1,0 +1,31 @@
+"""`edgefit report`: one run's report in another format, or several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefit_toolkit.cli.options import emit
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "fmt", type=click.Choice(["md", "html", "json", "csv"]), default="md", show_default=True)
+def command(runs: tuple[Path, ...], fmt: str) -> None:
+    """Print the report of a run directory on stdout, or compare several."""
+    from edgefit_toolkit.errors import InputError
+    from edgefit_toolkit.report import read_report, render_comparison, render_csv, render_html, render_markdown
+
+    docs = [read_report(run) for run in runs]
+    if fmt == "json":
+        emit(docs[0] if len(docs) == 1 else docs)
+    elif fmt == "csv":
+        for doc in docs:
+            click.echo(render_csv(doc), nl=False)
+    elif len(docs) == 1:
+        click.echo(render_markdown(docs[0]) if fmt == "md" else render_html(docs[0]))
+    elif fmt in ("md", "html"):
+        click.echo(render_comparison(docs, html=fmt == "html"))
+    else:
+        raise InputError(f"no comparison as {fmt}", "use --format md or html")

@@ -1,0 +1,155 @@
+"""The report document of a run: what each stage recorded, put in the words and fields of `edgefit.report/1`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from edgefit_toolkit import __version__
+from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.data import open_photo, to_network_input, worked_pixel
+from edgefit_toolkit.dataset import Dataset, Photo
+from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.records import Measurement
+from edgefit_toolkit.report import derive, traces
+from edgefit_toolkit.search import Plan, plan_json
+
+SHOWN = 12  # test pictures shown with their answers
+
+
+def build_document(
+    job: Job,
+    plan: Plan,
+    trained: dict[str, Any],
+    floated: dict[str, Any],
+    quantized: dict[str, Any],
+    evaluated: dict[str, Any],
+    measured: dict[str, Any],
+    *,
+    command: str,
+) -> dict[str, Any]:
+    """The whole document, ready for report.validate."""
+    settings, dataset = job.settings, job.dataset
+    planned = plan_json(plan)
+    truth = labels_of(dataset.test)
+    answers = np.load(job.run.path / "answers.npz")
+    int8, answered = answers["int8_tflite"], answers["int8_tflite"].argmax(1)
+    table = derive.confusion(truth.tolist(), answered.tolist(), dataset.classes)
+    environment = job.run.manifest["environment"]
+    return {
+        "schema": "edgefit.report/1",
+        "edgefit": __version__,
+        "created": job.run.manifest["created"],
+        "command": command,
+        "verdict": _verdict(job, planned, measured),
+        "plan": planned,
+        "data": _data(dataset),
+        "weights": trained["provenance"],
+        "training": trained["training"],
+        "models": {"float": floated["model"], "int8": quantized["model"]},
+        "quantization": quantized["quantization"],
+        "accuracy": {
+            name: derive.score(int((answers[name].argmax(1) == truth).sum()), len(truth))
+            for name in ("float_torch", "float_tflite", "int8_tflite")
+        },
+        "per_class": derive.per_class(table),
+        "confusion": table,
+        "reliability": derive.reliability(int8.max(1).tolist(), (answered == truth).tolist()),
+        "agreement": evaluated["agreement"],
+        "measurements": measured["measurements"],
+        "reference": measured["reference"],
+        "predictions": [_prediction(dataset, int8, i) for i in _spread(truth, SHOWN)],
+        "worst_mistakes": [_prediction(dataset, int8, i) for i in derive.worst(truth.tolist(), int8)],
+        "pipeline_trace": _pipeline_trace(job, dataset.test[0]),
+        "prediction_trace": _prediction_trace(job, answers),
+        "environment": {
+            "host": f"{environment['os']} {environment['machine']}, {environment['cores']} cores",
+            "cpu": environment["cpu"],
+            "versions": environment["versions"],
+            "seed": settings.seed,
+        },
+        "warnings": [*trained.get("warnings", []), *measured.get("warnings", [])],
+    }
+
+
+def measurement_doc(measurement: Measurement) -> dict[str, Any]:
+    """One measurement with the statistics derived from its samples."""
+    from edgefit_benchmarks.stats import summarise
+
+    summary = summarise(measurement.samples_ms)
+    row = asdict(measurement)
+    row |= {"p50_ms": summary.p50_ms, "p90_ms": summary.p90_ms, "p99_ms": summary.p99_ms}
+    row["samples_ms"] = [round(sample, 4) for sample in measurement.samples_ms]
+    row["notes"] = list(measurement.notes)
+    return row
+
+
+def _verdict(job: Job, planned: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """On `--device host` the trained model's own measurement decides; for a phone the prediction does."""
+    settings = job.settings
+    if settings.device == "host":
+        row = next(m for m in measured["measurements"] if m["model"] == "int8")
+        latency_ms = row["p90_ms"] if settings.percentile > 50 else row["p50_ms"]
+        return dict(
+            derive.verdict(latency_ms, settings.budget_ms, "measured on device", "this host", settings.percentile)
+        )
+    latency = planned["pick"]["latency_ms"]
+    latency_ms = latency["p90"] if settings.percentile > 50 else latency["p50"]
+    return dict(
+        derive.verdict(latency_ms, settings.budget_ms, latency["origin"], settings.device, settings.percentile)
+    )
+
+
+def _data(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "kind": dataset.kind,
+        "classes": list(dataset.classes),
+        "counts": {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
+        "skipped": [{"file": s.path.name, "reason": s.reason} for s in dataset.skipped],
+        "notes": [*dataset.notes, *([dataset.credits] if dataset.credits else [])],
+        "license": dataset.license,
+    }
+
+
+def _spread(truth: np.ndarray[Any, np.dtype[np.int64]], most: int) -> list[int]:
+    """Test pictures to show: one of each class in turn, in the order of the split."""
+    queues = [np.flatnonzero(truth == label).tolist() for label in np.unique(truth)]
+    found: list[int] = []
+    while len(found) < min(most, len(truth)):
+        for queue in queues:
+            if queue and len(found) < most:
+                found.append(queue.pop(0))
+    return found
+
+
+def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.float32]], index: int) -> dict[str, Any]:
+    photo = dataset.test[index]
+    row = derive.prediction(
+        photo.path.name, photo.label, probabilities[index], dataset.classes, derive.picture(photo.path)
+    )
+    return dict(row)
+
+
+def _pipeline_trace(job: Job, photo: Photo) -> list[Any]:
+    worked = worked_pixel(open_photo(photo), job.preprocessing)
+    pixel = traces.worked_pixel(worked.raw_rgb, *worked.at, job.preprocessing)
+    return list(traces.pipeline_trace(job.variant, job.preprocessing, pixel))
+
+
+def _prediction_trace(job: Job, answers: Any) -> dict[str, Any]:
+    photo = job.dataset.test[0]
+    pixels = job.pixels(job.dataset.test[:1], "reading a test picture")
+    activations = traces.record_activations(job.network, to_network_input(pixels))
+    trace = traces.prediction_trace(
+        photo.path.name,
+        job.dataset.classes[photo.label],
+        job.dataset.classes,
+        activations,
+        answers["float_torch"][0],
+        answers["int8_tflite"][0],
+        derive.picture(photo.path),
+    )
+    return dict(trace)

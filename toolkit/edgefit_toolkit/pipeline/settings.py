@@ -1,0 +1,40 @@
+"""What a user asked of one run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefit_toolkit.records import Family
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Every choice that changes what a run makes. Checked where it is used, so that each has one message."""
+
+    budget_ms: float
+    device: str
+    percentile: int = 90
+    family: Family = "lite"
+    scaling: str = "continuous"
+    data: str | None = None  # a folder, "flowers", or None for the drawn demo set
+    seed: int = 0
+    epochs: int | None = None  # None: chosen from the size of the job
+    threads: int | None = None  # of host measurements; None: the host's cores, at most 4
+    offline: bool = False
+    calibration_n: int = 128  # photographs that set the int8 ranges
+
+
+def default_out(settings: FitSettings) -> Path:
+    """The run directory of these settings: the same command finds its own run again."""
+    data = "demo" if settings.data is None else Path(settings.data).resolve().name
+    parts = [settings.device, f"{settings.budget_ms:g}ms", data, f"seed{settings.seed}"]
+    if settings.percentile != 90:
+        parts.append(f"p{settings.percentile}")
+    if settings.family != "lite":
+        parts.append(settings.family)
+    if settings.scaling != "continuous":
+        parts.append(settings.scaling)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
+    return Path("edgefit-runs") / name

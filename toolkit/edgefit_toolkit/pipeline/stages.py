@@ -1,0 +1,163 @@
+"""The stages themselves: each takes the job, does its work, and returns a JSON-able value with the files it made."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.data import load_dataset
+from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.settings import FitSettings
+from edgefit_toolkit.records import TFLiteModel, Variant, as_json
+from edgefit_toolkit.runs import write_atomic
+from edgefit_toolkit.scaling import with_classes
+from edgefit_toolkit.search import Plan
+from edgefit_toolkit.ui import Ui
+
+Made = tuple[dict[str, Any], list[Path]]
+
+
+def tell_plan(plan: Plan, ui: Ui) -> None:
+    """The pick, its interval and basis, and what does not fit any more."""
+    latency = plan.pick.latency
+    at = latency.at(plan.budget.percentile)
+    ui.note(
+        f"{plan.pick.variant.label}: {at:.1f} ms {latency.origin} (80% interval {latency.low:.1f} to {latency.high:.1f})"
+    )
+    ui.note(f"basis: {latency.basis}")
+    if plan.next is not None:
+        ui.note(f"{plan.next.variant.label} does not fit: {plan.next.latency.at(plan.budget.percentile):.1f} ms")
+    for note in plan.notes:
+        ui.note(note)
+
+
+def load_data(settings: FitSettings, ui: Ui) -> Dataset:
+    """The pictures, with every skipped file named."""
+    dataset = load_dataset(settings.data, seed=settings.seed, on_progress=ui.progress)
+    ui.note(dataset.summary)
+    for skipped in dataset.skipped[:10]:
+        ui.warn(f"skipped {skipped.path}: {skipped.reason}")
+    if len(dataset.skipped) > 10:
+        ui.warn(f"and {len(dataset.skipped) - 10} more; the report lists them all")
+    for note in dataset.notes:
+        ui.note(note)
+    return dataset
+
+
+def with_classes_of(plan: Plan, dataset: Dataset) -> Variant:
+    """The picked variant with a classifier for this data set."""
+    return with_classes(plan.pick.variant, len(dataset.classes))
+
+
+def train(job: Job, key: str) -> Made:
+    """ImageNet weights, probe, fine-tuning; leaves checkpoint.safetensors, labels.txt and preprocessing.json."""
+    from edgefit_toolkit.checkpoints import save_checkpoint
+    from edgefit_toolkit.train import TrainSettings, fine_tune
+    from edgefit_toolkit.weights import load_network
+
+    network, provenance = load_network(job.variant, allow_download=not job.settings.offline)
+    job.ui.note(provenance.note)
+    train_settings = TrainSettings.default_for(job.variant, len(job.dataset.train), seed=job.settings.seed)
+    if job.settings.epochs is not None:
+        train_settings = replace(train_settings, epochs=job.settings.epochs)
+    state_dir = job.run.path / "training-state" / key[:16]
+    result = fine_tune(network, job.dataset, train_settings, on_event=job.ui.progress, state_dir=state_dir)
+    return {}, []
+
+
+def convert(job: Job, trained: dict[str, Any]) -> Made:
+    """The float .tflite."""
+    from edgefit_converters.litert import export_float
+
+    temperature = trained["training"]["temperature"]
+    model = export_float(job.network, job.float_tflite, temperature=temperature)
+    job.ui.note(_file_line(model))
+    return {"model": _model_doc(model)}, [job.float_tflite]
+
+
+def evaluate(job: Job, trained: dict[str, Any]) -> Made:
+    """Probabilities of the test pictures through all three networks, kept in answers.npz."""
+    from edgefit_converters.parity import compare
+    from edgefit_toolkit.interpreter import TFLite
+    from edgefit_toolkit.train import predict
+
+    pixels, truth = job.test_pixels, labels_of(job.dataset.test)
+    threads = job.settings.threads or host_threads()
+    answers: dict[str, NDArray[np.float32]] = {
+        "float_torch": predict(job.network, pixels, temperature=trained["training"]["temperature"])
+    }
+    for name, path in (("float_tflite", job.float_tflite), ("int8_tflite", job.int8_tflite)):
+        answers[name] = TFLite(path, threads=threads).predict(pixels)
+    file = job.run.path / "answers.npz"
+    save_arrays(file, answers | {"truth": truth})
+    for name, probabilities in answers.items():
+        job.ui.note(f"{name.replace('_', ' ')}: top-1 {(probabilities.argmax(1) == truth).mean():.3f} on {len(truth)}")
+    parity = compare(job.float_tflite, job.int8_tflite, pixels)
+    job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
+    return {"agreement": {"top1": parity.top1, "top5": parity.top5, "sqnr_db": parity.sqnr_db, "n": parity.n}}, [file]
+
+
+def measure(job: Job) -> Made:
+    """Host latency of both models, interleaved, and the float reference in torch."""
+    from edgefit_benchmarks.local import LocalTarget
+    from edgefit_benchmarks.reference import measure_reference
+    from edgefit_benchmarks.runner import measure_interleaved
+
+    from edgefit_toolkit.pipeline.document import measurement_doc
+
+    threads = job.settings.threads or host_threads()
+    rows = measure_interleaved(
+        LocalTarget(), {"int8": job.int8_tflite, "float": job.float_tflite}, threads=threads
+    )
+    docs = [measurement_doc(row) for row in rows.values()]
+    for doc in docs:
+        job.ui.note(
+            f"{doc['model']} on {doc['target']}, {threads} threads: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms"
+        )
+    reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
+    job.ui.note(
+        f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
+    )
+    return {"measurements": docs, "reference": as_json(asdict(reference))}, []
+
+
+def write(job: Job, doc: dict[str, Any]) -> None:
+    """report.json, report.md and report.html."""
+    from edgefit_toolkit.report import write_report
+
+    write_report(doc, job.run.path)
+
+
+def host_threads() -> int:
+    """As many threads as this host has cores, at most 4: what phones' fast clusters have."""
+    return min(4, os.cpu_count() or 1)
+
+
+def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """An .npz, whole or not at all."""
+    import io
+
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    write_atomic(path, stream.getvalue())
+
+
+def _model_doc(model: TFLiteModel) -> dict[str, Any]:
+    doc: dict[str, Any] = as_json(model)
+    return doc | {"path": Path(model.path).name}
+
+
+def _file_line(model: TFLiteModel) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in model.ops.items())
+    return f"{Path(model.path).name}: {model.size_bytes / 1e6:.1f} MB, {model.partitions} XNNPACK partition(s); {kinds}"
+
+
+__all__ = ["json"]
