@@ -1,0 +1,85 @@
+"""Run directories: what counts as done, what a crash leaves, who may use one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.runs import MANIFEST, key_of, open_run, write_atomic
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x), max_leaves=5)
+
+
+@given(st.dictionaries(st.text(min_size=1).filter(str.isidentifier), JSON, min_size=1))
+def test_a_key_depends_on_the_values_and_not_on_their_order(values: dict[str, object]) -> None:
+    assert key_of(**values) == key_of(**dict(reversed(values.items())))
+    name = next(iter(values))
+    assert key_of(**values) != key_of(**{**values, name: [values[name], "changed"]})
+
+
+def finish(path: Path, key: str = "k", content: str = "weights") -> None:
+    with open_run(path, settings={}, environment={}) as run:
+        file = path / "model.bin"
+        write_atomic(file, content)
+        run.finish("train", key, {"top1": 0.5}, [file], 1.0)
+
+
+def test_a_finished_stage_is_found_again(tmp_path: Path) -> None:
+    finish(tmp_path)
+    with open_run(tmp_path, settings={}, environment={}) as run:
+        assert run.done("train", "k") == {"top1": 0.5}
+
+
+@pytest.mark.parametrize("spoil", ["key", "content", "gone", "stage"])
+def test_a_stage_runs_again_when_its_inputs_or_files_changed(tmp_path: Path, spoil: str) -> None:
+    finish(tmp_path)
+    if spoil == "content":
+        (tmp_path / "model.bin").write_text("other")
+    if spoil == "gone":
+        (tmp_path / "model.bin").unlink()
+    with open_run(tmp_path, settings={}, environment={}) as run:
+        assert run.done("convert" if spoil == "stage" else "train", "other" if spoil == "key" else "k") is None
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    with (
+        open_run(tmp_path, settings={}, environment={}),
+        pytest.raises(OutputError, match="another edgefit"),
+        open_run(tmp_path, settings={}, environment={}),
+    ):
+        pass
+    with open_run(tmp_path, settings={}, environment={}):
+        pass  # the lock went with its holder
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "edgefit.run/0", "stages": {}}', '{"schema": 1}'])
+def test_a_broken_manifest_is_said_and_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(OutputError, match="cannot be read"), open_run(tmp_path, settings={}, environment={}):
+        pass
+    assert (tmp_path / MANIFEST).read_text() == text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    write_atomic(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(file, "\ud800")  # cannot be encoded
+    with pytest.raises(TypeError):
+        write_atomic(file, 7)  # type: ignore[arg-type]
+    assert file.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_the_manifest_names_settings_and_environment(tmp_path: Path) -> None:
+    with open_run(tmp_path, settings={"budget_ms": 30}, environment={"cpu": "x"}):
+        pass
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    assert manifest["settings"] == {"budget_ms": 30}
+    assert manifest["environment"] == {"cpu": "x"}
+    assert manifest["schema"] == "edgefit.run/1"
