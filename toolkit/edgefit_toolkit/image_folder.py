@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from edgefit_toolkit import splits
 from edgefit_toolkit.dataset import SPLITS, Dataset, Kind, Photo, Skipped, StageProgress
@@ -52,13 +52,15 @@ def load_folder(
     kind: Kind = "photographs",
     license: str = "",
     credits: str = "",
+    first_notes: Sequence[str] = (),
     on_progress: StageProgress | None = None,
 ) -> Dataset:
     """Reads, checks and splits the photographs of `folder`.
 
     Raises DataError when the folder, its classes or their numbers cannot make a classifier.
     """
-    found, notes = _find(folder)
+    found, beside = _find(folder)
+    notes = [*first_notes, *beside]
     files = [path for classes in found.values() for paths in classes.values() for path in paths]
     checked = {c.path: c for c in check_files(files, on_progress)}
     skipped = [Skipped(c.path, c.fault) for c in checked.values() if c.fault is not None]
@@ -278,7 +280,7 @@ def _fault(head: bytes, error: Exception) -> str:
         return "an empty file"
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
         return "a HEIC photograph: convert it to JPEG"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         text = head.isascii() and b"\0" not in head
         return "a text file, not an image" if text else "not an image, or damaged from its first bytes on"
     return f"damaged: {error}"

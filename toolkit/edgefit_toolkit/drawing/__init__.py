@@ -1,0 +1,1 @@
+"""Plants drawn by our own code, for the embedded demo set. Pillow and numpy only."""
