@@ -347,7 +347,7 @@ def test_comparison(document: dict[str, Any]) -> None:
     assert "drawn pictures, others photographs" in text
     width = len(document["models"]) + 1
     assert all(line.count("|") == width + 1 for line in text.splitlines() if line.startswith("|"))
-    read_page(render_comparison([document, drawn, document], format="html"))
+    read_page(render_comparison([document, drawn, document], html=True))
     with pytest.raises(InputError, match="at least two"):
         render_comparison([document])
 

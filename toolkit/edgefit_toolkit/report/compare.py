@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.report import view
@@ -29,7 +29,8 @@ class Line:
 def render_comparison(
     docs: Sequence[ReportDoc | dict[str, Any]],
     names: Sequence[str] | None = None,
-    format: Literal["md", "html"] = "md",
+    *,
+    html: bool = False,
 ) -> str:
     """Two or more runs in one table, one column each; `names` head the columns (default: A, B, ...).
 
@@ -42,7 +43,7 @@ def render_comparison(
     if len(heads) != len(reports):
         raise InputError(f"{len(heads)} names for {len(reports)} runs")
     context = {"heads": heads, "lines": _lines(reports), "cautions": _cautions(reports)}
-    template = environment(html=format == "html").get_template(f"compare.{format}.j2")
+    template = environment(html=html).get_template("compare.html.j2" if html else "compare.md.j2")
     return template.render(context)
 
 
