@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
 
 # Several people and CI share the machines: a slow example is no failure.
 settings.register_profile("edgefit", deadline=None)

@@ -63,8 +63,7 @@ class TFLite:
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}", "hand over the path of a .tflite model")
         self._interpreter = open_interpreter(self.path, self.threads)
-        self.input = _facts(self._interpreter.get_input_details()[0])
-        self.output = _facts(self._interpreter.get_output_details()[0])
+        (self.input, *_), (self.output, *_) = read_ends(self._interpreter)
         self._twin: Any = None  # the same model with its logits as a second output, made on first use
         self._channels_first = len(self.input.shape) == 4 and self.input.shape[1] == 3 != self.input.shape[3]
 
@@ -152,6 +151,12 @@ def open_interpreter(model: Path | bytes, threads: int, *, keep_tensors: bool = 
                 "check the file with `edgefit inspect`",
             ) from error
     return interpreter
+
+
+def read_ends(interpreter: Any) -> tuple[tuple[TensorFacts, ...], tuple[TensorFacts, ...]]:
+    """The inputs and the outputs of an interpreter."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    return tuple(_facts(d) for d in inputs), tuple(_facts(d) for d in outputs)
 
 
 def _with_logits(path: Path) -> bytes | None:

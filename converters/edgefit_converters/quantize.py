@@ -1,0 +1,172 @@
+"""Float .tflite -> static int8 .tflite: weights per output channel, activations per tensor, raw bytes at the door.
+
+The quantizer is Google's ai-edge-quantizer; what is ours is the ranges it is handed (its own calibration keeps a moving
+average, which costs half of the top-1 agreement), the weights' scales, the uint8 door and the check of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefit_toolkit.errors import ConversionError
+from edgefit_toolkit.interpreter import Pixels, silent_stderr
+from edgefit_toolkit.records import TFLiteModel
+
+from . import flatfile, inspect
+from .flatfile import FlatModel, schema
+from .litert import FORBIDDEN
+from .ranges import Range, choose_ranges, observe, scale_of
+from .recipe import Recipe
+
+WEIGHT_LEVELS = 127  # symmetric: -127 .. 127
+BIAS_LIMIT = 2**30  # of an int32 bias, with room for the sum that it joins
+DOOR = {"uint8": ((1 / 128, 127), (1 / 256, 0)), "int8": ((1 / 128, -1), (1 / 256, -128))}  # (scale, zero point)
+
+# XNNPACK takes neither a uint8 <-> int8 QUANTIZE nor an int8 SOFTMAX; at the two ends they cost microseconds
+OUTSIDE = ("QUANTIZE", "SOFTMAX")
+
+Statistics = dict[str, npt.NDArray[np.float32]]  # "min" and "max" of a tensor: what the quantizer calls a QSV
+Scales = Mapping[str, npt.NDArray[np.float32]]  # layer name -> scale of each output channel
+
+
+def quantize_int8(
+    float_path: str | Path, calibration_pixels: Pixels, out_path: str | Path, recipe: Recipe | None = None
+) -> TFLiteModel:
+    """Quantizes a float .tflite of litert.export_float with uint8 calibration pictures [N, R, R, 3].
+
+    The same inputs give the same bytes. Raises ConversionError when the quantizer fails or the file is not full
+    integer in one XNNPACK partition with the ordered types at its ends.
+    """
+    recipe = recipe or Recipe()
+    if len(calibration_pixels) == 0:
+        raise ConversionError("there are no calibration photographs: ranges cannot be measured")
+    ranges = choose_ranges(observe(float_path, calibration_pixels), recipe.ranges)
+    return quantize_with(float_path, ranges, out_path, recipe)
+
+
+def quantize_with(
+    float_path: str | Path,
+    ranges: Mapping[str, Range],
+    out_path: str | Path,
+    recipe: Recipe,
+    weight_scales: Scales | None = None,
+) -> TFLiteModel:
+    """The same with given activation ranges, and given weight scales for the layers that have been rounded before."""
+    content = Path(float_path).read_bytes()
+    statistics = {name: _limits(np.array([low]), np.array([high])) for name, (low, high) in ranges.items()}
+    statistics |= _weight_statistics(FlatModel(content), ranges, weight_scales or {})
+    flat = FlatModel(_quantize(content, statistics))
+    if recipe.io_dtype == "uint8":
+        _open_uint8_doors(flat)
+    flat.rename_ends("image", "scores")
+    out_path = Path(out_path)
+    part = out_path.with_name(f".{out_path.name}.unchecked")
+    flatfile.write(part, flat.to_bytes())
+    try:
+        check(part, recipe)
+        os.replace(part, out_path)
+    finally:
+        part.unlink(missing_ok=True)
+    return inspect.read_model(out_path).as_model(recipe=recipe.name)
+
+
+def check(path: str | Path, recipe: Recipe) -> None:
+    """Reads an int8 file back. Raises ConversionError with everything that is not as ordered."""
+    facts = inspect.read_model(path)
+    faults = []
+    if not facts.full_integer:
+        faults.append(f"computes in float: {', '.join(facts.float_islands[:3]) or 'every operator'}")
+    left = [kind for kind in FORBIDDEN if facts.ops.get(kind)]
+    if left:
+        faults.append(f"has {', '.join(left)} operators")
+    outside = ", ".join(sorted(set(facts.fallback) - set(OUTSIDE))) or "nothing"
+    if facts.partitions != 1 or outside != "nothing":
+        faults.append(f"runs in {facts.partitions} XNNPACK partitions, with {outside} outside")
+    for facts_of, (scale, zero_point) in zip((facts.inputs[0], facts.outputs[0]), DOOR[recipe.io_dtype], strict=True):
+        found = (facts_of.dtype, facts_of.scale, facts_of.zero_point)
+        if found != (recipe.io_dtype, scale, zero_point):
+            faults.append(f"{facts_of.name} is {found}, not {(recipe.io_dtype, scale, zero_point)}")
+    if facts.inputs[0].shape[0] != 1:
+        faults.append(f"has a batch of {facts.inputs[0].shape[0]}")
+    if faults:
+        raise ConversionError(f"the int8 file {'; it '.join(faults)}", "this is a fault of edgefit: please report it")
+
+
+def scale_floor(bias: npt.NDArray[np.float32], input_scale: float) -> npt.NDArray[np.float32]:
+    """The smallest weight scale [channels] with which the bias still fits its int32.
+
+    A channel whose weights are all but zero (batch norms learn such) would otherwise overflow: its bias is stored in
+    units of input scale * weight scale.
+    """
+    return (np.abs(bias) / (input_scale * BIAS_LIMIT)).astype(np.float32)
+
+
+def _limits(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Statistics:
+    return {"min": low.astype(np.float32), "max": high.astype(np.float32)}
+
+
+def _weight_statistics(flat: FlatModel, ranges: Mapping[str, Range], given: Scales) -> dict[str, Statistics]:
+    statistics = {}
+    for operator, kind in flat.weighted():
+        source, weight, bias = operator.inputs[:3]
+        values = flat.constant(weight)
+        axis = values.ndim - 1 if kind == "DEPTHWISE_CONV_2D" else 0
+        others = tuple(i for i in range(values.ndim) if i != axis)
+        layer = flat.name(weight).removesuffix("/weight")
+        scale = given.get(layer, np.abs(values).max(axis=others) / WEIGHT_LEVELS)
+        scale = np.maximum(scale, scale_floor(flat.constant(bias), scale_of(ranges[flat.name(source)])))
+        limit = np.expand_dims(scale * WEIGHT_LEVELS, others)
+        statistics[flat.name(weight)] = _limits(-limit, limit)
+    return statistics
+
+
+def _quantize(content: bytes, statistics: dict[str, Statistics]) -> bytes:
+    tqdm_bar = io.StringIO()  # the quantizer draws one whatever it is told
+    with silent_stderr(), contextlib.redirect_stderr(tqdm_bar), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the imports
+        from ai_edge_quantizer import quantizer, recipe
+
+        warnings.simplefilter("error", RuntimeWarning)  # numpy's overflows: they would end as wrong weights
+        try:
+            run = quantizer.Quantizer(content, recipe.static_wi8_ai8())
+            done = run.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+        except (ValueError, RuntimeError, KeyError, RuntimeWarning) as error:
+            raise ConversionError(
+                f"the quantizer failed: {error}", "run `edgefit doctor` to check the installed versions"
+            ) from error
+    return bytes(done.quantized_model)
+
+
+def _open_uint8_doors(flat: FlatModel) -> None:
+    """uint8 at both ends by a QUANTIZE operator each: LiteRT.js and MediaPipe take no int8, and apps have bytes."""
+    start, end = flat.graph.inputs[0], flat.graph.outputs[0]
+    image, scores = _uint8_twin(flat, start), _uint8_twin(flat, end)
+    flat.graph.tensors[start].name, flat.graph.tensors[end].name = b"image/int8", b"scores/int8"
+    flat.graph.operators.insert(0, _requantize(flat, image, start))
+    flat.graph.operators.append(_requantize(flat, end, scores))
+    flat.graph.inputs, flat.graph.outputs = [image], [scores]
+
+
+def _uint8_twin(flat: FlatModel, tensor: int) -> int:
+    old = flat.graph.tensors[tensor].quantization
+    shifted = schema.QuantizationParametersT()
+    shifted.scale, shifted.zeroPoint = list(old.scale), [int(old.zeroPoint[0]) + 128]
+    return flat.add_tensor(tensor, type=schema.TensorType.UINT8, quantization=shifted, buffer=0)
+
+
+def _requantize(flat: FlatModel, source: int, target: int) -> Any:
+    operator = schema.OperatorT()
+    operator.opcodeIndex = flat.operator_code("QUANTIZE")
+    operator.inputs, operator.outputs = [source], [target]
+    operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+    operator.builtinOptions = schema.QuantizeOptionsT()
+    return operator

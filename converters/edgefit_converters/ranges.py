@@ -1,0 +1,102 @@
+"""The value range of every activation, from running the float .tflite over the calibration photographs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefit_toolkit.errors import ConversionError
+from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels, open_interpreter
+
+from .flatfile import FlatModel
+from .recipe import RangeMethod
+
+SAMPLES = 2048  # values kept per tensor and photograph, at random places
+PERCENTILE = 99.99  # of the values of a two-sided tensor that stay inside, half of the rest cut on each side
+LEVELS = 255  # steps of an int8 range
+INPUT_RANGE = ((0 - PIXEL_MEAN) / PIXEL_STD, (255 - PIXEL_MEAN) / PIXEL_STD)  # -127/128 to 1: scale exactly 1/128
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one activation showed over all photographs."""
+
+    low: float
+    high: float
+    values: npt.NDArray[np.float32]  # a random sample
+
+
+def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, Observed]:
+    """Every activation of a float .tflite by tensor name, over uint8 pictures [N, R, R, 3].
+
+    Raises ConversionError when a value is not finite.
+    """
+    flat = FlatModel.read(float_path)
+    start = flat.graph.inputs[0]
+    tensors = [start, *(t for operator in flat.graph.operators for t in operator.outputs)]
+    interpreter = open_interpreter(Path(float_path), min(4, os.cpu_count() or 1), keep_tensors=True)
+    chance = np.random.default_rng(seed)
+    low, high = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
+    kept: dict[int, list[npt.NDArray[np.float32]]] = {t: [] for t in tensors}
+    for picture in pixels:
+        interpreter.set_tensor(start, (picture[None].astype(np.float32) - PIXEL_MEAN) / PIXEL_STD)
+        interpreter.invoke()
+        for tensor in tensors:
+            values = interpreter.tensor(tensor)().ravel()  # a view: copy nothing but the sample
+            low[tensor] = min(low[tensor], float(values.min()))
+            high[tensor] = max(high[tensor], float(values.max()))
+            kept[tensor].append(values[chance.integers(0, values.size, min(SAMPLES, values.size))])
+            del values  # a view that outlives the loop blocks the next invoke
+    for tensor in tensors:
+        if not (np.isfinite(low[tensor]) and np.isfinite(high[tensor])):
+            raise ConversionError(f"the float model computes values that are not finite in {flat.name(tensor)}")
+    return {flat.name(t): Observed(low[t], high[t], np.concatenate(kept[t])) for t in tensors}
+
+
+def choose_ranges(observed: dict[str, Observed], method: RangeMethod) -> dict[str, Range]:
+    """One range per activation; the input's is always exactly [-127/128, 1], so that raw bytes are the input."""
+    pick = {"minmax": _min_max, "percentile": _percentile, "mse": _least_squares}[method]
+    ranges = {name: pick(what) for name, what in observed.items()}
+    ranges["image"] = INPUT_RANGE
+    return ranges
+
+
+def scale_of(limits: Range) -> float:
+    """The int8 scale that a range gets. Zero is always inside."""
+    return max(max(limits[1], 0.0) - min(limits[0], 0.0), 1e-9) / LEVELS
+
+
+def _min_max(what: Observed) -> Range:
+    return what.low, what.high
+
+
+def _percentile(what: Observed) -> Range:
+    cut = (100 - PERCENTILE) / 2
+    low, high = np.percentile(what.values, (cut, 100 - cut))
+    return min(float(low), 0.0), max(float(high), 0.0)
+
+
+def _least_squares(what: Observed) -> Range:
+    """The range with the smallest mean squared error of rounding and clipping, each end moved in turn."""
+    low, high = min(what.low, 0.0), max(what.high, 0.0)
+    best = (low, high)
+    for _ in range(2):
+        for end in (0, 1):
+            shrunk = [
+                (low * share, best[1]) if end == 0 else (best[0], high * share) for share in np.linspace(1, 0.3, 36)
+            ]
+            best = min(shrunk, key=lambda limits: _error(what.values, limits))
+    return best
+
+
+def _error(values: npt.NDArray[np.float32], limits: Range) -> float:
+    scale = scale_of(limits)
+    zero_point = np.rint(-limits[0] / scale)
+    stored = np.clip(np.rint(values / scale) + zero_point, 0, LEVELS)
+    return float(np.square((stored - zero_point) * scale - values).mean())
