@@ -54,7 +54,7 @@ def fetch(
                     break
     except OSError as error:
         raise DownloadError(
-            f"cannot write {dest}: {error.strerror or error}",
+            f"cannot write {dest}: {error}",
             "free some disk space or choose another cache directory",
         ) from error
     raise DownloadError(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from edgefit_toolkit.drawing.canvas import (
     SPRITE_PX,
-    Colour,
     Points,
     Rng,
     bend,
@@ -18,83 +16,12 @@ from edgefit_toolkit.drawing.canvas import (
     choose,
     curve,
     fill,
-    mix,
-    noise,
-    relief,
     solid,
     sprite,
-    strokes,
     turn,
     vary,
 )
-
-SUMMER: tuple[Colour, ...] = ((62, 120, 38), (84, 142, 50), (44, 98, 46), (110, 150, 52))
-AUTUMN: tuple[Colour, ...] = ((196, 70, 26), (222, 148, 34), (168, 38, 28), (150, 92, 40), (206, 110, 30))
-Line = tuple[Points, float]
-
-
-def _paint(
-    rng: Rng,
-    shapes: Sequence[Points],
-    veins: Sequence[Line],
-    colours: tuple[Colour, Colour],
-    vein_colour: Colour,
-    *,
-    stems: Sequence[Line] = (),
-    stem_colour: Colour = (120, 110, 60),
-    holes: Sequence[Points] = (),
-    gloss: float = 0.0,
-) -> Image.Image:
-    """One flat leaf: two colours in patches, lighter veins, side light over its bulges, a darker rim."""
-    mask = fill(shapes, holes)
-    vein = strokes(veins)
-    patches = np.clip((noise(rng, SPRITE_PX, SPRITE_PX, 3, octaves=3) - 0.5) * rng.uniform(1.5, 4) + 0.5, 0, 1)
-    colour = mix(colours[0], colours[1], patches)
-    bulge = 0.6 * blur(1 - vein, 5) + 0.4 * blur(mask, 9)
-    grain = noise(rng, SPRITE_PX, SPRITE_PX, 60)
-    angle = rng.uniform(0, 2 * math.pi)
-    light = 1 + relief(bulge, rng.uniform(1.2, 3.0), angle) + (grain - 0.5) * 0.16
-    light *= 0.62 + 0.38 * blur(mask, 4) ** 2
-    colour = mix(colour * light[..., None], vein_colour, vein * rng.uniform(0.35, 0.7))
-    if gloss:
-        shine = np.clip(noise(rng, SPRITE_PX, SPRITE_PX, 4, octaves=2) - 0.58, 0, 1) * gloss * blur(1 - vein, 4)
-        colour = mix(colour, (235, 245, 240), np.clip(shine * 3, 0, 0.6))
-    if stems:
-        stem = strokes(stems)
-        colour = mix(colour, stem_colour, stem * (1 - mask))
-        mask = np.maximum(mask, stem)
-    return sprite(colour, mask)
-
-
-def _colours(rng: Rng, autumn: float) -> tuple[Colour, Colour]:
-    """Two leaf colours that belong together; `autumn` is the chance that the leaf has turned."""
-    if rng.random() < autumn:
-        return choose(rng, AUTUMN), choose(rng, AUTUMN)
-    first = choose(rng, SUMMER)
-    return first, vary(rng, first, 22)
-
-
-def _mirror(half: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A closed outline from its right half, top to bottom."""
-    return [*half, *[(-x, y) for x, y in reversed(half) if abs(x) > 1e-6]]
-
-
-def _jagged(rng: Rng, points: Sequence[tuple[float, float]], teeth: float) -> Points:
-    """Edges that sag between the corners, with small teeth, so that corners stay sharp."""
-    out: list[tuple[float, float]] = []
-    for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
-        length = math.hypot(x1 - x0, y1 - y0)
-        steps = max(2, int(length / 0.07))
-        for i in range(steps):
-            t = i / steps
-            sag = -0.12 * math.sin(math.pi * t) * length + (rng.normal(0, teeth) if i else 0)
-            out.append(
-                (
-                    x0 + (x1 - x0) * t - (y1 - y0) / (length + 1e-9) * sag,
-                    y0 + (y1 - y0) * t + (x1 - x0) / (length + 1e-9) * sag,
-                )
-            )
-    return np.array(out)
+from edgefit_toolkit.drawing.leaf import Line, colours, jagged, mirror, paint
 
 
 def maple(rng: Rng) -> Image.Image:
@@ -126,15 +53,14 @@ def maple(rng: Rng) -> Image.Image:
                     a0 = np.array([at(share * 0.8, 0), at(share + 0.08, off * 0.7)]) * [sign, 1]
                     veins.append((a0, 0.013))
     half += [(0.10, base[1] + 0.06)]
-    outline = _jagged(rng, _mirror(half), 0.008)
+    outline = jagged(rng, mirror(half), 0.008)
     bow, twist = rng.normal(0, 0.10), rng.normal(0, 0.06)
     stem = curve([(0, base[1]), (rng.normal(0, 0.05), 0.7), (rng.normal(0, 0.12), 0.98)])
-    colours = _colours(rng, 0.65)
-    return _paint(
+    return paint(
         rng,
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), width) for line, width in veins],
-        colours,
+        colours(rng, 0.65),
         vary(rng, (222, 190, 110), 15),
         stems=[(bend(stem, bow, twist), 0.04)],
         stem_colour=vary(rng, (150, 80, 50)),
@@ -166,11 +92,11 @@ def oak(rng: Rng) -> Image.Image:
             veins.append((curve([(0, y + 0.06), (sign * reach * 0.5, y - 0.08), (sign * reach, y - 0.22)]), 0.018))
     bow, twist = rng.normal(0, 0.16), rng.normal(0, 0.06)
     stem = curve([(0, 0.70), (rng.normal(0, 0.03), 0.85), (rng.normal(0, 0.08), 1.0)])
-    return _paint(
+    return paint(
         rng,
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
-        _colours(rng, 0.45),
+        colours(rng, 0.45),
         vary(rng, (200, 186, 120), 15),
         stems=[(bend(stem, bow, twist), 0.04)],
     )
@@ -198,7 +124,7 @@ def ginkgo(rng: Rng) -> Image.Image:
     yellow, green = (232, 196, 44), (130, 168, 62)
     first = vary(rng, yellow if rng.random() < 0.6 else green)
     second = vary(rng, yellow if rng.random() < 0.5 else green)
-    return _paint(
+    return paint(
         rng,
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
@@ -237,7 +163,7 @@ def fern(rng: Rng) -> Image.Image:
             rib = turn(np.array([[0, 0], [reach * 0.9, 0]]), -angle) * [sign, 1] + [0, y]
             veins.append((bend(rib, bow, twist), 0.012))
     first = choose(rng, ((84, 156, 52), (60, 136, 56), (120, 172, 66), (160, 160, 66)))
-    return _paint(
+    return paint(
         rng,
         shapes,
         veins,
@@ -261,7 +187,7 @@ def monstera(rng: Rng) -> Image.Image:
         (0.22, -0.80),
         (0.0, -0.52),
     ]
-    outline = curve(_mirror([(x * wide, y) for x, y in half]), closed=True)
+    outline = curve(mirror([(x * wide, y) for x, y in half]), closed=True)
     bow, twist = rng.normal(0, 0.12), rng.normal(0, 0.06)
     holes: list[Points] = []
     veins: list[Line] = [(np.array([[0, -0.55], [0, 0.92]]), 0.04)]
@@ -289,7 +215,7 @@ def monstera(rng: Rng) -> Image.Image:
                 )
                 holes.append(turn(oval, 0.3) * [sign, 1] + [sign * rng.uniform(0.14, 0.2), y + rng.normal(0, 0.01)])
     first = choose(rng, ((28, 84, 44), (40, 104, 50), (58, 124, 58), (88, 140, 60)))
-    return _paint(
+    return paint(
         rng,
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
@@ -324,7 +250,7 @@ def clover(rng: Rng) -> Image.Image:
         v = np.array([[-0.24, -0.40], [0, -0.58], [0.24, -0.40], [0.22, -0.34], [0, -0.48], [-0.22, -0.34]])
         chevrons.append(turn(v * squash, angle, scale=size))
     first = choose(rng, ((66, 140, 54), (86, 156, 60), (50, 116, 56), (100, 150, 80)))
-    leaf = _paint(
+    leaf = paint(
         rng,
         shapes,
         veins,
