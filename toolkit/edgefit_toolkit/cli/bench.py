@@ -19,7 +19,6 @@ def command(model: Path, device: str, threads: int | None, min_samples: int, as_
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_benchmarks.local import LocalTarget
     from edgefit_benchmarks.runner import measure
-
     from edgefit_toolkit.errors import DeviceError
     from edgefit_toolkit.pipeline.document import measurement_doc
     from edgefit_toolkit.pipeline.stages import host_threads

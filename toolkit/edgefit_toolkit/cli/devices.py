@@ -36,7 +36,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print one profile: cores, points, and where each figure comes from."""
-    from edgefit_toolkit.devices import load_profile, render_profile
     from rich.console import Console
+
+    from edgefit_toolkit.devices import load_profile, render_profile
 
     Console(highlight=False).print(render_profile(load_profile(name)))

@@ -14,10 +14,10 @@ from edgefit_toolkit.cli.options import emit, json_option
 @json_option
 def command(model: Path, as_json: bool) -> None:
     """Show operators, partitions, float islands, inputs and outputs of a .tflite MODEL."""
-    from edgefit_converters.inspect import read_model
     from rich.console import Console
     from rich.table import Table
 
+    from edgefit_converters.inspect import read_model
     from edgefit_toolkit.records import as_json as plain
 
     facts = read_model(model)

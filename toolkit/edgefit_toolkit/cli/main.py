@@ -76,7 +76,7 @@ def cli() -> None:
 def main() -> None:
     """The console script: errors become one message and the documented exit code."""
     verbose = "-v" in sys.argv or "--verbose" in sys.argv
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)  # other libraries' own chatter
     try:
         code = cli.main(prog_name="edgefit", standalone_mode=False)
         sys.stdout.flush()

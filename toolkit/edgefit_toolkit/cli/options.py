@@ -13,7 +13,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Percentile(click.ParamType):
+class Percentile(click.ParamType[int]):
     """`p90`, `90` -> 90."""
 
     name = "p50|p90"

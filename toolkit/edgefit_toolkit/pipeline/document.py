@@ -97,9 +97,7 @@ def _verdict(job: Job, planned: dict[str, Any], measured: dict[str, Any]) -> dic
         )
     latency = planned["pick"]["latency_ms"]
     latency_ms = latency["p90"] if settings.percentile > 50 else latency["p50"]
-    return dict(
-        derive.verdict(latency_ms, settings.budget_ms, latency["origin"], settings.device, settings.percentile)
-    )
+    return dict(derive.verdict(latency_ms, settings.budget_ms, latency["origin"], settings.device, settings.percentile))
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:

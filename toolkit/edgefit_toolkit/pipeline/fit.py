@@ -1,4 +1,4 @@
-"""The whole job in eight numbered stages, each recorded in the run directory, so that a broken run goes on where it was.
+"""The whole job in eight numbered stages, recorded in the run directory: a broken run goes on where it was.
 
 1. pick      the largest phi whose predicted latency fits the budget
 2. data      find, check and split the pictures
@@ -69,7 +69,9 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
 
         # 6. evaluate
         key = key_of(after=key, stage="evaluate")
-        evaluated = job.stage(6, "evaluate on the test pictures", "evaluate", key, lambda: stages.evaluate(job, trained))
+        evaluated = job.stage(
+            6, "evaluate on the test pictures", "evaluate", key, lambda: stages.evaluate(job, trained)
+        )
 
         # 7. measure
         key = key_of(after=key, stage="measure", threads=settings.threads, host=run.manifest["environment"]["cpu"])

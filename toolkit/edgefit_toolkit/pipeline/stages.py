@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgefit_toolkit.data import labels as labels_of
 from edgefit_toolkit.data import load_dataset
 from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.records import TFLiteModel, Variant, as_json
@@ -30,7 +31,8 @@ def tell_plan(plan: Plan, ui: Ui) -> None:
     latency = plan.pick.latency
     at = latency.at(plan.budget.percentile)
     ui.note(
-        f"{plan.pick.variant.label}: {at:.1f} ms {latency.origin} (80% interval {latency.low:.1f} to {latency.high:.1f})"
+        f"{plan.pick.variant.label}: {at:.1f} ms {latency.origin} "
+        f"(80% interval {latency.low:.1f} to {latency.high:.1f})"
     )
     ui.note(f"basis: {latency.basis}")
     if plan.next is not None:
@@ -58,19 +60,63 @@ def with_classes_of(plan: Plan, dataset: Dataset) -> Variant:
 
 
 def train(job: Job, key: str) -> Made:
-    """ImageNet weights, probe, fine-tuning; leaves checkpoint.safetensors, labels.txt and preprocessing.json."""
-    from edgefit_toolkit.checkpoints import save_checkpoint
+    """ImageNet weights, probe, fine-tuning; leaves the checkpoint, labels.txt and preprocessing.json."""
+    from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
+    from edgefit_toolkit.compute import choose_compute
     from edgefit_toolkit.train import TrainSettings, fine_tune
     from edgefit_toolkit.weights import load_network
 
-    network, provenance = load_network(job.variant, allow_download=not job.settings.offline)
+    def downloading(done: int, total: int | None) -> None:
+        job.ui.progress("downloading ImageNet weights", done, total or 0)
+
+    settings, compute = job.settings, choose_compute()
+    network, provenance = load_network(
+        job.variant, allow_download=not settings.offline, on_progress=downloading, seed=settings.seed
+    )
     job.ui.note(provenance.note)
-    train_settings = TrainSettings.default_for(job.variant, len(job.dataset.train), seed=job.settings.seed)
-    if job.settings.epochs is not None:
-        train_settings = replace(train_settings, epochs=job.settings.epochs)
-    state_dir = job.run.path / "training-state" / key[:16]
-    result = fine_tune(network, job.dataset, train_settings, on_event=job.ui.progress, state_dir=state_dir)
-    return {}, []
+    chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), compute.device, settings.seed)
+    if settings.epochs is not None:
+        chosen = replace(chosen, epochs=settings.epochs)
+    result = fine_tune(
+        network, job.dataset, chosen, on_event=job.ui.progress,
+        state_dir=job.run.path / "training-state" / key[:16], compute=compute,
+    )  # fmt: skip
+    for line in result.trace:
+        what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
+        job.ui.note(
+            f"{what}: loss {line.train_loss:.3f}, val loss {line.val_loss:.3f}, val top-1 {line.val_top1:.3f}, "
+            f"{line.images_per_s:.0f} images/s"
+        )
+    for note in result.notes:
+        job.ui.note(note)
+    training = {
+        "trace": as_json(result.trace),
+        "best_epoch": result.best_epoch,
+        "val_top1": result.val_top1,
+        "seconds": round(result.seconds, 1),
+        "settings": asdict(chosen),
+        "device": compute.name,
+        "temperature": result.temperature,
+    }
+    meta = CheckpointMeta(
+        variant=job.variant, preprocessing=result.preprocessing, classes=job.dataset.classes,
+        temperature=result.temperature, val_top1=result.val_top1, provenance=asdict(provenance),
+        training={k: v for k, v in training.items() if k != "trace"},
+        versions=job.run.manifest["environment"]["versions"],
+    )  # fmt: skip
+    save_checkpoint(job.checkpoint, result.network, meta)
+    names, door = job.run.path / "labels.txt", job.run.path / "preprocessing.json"
+    write_atomic(names, "".join(f"{name}\n" for name in job.dataset.classes))
+    write_atomic(door, json.dumps(asdict(result.preprocessing), indent=2) + "\n")
+    value = {"provenance": asdict(provenance), "training": training, "warnings": _training_warnings(job)}
+    return value, [job.checkpoint, sidecar_of(job.checkpoint), names, door]
+
+
+def _training_warnings(job: Job) -> list[str]:
+    smallest = min(job.dataset.counts(job.dataset.test))
+    if smallest >= 20:
+        return []
+    return [f"a class has only {smallest} test pictures: accuracy is known roughly (see its interval)"]
 
 
 def convert(job: Job, trained: dict[str, Any]) -> Made:
@@ -81,6 +127,37 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
     model = export_float(job.network, job.float_tflite, temperature=temperature)
     job.ui.note(_file_line(model))
     return {"model": _model_doc(model)}, [job.float_tflite]
+
+
+def quantize(job: Job, trained: dict[str, Any]) -> Made:
+    """The int8 .tflite, guarded on the validation pictures: below its floors nothing is left behind."""
+    from edgefit_converters import calibration
+    from edgefit_converters.guard import check
+    from edgefit_converters.parity import compare
+    from edgefit_converters.quantize import quantize_int8
+    from edgefit_converters.recipe import Recipe
+
+    recipe = Recipe()
+    chosen = calibration.choose(job.dataset.train, job.settings.calibration_n, job.settings.seed)
+    pixels = job.pixels(chosen.photos, "reading calibration pictures")
+    job.int8_tflite.unlink(missing_ok=True)
+    model = quantize_int8(job.float_tflite, pixels, job.int8_tflite, recipe)
+    parity = compare(job.float_tflite, job.int8_tflite, job.val_pixels)
+    try:
+        check(parity, recipe.floors)
+    except GuardFailed:
+        job.int8_tflite.unlink()
+        raise
+    job.ui.note(_file_line(model))
+    value = {
+        "model": _model_doc(model),
+        "quantization": {
+            "recipe": model.recipe,
+            "calibration": chosen.as_record() | {"source": "training split"},
+            "guard": asdict(recipe.floors),
+        },
+    }
+    return value, [job.int8_tflite]
 
 
 def evaluate(job: Job, trained: dict[str, Any]) -> Made:
@@ -110,17 +187,15 @@ def measure(job: Job) -> Made:
     from edgefit_benchmarks.local import LocalTarget
     from edgefit_benchmarks.reference import measure_reference
     from edgefit_benchmarks.runner import measure_interleaved
-
     from edgefit_toolkit.pipeline.document import measurement_doc
 
     threads = job.settings.threads or host_threads()
-    rows = measure_interleaved(
-        LocalTarget(), {"int8": job.int8_tflite, "float": job.float_tflite}, threads=threads
-    )
+    rows = measure_interleaved(LocalTarget(), {"int8": job.int8_tflite, "float": job.float_tflite}, threads=threads)
     docs = [measurement_doc(row) for row in rows.values()]
     for doc in docs:
         job.ui.note(
-            f"{doc['model']} on {doc['target']}, {threads} threads: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms"
+            f"{doc['model']} on {doc['target']}, {threads} threads: "
+            f"p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms"
         )
     reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
     job.ui.note(
@@ -158,6 +233,3 @@ def _model_doc(model: TFLiteModel) -> dict[str, Any]:
 def _file_line(model: TFLiteModel) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in model.ops.items())
     return f"{Path(model.path).name}: {model.size_bytes / 1e6:.1f} MB, {model.partitions} XNNPACK partition(s); {kinds}"
-
-
-__all__ = ["json"]
