@@ -36,8 +36,8 @@ BROKEN_IMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-# Still photographs only: no PDF, EPS or video containers that Pillow would also open.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+# Still photographs only: no PDF, EPS or video containers that Pillow would also open. (JPEG brings MPO.)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 
 _EXIF_ORIENTATION = 0x0112  # EXIF 2.32, tag 274
 _UPRIGHT = {
@@ -74,7 +74,11 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     orientation = _orientation(image)
     rgb = _to_rgb(image)
     turn = _UPRIGHT.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
+    if turn is None:
+        return rgb
+    upright = rgb.transpose(turn)
+    upright.info = {}  # Pillow copies the EXIF data along: it would be turned again
+    return upright
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,0 +1,309 @@
+"""Image folders: found, checked, split; and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgefit_toolkit import splits
+from edgefit_toolkit.data import labels, load_dataset, load_pixels, open_photo
+from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.records import Preprocessing
+
+MakeFolder = Callable[..., Path]
+
+
+def picture(path: Path, number: int, size: tuple[int, int] = (48, 40)) -> Path:
+    """A small picture; every number has its own bytes."""
+    rng = np.random.default_rng(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    coarse.resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> MakeFolder:
+    """make_folder(ivy=10, moss=12) or make_folder(**{"train/ivy": 10, ...})."""
+
+    def make(**counts: int) -> Path:
+        folder = tmp_path / "plants"
+        for k, (label, count) in enumerate(counts.items()):
+            for i in range(count):
+                picture(folder / label / f"{i:03d}.jpg", 1000 * k + i)
+        return folder
+
+    return make
+
+
+def load(folder: Path, seed: int = 0):
+    return load_dataset(str(folder), seed=seed)
+
+
+def test_class_folders_are_split_with_every_class_in_every_part(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(moss=20, ivy=40))
+    assert dataset.classes == ("ivy", "moss")
+    assert dataset.kind == "photographs"
+    assert dataset.counts(dataset.train) == (28, 14)
+    assert dataset.counts(dataset.val) == (6, 3)
+    assert dataset.counts(dataset.test) == (6, 3)
+    paths = [photo.path for photo in (*dataset.train, *dataset.val, *dataset.test)]
+    assert len(set(paths)) == len(paths) == 60
+    assert all(dataset.classes[p.label] == p.path.parent.name for p in dataset.train)
+
+
+def test_same_seed_same_split_other_seed_another(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=30, moss=30)
+    first, again, other = load(folder, 1), load(folder, 1), load(folder, 2)
+    assert first == again
+    assert first.sha256 == again.sha256
+    assert {p.path for p in first.test} != {p.path for p in other.test}
+    assert first.sha256 != other.sha256
+
+
+def test_fingerprint_follows_the_bytes_and_not_the_place(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    before = load(folder).sha256
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+    assert load(moved).sha256 == before
+    picture(moved / "ivy" / "000.jpg", 77)
+    assert load(moved).sha256 != before
+
+
+@given(
+    counts=st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), st.integers(3, 200), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32),
+)
+def test_split_is_disjoint_complete_stratified_and_repeatable(counts: dict[str, int], seed: int) -> None:
+    items = {name: list(range(count)) for name, count in counts.items()}
+    parts = splits.split_classes(items, seed)
+    assert parts == splits.split_classes(items, seed)
+    for name, count in counts.items():
+        train, val, test = (part[name] for part in parts)
+        assert sorted(train + val + test) == items[name]
+        assert min(len(train), len(val), len(test)) >= 1
+        assert len(train) >= len(val)
+        assert abs(len(val) - 0.15 * count) <= 1
+        assert abs(len(test) - 0.15 * count) <= 1
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(3, 60))
+def test_another_class_moves_nothing(seed: int, count: int) -> None:
+    alone = splits.split_classes({"ivy": range(count)}, seed)
+    among = splits.split_classes({"fern": range(9), "ivy": range(count), "moss": range(7)}, seed)
+    assert [part["ivy"] for part in alone] == [part["ivy"] for part in among]
+
+
+def test_too_few_items_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="2 items"):
+        splits.split_class([1, 2], "ivy", 0)
+
+
+@pytest.mark.parametrize("val_name", ["val", "valid", "Validation"])
+def test_split_folders_are_kept(make_folder: MakeFolder, val_name: str) -> None:
+    counts = {f"{part}/{label}": n for part, n in (("train", 6), (val_name, 2), ("test", 3)) for label in "ab"}
+    dataset = load(make_folder(**counts))
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [12, 4, 6]
+    assert {p.path.parts[-3] for p in dataset.val} == {val_name}
+
+
+def test_missing_val_is_taken_from_train(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(**{"train/a": 20, "train/b": 20, "test/a": 5, "test/b": 5}))
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [34, 6, 10]
+    assert {p.path.parts[-3] for p in dataset.val} == {"train"}
+    assert not {p.path for p in dataset.val} & {p.path for p in dataset.train}
+    assert any("no val split: 15% of train" in note for note in dataset.notes)
+
+
+def test_hidden_files_are_ignored_and_loose_ones_noted(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    for name in (".DS_Store", "ivy/.DS_Store", "ivy/Thumbs.db", "ivy/._000.jpg", "moss/desktop.ini"):
+        (folder / name).write_bytes(b"\0\1\2")
+    (folder / ".thumbnails").mkdir()
+    (folder / "LICENSE.txt").write_text("free")
+    dataset = load(folder)
+    assert dataset.skipped == ()
+    assert dataset.classes == ("ivy", "moss")
+    assert "1 files beside the class folders were not used" in dataset.notes
+
+
+def test_broken_files_are_named_and_skipped(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=8, moss=8)
+    ivy = folder / "ivy"
+    whole = (ivy / "000.jpg").read_bytes()
+    (ivy / "truncated.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    (ivy / "half.png").write_bytes(picture(ivy / "whole.png", 5).read_bytes()[:400])
+    (ivy / "text.jpg").write_text("this is no photograph\n" * 20)
+    (ivy / "empty.jpg").write_bytes(b"")
+    (ivy / "noise.jpg").write_bytes(bytes(range(256)) * 8)
+    (ivy / "notes.txt").write_text("watered on Monday")
+    (ivy / "phone.heic").write_bytes(b"\0\0\0\x24ftypheic" + bytes(600))
+    (ivy / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    picture(ivy / "tiny.png", 6, size=(9, 200))
+    dataset = load(folder)
+    reasons = {skipped.path.name: skipped.reason for skipped in dataset.skipped}
+    assert set(reasons) == {
+        "truncated.jpg", "half.png", "text.jpg", "empty.jpg", "noise.jpg", "notes.txt", "phone.heic",
+        "gone.jpg", "tiny.png",
+    }  # fmt: skip
+    assert "truncated" in reasons["truncated.jpg"]
+    assert reasons["half.png"].startswith("damaged")
+    assert reasons["text.jpg"] == reasons["notes.txt"] == "a text file, not an image"
+    assert reasons["empty.jpg"] == "an empty file"
+    assert reasons["noise.jpg"] == "not an image, or damaged from its first bytes on"
+    assert "HEIC" in reasons["phone.heic"]
+    assert reasons["gone.jpg"].startswith("cannot be read")
+    assert reasons["tiny.png"] == "only 9 x 200 pixels"
+    assert "9 files skipped" in dataset.summary
+    assert len(dataset.train) + len(dataset.val) + len(dataset.test) == 17
+    load_pixels(dataset.train, Preprocessing(32))  # what is left can be read
+
+
+def test_every_cut_of_a_jpeg_is_skipped(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    whole = picture(folder / "whole.jpg", 1, size=(200, 200)).read_bytes()
+    (folder / "whole.jpg").unlink()
+    cuts = range(2, len(whole) - 2, len(whole) // 12)
+    for cut in cuts:
+        (folder / "ivy" / f"cut{cut:05d}.jpg").write_bytes(whole[:cut])
+    assert len(load(folder).skipped) == len(cuts)
+
+
+def test_copies_are_used_once_so_that_no_split_leaks(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=8, moss=8)
+    shutil.copy(folder / "ivy" / "000.jpg", folder / "ivy" / "z.jpg")
+    shutil.copy(folder / "ivy" / "001.jpg", folder / "moss" / "wrong.jpg")
+    dataset = load(folder)
+    reasons = {f"{s.path.parent.name}/{s.path.name}": s.reason for s in dataset.skipped}
+    assert reasons == {
+        "ivy/z.jpg": "an exact copy of 000.jpg",
+        "ivy/001.jpg": "the same picture is in the classes ivy and moss",
+        "moss/wrong.jpg": "the same picture is in the classes ivy and moss",
+    }
+    assert not any("leak" in note for note in dataset.notes)
+
+
+def test_copies_across_given_splits_are_said(make_folder: MakeFolder) -> None:
+    folder = make_folder(**{f"{part}/{label}": 5 for part in ("train", "val", "test") for label in ("ivy", "moss")})
+    shutil.copy(folder / "train" / "ivy" / "002.jpg", folder / "test" / "ivy" / "again.jpg")
+    notes = [note for note in load(folder).notes if note.startswith("leak")]
+    assert len(notes) == 1
+    assert "1 of the test pictures are in train too" in notes[0]
+    assert str(Path("test/ivy/again.jpg")) in notes[0]
+
+
+def test_few_test_pictures_are_said(make_folder: MakeFolder) -> None:
+    assert "only 2 test pictures: one of them is 50.0 points of accuracy" in load(make_folder(a=5, b=5)).notes
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"ivy": 9}, "the single class 'ivy'"),
+        ({"ivy": 9, "moss": 2}, "at least 3 usable photographs to be split: moss has 2"),
+        ({"train/a": 5, "train/b": 5, "val/a": 2, "val/c": 2}, "val lacks b; val has c, which train lacks"),
+        ({"train/a": 5, "train/b": 5, "test/a": 2}, "test lacks b"),
+        ({"test/a": 5, "test/b": 5}, "no train folder"),
+        ({"val/a": 2, "valid/a": 2, "train/a": 5}, "two val folders"),
+        ({"train/a": 5, "train/b": 1}, "at least 3"),
+        ({"train/a": 5, "train/b": 1, "val/a": 1, "val/b": 1}, "at least 2"),
+    ],
+)
+def test_folders_that_make_no_classifier(make_folder: MakeFolder, counts: dict[str, int], message: str) -> None:
+    with pytest.raises(DataError) as refused:
+        load(make_folder(**counts))
+    assert message in refused.value.message
+    assert refused.value.hint
+
+
+def test_missing_empty_and_shapeless_folders(make_folder: MakeFolder, tmp_path: Path) -> None:
+    empty, loose, file = tmp_path / "empty", tmp_path / "loose", tmp_path / "file.jpg"
+    empty.mkdir()
+    picture(loose / "a.jpg", 1)
+    picture(file, 2)
+    no_class = tmp_path / "no_class"
+    picture(no_class / "train" / "a.jpg", 3)
+    for folder, message in (
+        (tmp_path / "nothing", "there is no folder"),
+        (empty, "holds nothing"),
+        (loose, "1 files and no class folders"),
+        (file, "is a file, not a folder"),
+        (no_class, "no class folders"),
+    ):
+        with pytest.raises(DataError, match=message) as refused:
+            load(folder)
+        assert refused.value.hint
+
+
+def test_empty_class_and_class_of_broken_files_refuse(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    (folder / "fern").mkdir()
+    with pytest.raises(DataError, match="fern holds nothing"):
+        load(folder)
+    (folder / "fern" / "deeper").mkdir()
+    with pytest.raises(DataError, match=r"fern holds only folders \(deeper"):
+        load(folder)
+    (folder / "fern" / "a.jpg").write_text("no photograph")
+    with pytest.raises(DataError, match=r"'fern' .* no usable photograph \(1 files were skipped"):
+        load(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
+def test_unreadable_folder(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    (folder / "ivy").chmod(0)
+    try:
+        with pytest.raises(DataError, match="cannot read the folder"):
+            load(folder)
+    finally:
+        (folder / "ivy").chmod(0o755)
+
+
+def test_a_photograph_that_vanished_after_the_check(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(ivy=5, moss=5))
+    dataset.train[1].path.unlink()
+    with pytest.raises(DataError, match="cannot be read any more"):
+        load_pixels(dataset.train, Preprocessing(32))
+    with pytest.raises(DataError, match="cannot be read any more"):
+        open_photo(dataset.train[1])
+
+
+def test_pixels_keep_the_order_for_any_number_of_workers(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(ivy=12, moss=12))
+    seen: list[tuple[int, int]] = []
+    one = load_pixels(dataset.train, Preprocessing(32), workers=1)
+    many = load_pixels(dataset.train, Preprocessing(32), workers=7, on_progress=lambda d, n: seen.append((d, n)))
+    np.testing.assert_array_equal(one, many)
+    assert seen == [(i, len(dataset.train)) for i in range(1, len(dataset.train) + 1)]
+    assert one.shape == (16, 32, 32, 3)
+    assert one.dtype == np.uint8
+    assert load_pixels([], Preprocessing(32)).shape == (0, 32, 32, 3)
+
+
+def test_labels(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(ivy=5, moss=5))
+    assert labels(dataset.train).dtype == np.int64
+    assert labels(dataset.train).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_checking_reports_its_progress(make_folder: MakeFolder) -> None:
+    seen: list[tuple[str, int, int]] = []
+    load_dataset(str(make_folder(a=5, b=5)), seed=0, on_progress=lambda *event: seen.append(event))
+    assert seen == [("checking photographs", i, 10) for i in range(1, 11)]
+
+
+def test_real_photographs(flowers_dir: Path) -> None:
+    dataset = load(flowers_dir)
+    assert dataset.classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [250, 75, 75]
+    assert dataset.skipped == ()
+    assert not any("leak" in note for note in dataset.notes)
