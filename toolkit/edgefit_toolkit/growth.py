@@ -7,7 +7,8 @@ of its last batch norm are zero, so that only its skip counts. Both leave max |g
 rounding.
 
 Smaller: of every set of channels those that are written and read most strongly stay, and the first blocks of every
-stage. That does change the function; `recalibrate_batch_norm` repairs the statistics from photographs.
+stage. That does change the function, but the features stay useful (linear probe on 250 flower photographs, 75 to
+check: Lite0 .95; cut to phi -0.5, -1 and -2 .96, .95 and .84; random weights .25 to .37).
 
 One set of channels is used by many layers: all blocks of a stage add into the same one (their skips), so they must
 agree on it; the channels inside a block are its own.
@@ -15,7 +16,7 @@ agree on it; the channels inside a block are its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -83,26 +84,6 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
     child.classifier.weight.copy_(_share_out(parent.classifier.weight, features, generator))
     child.classifier.bias.copy_(parent.classifier.bias)
     return child.eval()
-
-
-@torch.no_grad()
-def recalibrate_batch_norm(network: EfficientNet, batches: Iterable[Tensor]) -> None:
-    """Sets every batch norm's mean and variance, in place, to those of these batches [N, 3, R, R].
-
-    For cut networks, whose statistics still count the channels that are gone. A few hundred photographs are enough.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    was_training = network.training
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-    network.train()
-    for batch in batches:
-        network.features(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.train(was_training)
 
 
 def _stages(network: EfficientNet) -> list[list[MBConv]]:

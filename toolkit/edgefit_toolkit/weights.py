@@ -148,7 +148,7 @@ def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile) -> str
     sizes = f"{_blocks(parent)} -> {_blocks(variant)} blocks, {parent.params:,} -> {variant.params:,} weights"
     if how == "grown":
         return f"grown from {name} without changing its function at {old_px} px: {sizes}"
-    return f"cut from {name}, the smallest released network, so that only fine-tuning makes it useful: {sizes}"
+    return f"cut from {name}, the smallest released network, which changes its function: {sizes}"
 
 
 def _blocks(variant: Variant) -> int:
