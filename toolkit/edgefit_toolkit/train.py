@@ -1,0 +1,145 @@
+"""Fine-tuning: a linear probe on cached features, then the upper layers on cached activations of augmented views.
+
+1. read      training pictures with room for augmentation; validation pictures as the app will see them
+2. features  one pass of every view through the network; activations are kept where the upper layers begin
+3. probe     logistic regression on the pooled features goes into the classifier: the start, and the one to beat
+4. fine-tune AdamW on upper layers, head and classifier; a moving average of the weights is what counts
+5. finish    the best epoch's weights, and a softmax temperature that makes confidences honest
+
+The amount of work follows from the settings alone and every random number from the seed and the epoch, so that the
+same seed gives the same weights on the same machine, also when the run was killed and resumed in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from edgefit_toolkit.compute import Compute, choose_compute
+from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.evaluation import Evaluation, evaluate, predict
+from edgefit_toolkit.features import OnEvent, Pictures, ignore_event
+from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.observation import best_of
+from edgefit_toolkit.preprocessing import preprocessing_for
+from edgefit_toolkit.probe import fit_temperature, score
+from edgefit_toolkit.records import Epoch, Preprocessing
+from edgefit_toolkit.runs import key_of
+from edgefit_toolkit.train_settings import TrainSettings
+from edgefit_toolkit.trainer import Trainer
+from edgefit_toolkit.training_state import TrainingState, discard_state, load_state, save_state
+
+__all__ = ["Evaluation", "TrainResult", "TrainSettings", "evaluate", "fine_tune", "predict"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A fine-tuned network and how it came about."""
+
+    network: EfficientNet  # eval mode, on the CPU; the object that was handed in
+    trace: tuple[Epoch, ...]  # epoch 0 is the probe
+    best_epoch: int
+    val_top1: float  # of the best epoch, in float32
+    temperature: float  # divide the logits by it before the softmax
+    settings: TrainSettings
+    preprocessing: Preprocessing
+    seconds: float  # of this process; a resumed run's first part is not in it
+    notes: tuple[str, ...] = ()
+
+
+def fine_tune(
+    network: EfficientNet,
+    dataset: Dataset,
+    settings: TrainSettings,
+    on_event: OnEvent = ignore_event,
+    *,
+    state_dir: Path | None = None,
+    compute: Compute | None = None,
+) -> TrainResult:
+    """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
+
+    `on_event(label, done, total, detail)` reports progress. With `state_dir` every finished epoch is kept there, and
+    the same call resumes after the last one; a finished training leaves nothing behind. Raises InputError when
+    network and data set have different class counts, DataError when a picture cannot be read any more, OutputError
+    when the state cannot be written.
+    """
+    if network.variant.classes != len(dataset.classes):
+        raise InputError(
+            f"the network tells {network.variant.classes} classes apart, the data set has {len(dataset.classes)}",
+            "make it with weights.load_network(scaling.with_classes(variant, n))",
+        )
+    started = time.monotonic()
+    compute = compute or choose_compute()
+    key = _key(network, dataset, settings, compute)
+    saved = load_state(state_dir, key) if state_dir is not None else None
+    notes = [f"trained on {compute.name}"]
+    network.to(compute.device)
+    network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # eval: BN statistics stay
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+    # 1. read
+    preprocessing = preprocessing_for(network.variant)
+    pictures = Pictures(dataset.train, preprocessing, settings.seed, on_event)
+    job = Trainer(network, settings, compute, pictures, torch.from_numpy(labels_of(dataset.train)), on_event)
+
+    # 2. features
+    job.forward(dataset)
+
+    # 3. probe
+    if saved is None:
+        trace = [job.probe()]
+        if state_dir is not None:
+            save_state(state_dir, key, TrainingState(tuple(trace), job.state()))
+    else:
+        trace = list(saved.trace)
+        job.restore(saved.tensors)
+        notes.append(f"resumed after epoch {trace[-1].epoch}")
+
+    # 4. fine-tune
+    while trace[-1].epoch < settings.epochs and trace[-1].epoch - best_of(trace).epoch < settings.patience:
+        line = job.epoch(trace)
+        if line is None:
+            notes.append(f"the loss of epoch {trace[-1].epoch + 1} was not finite: the best weights before it are kept")
+            break
+        trace.append(line)
+        if state_dir is not None:
+            save_state(state_dir, key, TrainingState(tuple(trace), job.state()))
+
+    # 5. finish
+    best = best_of(trace)
+    logits = job.finish()
+    if best.phase == "probe" and settings.epochs > 0:
+        notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
+    if state_dir is not None:
+        discard_state(state_dir)
+    return TrainResult(
+        network=network,
+        trace=tuple(trace),
+        best_epoch=best.epoch,
+        val_top1=score(logits, job.val_labels)[1],
+        temperature=fit_temperature(logits, job.val_labels),
+        settings=settings,
+        preprocessing=preprocessing,
+        seconds=time.monotonic() - started,
+        notes=tuple(notes),
+    )
+
+
+def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compute: Compute) -> str:
+    """What a resumed training must share with the one before: settings, pictures, first weights, processor."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("classifier."):  # the probe writes that one
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    pictures = [[photo.path.name, photo.label] for photo in (*dataset.train, *dataset.val)]
+    return key_of(
+        settings=asdict(settings), variant=asdict(network.variant), weights=digest.hexdigest(),
+        data=dataset.sha256 or pictures, compute=asdict(compute), torch=torch.__version__,
+    )  # fmt: skip

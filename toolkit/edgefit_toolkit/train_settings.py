@@ -1,0 +1,89 @@
+"""How much work one fine-tuning is: chosen from the size of the job, never from a clock, so that a seed repeats it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.compute import Device
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.records import Variant
+
+STAGES = len(scaling.STAGES)  # 7; `unfreeze_from` of 7 trains head and classifier only
+
+# Work of one job on a CPU, in multiply-adds of a forward pass. Two Zen 5 cores do about 90e9 a second forward in
+# bfloat16 and 30e9 (counted forward) when training late stages; two Sapphire Rapids cores about half of that.
+CPU_FORWARD_MADDS = 2.0e12
+CPU_TRAINING_MADDS = 0.9e12
+CPU_CACHE_BYTES = 1_500_000_000  # activations of all views, in memory
+MAX_VIEWS = 8
+EPOCHS = (4, 12)  # fewer do not settle, more only overfit a small set
+GPU_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that decides the result, besides the network and the pictures."""
+
+    seed: int = 0
+    epochs: int = 8  # of fine-tuning after the probe; 0 keeps the probe
+    views: int = 8  # random views of each training picture, beside the evaluation crop itself
+    unfreeze_from: int = 5  # first stage (0..6) that trains; 0 trains the stem too, 7 only head and classifier
+    lr: float = 3e-5  # AdamW's peak: one epoch of warm-up, then a cosine to zero
+    batch: int = 32
+    patience: int = 5  # epochs without a better val result before stopping
+    weight_decay: float = 0.05  # of convolutions and classifier, not of batch norms and biases
+    average: float = 0.95  # of the moving average of the weights, per step
+    dropout: float | None = None  # before the classifier; None takes the variant's
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.unfreeze_from <= STAGES:
+            raise InputError(f"unfreeze_from {self.unfreeze_from}: stages are 0 to {STAGES - 1}, {STAGES} for the head")
+        if self.epochs < 0 or self.views < 0 or self.batch < 1 or self.patience < 1:
+            raise InputError(
+                f"epochs {self.epochs}, views {self.views}, batch {self.batch}, patience {self.patience}: "
+                "epochs and views are 0 or more, batch and patience 1 or more"
+            )
+        if not 0 < self.lr < 1:
+            raise InputError(f"learning rate {self.lr}: valid is a number between 0 and 1, such as 3e-5")
+
+    @classmethod
+    def default_for(cls, variant: Variant, n_train: int, device: Device = "cpu", seed: int = 0) -> TrainSettings:
+        """Settings for a variant and that many training pictures.
+
+        A GPU trains every layer on fresh views. A CPU caches as many views as its work allows and trains the last two
+        stages and the head on them, or the last stage where that leaves too few epochs or the cache is too large.
+        """
+        if device != "cpu":
+            return cls(seed=seed, epochs=GPU_EPOCHS, views=4, unfreeze_from=0, patience=10)
+        views = round(CPU_FORWARD_MADDS / (variant.madds * n_train)) - 1
+        views = min(max(views, 1), MAX_VIEWS)
+        fewest, most = EPOCHS
+        unfreeze_from = STAGES - 2
+        while unfreeze_from < STAGES:
+            cache_bytes = cut_values(variant, unfreeze_from) * 2 * n_train
+            affordable = CPU_TRAINING_MADDS / (upper_madds(variant, unfreeze_from) * n_train)
+            if affordable >= fewest and cache_bytes * (views + 1) <= CPU_CACHE_BYTES:
+                break
+            unfreeze_from += 1
+        cache_bytes = cut_values(variant, unfreeze_from) * 2 * n_train
+        views = min(views, max(CPU_CACHE_BYTES // cache_bytes - 1, 1))
+        epochs = min(max(int(CPU_TRAINING_MADDS / (upper_madds(variant, unfreeze_from) * n_train)), fewest), most)
+        return cls(seed=seed, epochs=epochs, views=views, unfreeze_from=unfreeze_from)
+
+
+def first_block(variant: Variant, stage: int) -> int:
+    """Index of the first block of a stage: the cut that `features` speaks of."""
+    return sum(block.stage < stage for block in scaling.blocks(variant.family, variant.width, variant.depth))
+
+
+def upper_madds(variant: Variant, stage: int) -> int:
+    """Multiply-adds of one forward pass through that stage and all after it."""
+    return sum(layer.madds for layer in scaling.layers(variant) if layer.stage >= stage)
+
+
+def cut_values(variant: Variant, stage: int) -> int:
+    """Numbers in one picture's activations where that stage begins."""
+    layer = next(layer for layer in scaling.layers(variant) if layer.stage >= stage)
+    height, width, channels = layer.in_shape
+    return height * width * channels
