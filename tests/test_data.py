@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -257,15 +259,44 @@ def test_empty_class_and_class_of_broken_files_refuse(make_folder: MakeFolder) -
         load(folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
-def test_unreadable_folder(make_folder: MakeFolder) -> None:
-    folder = make_folder(ivy=5, moss=5)
-    (folder / "ivy").chmod(0)
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read every folder, so a test run by root steps down for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
     try:
-        with pytest.raises(DataError, match="cannot read the folder"):
-            load(folder)
+        yield
     finally:
-        (folder / "ivy").chmod(0o755)
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="permissions are a matter of POSIX")
+@pytest.mark.parametrize("closed", [".", "plants", "plants/ivy"])
+def test_unreadable_folders(make_folder: MakeFolder, tmp_path: Path, closed: str) -> None:
+    # pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory() as open_to_all:
+        root = Path(open_to_all)
+        root.chmod(0o755)
+        folder = shutil.copytree(make_folder(ivy=5, moss=5), root / "plants")
+        (root / closed).chmod(0)
+        try:
+            with as_nobody(), pytest.raises(DataError, match="cannot read the folder") as refused:
+                load(folder)
+            assert "Permission denied" in refused.value.message
+        finally:
+            (root / closed).chmod(0o755)
+
+
+def test_unreadable_photograph_is_skipped(make_folder: MakeFolder) -> None:
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        folder = shutil.copytree(make_folder(ivy=5, moss=5), Path(open_to_all) / "plants")
+        (folder / "ivy" / "000.jpg").chmod(0)
+        with as_nobody():
+            dataset = load(folder)
+        assert [s.reason for s in dataset.skipped] == ["cannot be read: Permission denied"]
 
 
 def test_a_photograph_that_vanished_after_the_check(make_folder: MakeFolder) -> None:

@@ -75,13 +75,7 @@ def load_dataset(
         from edgefit_toolkit import flowers
 
         return flowers.load(seed=seed, cache_dir=cache, on_progress=on_progress)
-    folder = Path(data).expanduser()
-    if not folder.exists():
-        raise DataError(
-            f"there is no folder {folder}",
-            f"give --data a folder of photographs, {FLOWERS!r} (fetched) or {DEMO!r} (drawn here)",
-        )
-    return load_folder(folder, seed=seed, on_progress=on_progress)
+    return load_folder(Path(data).expanduser(), seed=seed, on_progress=on_progress)
 
 
 def open_photo(photo: Photo) -> Image.Image:

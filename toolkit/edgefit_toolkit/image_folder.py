@@ -131,12 +131,15 @@ def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
 
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
     """Files and folders of a folder by name, without hidden ones."""
-    if not folder.exists():
-        raise DataError(f"there is no folder {folder}", "check the path given to --data")
     try:
         entries = sorted(folder.iterdir(), key=lambda p: p.name)
         shown = [p for p in entries if not p.name.startswith(".") and p.name.casefold() not in _IGNORED]
         return [p for p in shown if not p.is_dir()], [p for p in shown if p.is_dir()]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no folder {folder}",
+            "give --data a folder of photographs, 'flowers' (fetched once) or 'demo' (drawn here)",
+        ) from error
     except NotADirectoryError as error:
         raise DataError(f"{folder} is a file, not a folder of photographs", LAYOUT_HINT) from error
     except OSError as error:

@@ -1,0 +1,349 @@
+"""Fetching from a real HTTP server on this machine: resume, broken connections, wrong bytes, refusals; flowers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import socket
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgefit_toolkit import flowers
+from edgefit_toolkit.downloads import fetch, file_sha256
+from edgefit_toolkit.errors import DataError, DownloadError
+
+BODY = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+@dataclass
+class Site:
+    """What the server holds, how it misbehaves, and what it was asked for."""
+
+    address: str = ""
+    bodies: dict[str, bytes] = field(default_factory=lambda: {"/file": BODY})
+    ranges: bool = True
+    breaks_after: list[int] = field(default_factory=list)  # bytes sent before hanging up, one for each next request
+    statuses: list[int] = field(default_factory=list)  # answered to the next requests instead of a file
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def url(self, path: str = "/file") -> str:
+        return self.address + path
+
+
+def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            site.asked.append((self.path, wanted))
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/file")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            status = site.statuses.pop(0) if site.statuses else 200
+            body = site.bodies.get(self.path)
+            if body is None or status >= 400:
+                self.send_response(404 if body is None else status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and site.ranges else 0
+            if start >= len(body) > 0:
+                self.send_response(416)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            if site.breaks_after:
+                self.wfile.write(body[start : start + site.breaks_after.pop(0)])
+                self.close_connection = True
+            else:
+                self.wfile.write(body[start:])
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    site = Site()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(site))
+    server.daemon_threads = True
+    site.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield site
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def part(dest: Path) -> Path:
+    return dest.with_name(dest.name + ".part")
+
+
+def test_fetches_verifies_and_reports(site: Site, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    dest = tmp_path / "deep" / "down" / "file"
+    got = fetch(site.url(), dest, sha256=SHA256, on_progress=lambda *p: seen.append(p))
+    assert got == dest
+    assert dest.read_bytes() == BODY
+    assert not part(dest).exists()
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_a_whole_file_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    for _ in range(2):
+        fetch(site.url(), dest, sha256=SHA256)
+    assert len(site.asked) == 1
+    dest.write_bytes(BODY[:-1] + b"?")
+    fetch(site.url(), dest, sha256=SHA256)
+    assert len(site.asked) == 2
+    assert file_sha256(dest) == SHA256
+
+
+def test_goes_on_where_an_earlier_call_stopped(site: Site, tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    part(dest).write_bytes(BODY[:1_000_000])
+    seen: list[int] = []
+    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), on_progress=lambda done, _: seen.append(done))
+    assert site.asked == [("/file", "bytes=1000000-")]
+    assert dest.read_bytes() == BODY
+    assert seen[0] > 1_000_000
+
+
+def test_goes_on_after_a_broken_connection(site: Site, tmp_path: Path) -> None:
+    site.breaks_after = [600_000, 500_000]
+    dest = tmp_path / "file"
+    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), wait_s=0)
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0 for _, asked in site.asked]
+    assert len(starts) == 3
+    assert starts[0] == 0
+    assert 0 < starts[1] <= 600_000
+    assert starts[1] < starts[2] <= 1_100_000
+    assert dest.read_bytes() == BODY
+
+
+def test_a_connection_that_keeps_breaking_leaves_what_came(site: Site, tmp_path: Path) -> None:
+    site.breaks_after = [300_000] * 2
+    dest = tmp_path / "file"
+    with pytest.raises(DownloadError) as refused:
+        fetch(site.url(), dest, sha256=SHA256, attempts=2, wait_s=0)
+    assert site.url() in refused.value.message
+    assert "goes on where it stopped" in refused.value.hint
+    assert not dest.exists()
+    assert part(dest).stat().st_size > 0
+    site.asked.clear()
+    fetch(site.url(), dest, sha256=SHA256)
+    assert site.asked[0][1] is not None
+    assert dest.read_bytes() == BODY
+
+
+def test_a_server_without_ranges_sends_it_all_again(site: Site, tmp_path: Path) -> None:
+    site.ranges = False
+    dest = tmp_path / "file"
+    part(dest).write_bytes(b"old" * 1000)
+    fetch(site.url(), dest, sha256=SHA256)
+    assert dest.read_bytes() == BODY
+
+
+def test_a_spoilt_part_is_thrown_away(site: Site, tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    for spoilt in (b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 5)):
+        part(dest).write_bytes(spoilt)
+        fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), wait_s=0)
+        assert dest.read_bytes() == BODY
+        dest.unlink()
+
+
+def test_a_part_that_is_whole_needs_no_network(tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    part(dest).write_bytes(BODY)
+    fetch("http://127.0.0.1:9/file", dest, sha256=SHA256, size_bytes=len(BODY))
+    assert dest.read_bytes() == BODY
+
+
+def test_a_part_that_is_whole_and_of_unknown_size(site: Site, tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    part(dest).write_bytes(BODY)
+    fetch(site.url(), dest, sha256=SHA256)  # the server answers 416
+    assert dest.read_bytes() == BODY
+
+
+def test_wrong_bytes_are_refused_and_removed(site: Site, tmp_path: Path) -> None:
+    site.bodies["/file"] = BODY[:-1] + b"!"
+    dest = tmp_path / "file"
+    with pytest.raises(DownloadError, match="the pinned one is " + SHA256):
+        fetch(site.url(), dest, sha256=SHA256, wait_s=0)
+    assert list(tmp_path.iterdir()) == []
+    assert len(site.asked) == 1  # the same address would send the same bytes
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_too_much_is_cut_off(site: Site, tmp_path: Path, ranges: bool) -> None:
+    site.ranges = ranges
+    with pytest.raises(DownloadError, match="longer than the 1000 bytes"):
+        fetch(site.url(), tmp_path / "file", sha256=SHA256, size_bytes=1000)
+    assert not (tmp_path / "file").exists()
+
+
+def test_missing_is_said_at_once_and_busy_is_tried_again(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="/nothing: HTTP 404"):
+        fetch(site.url("/nothing"), tmp_path / "file", sha256=SHA256, wait_s=0)
+    assert len(site.asked) == 1
+    site.statuses = [503, 429]
+    fetch(site.url(), tmp_path / "file", sha256=SHA256, wait_s=0)
+    assert len(site.asked) == 4
+
+
+def test_redirects_and_mirrors(site: Site, tmp_path: Path) -> None:
+    fetch(site.url("/moved"), tmp_path / "a", sha256=SHA256)
+    fetch(site.url("/nothing"), tmp_path / "b", sha256=SHA256, mirrors=[site.url()])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == BODY
+
+
+def test_refused_connection_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/file"
+    with pytest.raises(DownloadError) as refused:
+        fetch(url, tmp_path / "file", sha256=SHA256, mirrors=["no url at all"], wait_s=0, by_hand="bring it yourself")
+    assert f"{url}: ConnectError" in refused.value.message
+    assert refused.value.message.count(url) == 1  # three attempts, one cause, said once
+    assert "no url at all: UnsupportedProtocol" in refused.value.message
+    assert refused.value.hint.endswith("; or bring it yourself")
+
+
+def test_unwritable_destination(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    with pytest.raises(DownloadError, match="cannot write"):
+        fetch(site.url(), tmp_path / "taken" / "file", sha256=SHA256)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+def test_full_disk(site: Site, tmp_path: Path) -> None:
+    dest = tmp_path / "file"
+    part(dest).symlink_to("/dev/full")
+    with pytest.raises(DownloadError, match="No space left") as refused:
+        fetch(site.url(), dest, sha256=SHA256)
+    assert "free some disk space" in refused.value.hint
+
+
+# flower_photos: a small archive of the same shape stands in for the 229 MB one
+
+
+def jpeg(number: int) -> bytes:
+    out = io.BytesIO()
+    raw = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    Image.fromarray(raw).save(out, "JPEG")
+    return out.getvalue()
+
+
+def archive(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                tar.addfile(content)
+                continue
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def small_flowers(site: Site, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    members: dict[str, bytes | tarfile.TarInfo] = {
+        f"flower_photos/{label}/{i}.jpg": jpeg(100 * k + i)
+        for k, label in enumerate(("daisy", "roses"))
+        for i in range(5)
+    }
+    body = archive({"flower_photos/LICENSE.txt": b"CC BY", **members})
+    site.bodies["/flowers.tgz"] = body
+    monkeypatch.setattr(flowers, "URL", site.url("/flowers.tgz"))
+    monkeypatch.setattr(flowers, "MIRRORS", ())
+    monkeypatch.setattr(flowers, "SIZE_BYTES", len(body))
+    monkeypatch.setattr(flowers, "SHA256", hashlib.sha256(body).hexdigest())
+    return body
+
+
+def test_flowers_are_fetched_once(site: Site, small_flowers: bytes, tmp_path: Path) -> None:
+    stages: list[str] = []
+    dataset = flowers.load(seed=0, cache_dir=tmp_path, on_progress=lambda stage, *_: stages.append(stage))
+    assert dataset.classes == ("daisy", "roses")
+    assert dataset.name == "flowers"
+    assert dataset.license == "CC BY 2.0"
+    assert list(dict.fromkeys(stages)) == ["fetching flower_photos", "unpacking", "checking photographs"]
+    again = flowers.load(seed=0, cache_dir=tmp_path)
+    assert again == dataset
+    assert len(site.asked) == 1
+    assert [p.name for p in tmp_path.rglob("*.tgz*")] == []
+
+
+def test_flowers_offline(site: Site, small_flowers: bytes, tmp_path: Path) -> None:
+    site.bodies.clear()
+    with pytest.raises(DownloadError) as refused:
+        flowers.load(seed=0, cache_dir=tmp_path)
+    assert "pass its folder: --data ./flower_photos" in refused.value.hint
+
+
+def link(name: str, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.SYMTYPE
+    info.linkname = target
+    return info
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"f/../../escaped.txt": b"x"},
+        {"/escaped.txt": b"x"},
+        {"f\\..\\..\\escaped.txt": b"x"},
+        {"C:/escaped.txt": b"x"},
+        {"f/out": link("f/out", ".."), "f/out/escaped.txt": b"x"},
+    ],
+)
+def test_archives_that_reach_out_are_refused(members: dict[str, bytes | tarfile.TarInfo], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tgz"
+    bad.write_bytes(archive({"f/fine.txt": b"x", **members}))
+    with pytest.raises(DataError, match="is not safe to unpack"):
+        flowers.unpack(bad, tmp_path / "to" / "f")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [bad]
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", archive({"f/a": b"x" * 5000})[:60]])
+def test_damaged_archives(content: bytes, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tgz"
+    bad.write_bytes(content)
+    with pytest.raises(DownloadError, match=r"cannot unpack bad\.tgz"):
+        flowers.unpack(bad, tmp_path / "to" / "f")
+
+
+def test_an_archive_of_something_else(tmp_path: Path) -> None:
+    other = tmp_path / "other.tgz"
+    other.write_bytes(archive({"a/x": b"1", "b/y": b"2"}))
+    with pytest.raises(DataError, match="should hold one folder"):
+        flowers.unpack(other, tmp_path / "to" / "f")
