@@ -1,0 +1,123 @@
+"""The bundle: every file is made in memory, then the folder appears as a whole.
+
+1. read the run and refuse what may not be shipped   source.py
+2. the model with its metadata                       metadata.py
+3. labels, preprocessing, model card, read-me        card.py
+4. the web app with its runtime                      webapp.py, vendor.py
+5. write
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgefit_toolkit.bundle import card, webapp
+from edgefit_toolkit.bundle.metadata import with_metadata
+from edgefit_toolkit.bundle.source import Source, read_source
+from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.report import view
+
+App = Literal["web", "android", "all"]
+SCHEMA = "edgefit.preprocessing/1"
+MARK = "bundle.json"  # a folder with this file is ours and may be replaced
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was written."""
+
+    path: Path
+    files: dict[str, int]  # path inside the bundle -> bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """All of it."""
+        return sum(self.files.values())
+
+
+def bundle(run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None = None) -> Bundle:
+    """Writes the app bundle of a finished run to `out`; the same run gives the same bytes.
+
+    Raises InputError for a run that is not finished or is damaged, GuardFailed for one whose int8 model failed,
+    OutputError when `out` holds something else or cannot be written, DownloadError when the web runtime is missing.
+    """
+    if app not in ("web", "android", "all"):
+        raise InputError(f"no app is called {app!r}; there are web, android and all")
+    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is no bundle", "name another folder with --out, or remove this one")
+    source = read_source(run_dir)
+    files = contents(source, app, cache_dir=cache_dir)
+    _write(files, out)
+    return Bundle(out, {name: len(data) for name, data in files.items()})
+
+
+def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict[str, bytes]:
+    """Every file of the bundle, by its path."""
+    apps = ("web", "android") if app == "all" else (app,)
+    report = source.report
+    model = with_metadata(
+        source.model,
+        name=view.title(report),
+        description=f"{len(source.labels)} classes, {report['data']['kind']}; int8 by edgefit {report['edgefit']}",
+        license=report["data"].get("license", ""),
+        labels=[label.label for label in source.labels],
+    )
+    digest = hashlib.sha256(model).hexdigest()
+    shared = {
+        "model.tflite": model,
+        "labels.txt": "".join(f"{label.line}\n" for label in source.labels).encode(),
+        "preprocessing.json": _json(preprocessing_doc(source)),
+    }
+    files = dict(shared)
+    files["MODEL_CARD.md"] = card.model_card(source, digest, len(model)).encode()
+    files["README.md"] = card.read_me(source, apps).encode()
+    if "web" in apps:
+        files |= webapp.web_files(source, shared, cache_dir)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    mark = {"schema": "edgefit.bundle/1", "edgefit": report["edgefit"], "apps": list(apps), "sha256": hashes}
+    files[MARK] = _json(mark)
+    return dict(sorted(files.items()))
+
+
+def preprocessing_doc(source: Source) -> dict[str, Any]:
+    """What an app must repeat."""
+    ends = source.ends
+    return {
+        "schema": SCHEMA,
+        **asdict(source.preprocessing),
+        "input": {"dtype": ends.input_dtype, "scale": ends.input_scale, "zero_point": ends.input_zero_point},
+        "output": {"dtype": ends.output_dtype, "scale": ends.output_scale, "zero_point": ends.output_zero_point},
+        "threshold": source.threshold,
+    }
+
+
+def _json(doc: Any) -> bytes:
+    return (json.dumps(doc, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def _write(files: dict[str, bytes], out: Path) -> None:
+    """Beside the target first, then renamed: a broken write leaves the old bundle."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        umask = os.umask(0)
+        os.umask(umask)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            fresh = Path(folder) / "bundle"
+            fresh.mkdir(0o777 & ~umask)
+            for name, data in files.items():
+                target = fresh / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            if out.exists():
+                out.replace(Path(folder) / "old")
+            fresh.replace(out)
+            shutil.rmtree(Path(folder) / "old", ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"the bundle cannot be written to {out}: {error.strerror}", "choose another --out") from error

@@ -1,0 +1,52 @@
+"""The texts of a bundle: model card and read-me."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+
+from edgefit_toolkit.bundle.source import Source
+from edgefit_toolkit.report import view, words
+
+
+def model_card(source: Source, model_sha256: str, model_bytes: int) -> str:
+    """MODEL_CARD.md: what it is for, what it learnt from, how good it is, how fast and how that is known, limits."""
+    return _render("MODEL_CARD.md.j2", source, model_sha256=model_sha256, model_bytes=model_bytes)
+
+
+def read_me(source: Source, apps: tuple[str, ...]) -> str:
+    """README.md of the bundle."""
+    return _render("README.md.j2", source, apps=apps)
+
+
+def _render(template: str, source: Source, **more: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edgefit_toolkit.bundle", "templates"),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": words.percent, "ms": words.ms, "size": words.size, "plural": words.plural}
+    doc = source.report
+    rows = [row for row in view.comparison(doc) if row.name.startswith("Latency") and row.int8.main != view.EMPTY.main]
+    pick = doc["plan"]["pick"]
+    context = {
+        "doc": doc,
+        "source": source,
+        "name": view.name_of(pick) if pick else "EfficientNet",
+        "photographs": doc["data"]["kind"] == "photographs",
+        "latencies": rows,
+        "weakest": sorted(doc.get("per_class", []), key=lambda row: row["recall"])[:5],
+        "interval": words.interval,
+        "ece": doc.get("reliability", {}).get("ece"),
+        "weights": doc.get("weights"),
+        "credits": doc["data"].get("credits", []),
+        "license": doc["data"].get("license", ""),
+        "notes": doc["data"].get("notes", []),
+        "caution": view.caution(doc),
+        **more,
+    }
+    return environment.get_template(template).render(context)

@@ -1,0 +1,136 @@
+"""What a bundle takes from a finished run, checked before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefit_toolkit.bundle.metadata import Ends, read_ends
+from edgefit_toolkit.errors import GuardFailed, InputError
+from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.report import ReportDoc, read_report
+
+DEFAULT_THRESHOLD = 0.5  # confidences are calibrated (temperature fitted on val): below, the answer is likelier wrong
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: as the training folder was named, and as people call it."""
+
+    label: str
+    common: str = ""
+    scientific: str = ""
+
+    @property
+    def line(self) -> str:
+        """Its line in labels.txt: empty columns at the end are left out."""
+        return "\t".join((self.label, self.common, self.scientific)).rstrip("\t")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that may be shipped."""
+
+    report: ReportDoc
+    model: bytes
+    ends: Ends
+    labels: tuple[Label, ...]
+    preprocessing: Preprocessing
+    threshold: float  # below this confidence an app says "not sure"
+
+
+def read_source(run_dir: Path) -> Source:
+    """Raises InputError for an unfinished or damaged run, GuardFailed for one whose int8 model did not pass."""
+    if not (run_dir / "report.json").is_file():
+        raise InputError(
+            f"{run_dir} has no report.json: the run is not finished, or its int8 model failed the guard",
+            "run the same `edgefit fit` command again; it goes on where it stopped",
+        )
+    report = read_report(run_dir)
+    check_guard(report)
+    model = _read(run_dir / report["models"]["int8"]["path"])
+    digest = hashlib.sha256(model).hexdigest()
+    if digest != report["models"]["int8"]["sha256"]:
+        raise InputError(
+            f"{report['models']['int8']['path']} is not the file that the report describes: its SHA-256 is "
+            f"{digest[:12]}..., the report's {report['models']['int8']['sha256'][:12]}...",
+            "run the same `edgefit fit` command again",
+        )
+    ends = read_ends(model)
+    labels = parse_labels(_read(run_dir / "labels.txt").decode(), report["data"]["classes"])
+    if ends.classes != len(labels):
+        raise InputError(f"the model tells {ends.classes} classes apart, labels.txt names {len(labels)}")
+    preprocessing = _preprocessing(run_dir / "preprocessing.json", ends)
+    reliability = report.get("reliability")
+    threshold = reliability.get("threshold", DEFAULT_THRESHOLD) if reliability else DEFAULT_THRESHOLD
+    return Source(report, model, ends, labels, preprocessing, threshold)
+
+
+def check_guard(report: ReportDoc) -> None:
+    """Raises GuardFailed when the kept recipe did not pass, or the agreement lies below the run's own floor."""
+    quantization = report.get("quantization")
+    if quantization is None:
+        return
+    steps = {step["name"]: step["passed"] for step in quantization.get("ladder", [])}
+    if steps and not steps.get(quantization["recipe"], any(steps.values())):
+        raise GuardFailed(
+            f"the int8 model of this run failed its guard (recipe {quantization['recipe']}): it is not bundled",
+            "more calibration photographs, another recipe, or a larger budget may help",
+        )
+    floor = quantization.get("guard", {}).get("agreement")
+    if isinstance(floor, (int, float)) and report["agreement"]["top1"] < floor:
+        raise GuardFailed(
+            f"int8 repeats float's answer on {report['agreement']['top1']:.3f} of the test pictures, below the run's "
+            f"floor of {floor:g}: it is not bundled"
+        )
+
+
+def parse_labels(text: str, classes: list[str]) -> tuple[Label, ...]:
+    """labels.txt: one class a line in the model's order, `label [TAB common name [TAB scientific name]]`.
+
+    Raises InputError unless the first column is the run's classes.
+    """
+    labels = []
+    for number, line in enumerate(text.splitlines(), 1):
+        columns = [column.strip() for column in line.split("\t")]
+        if len(columns) > 3 or not columns[0]:
+            raise InputError(
+                f"labels.txt, line {number}: expected a label, then at most a common and a scientific name, by tabs"
+            )
+        labels.append(Label(*columns))
+    if [label.label for label in labels] != list(classes):
+        raise InputError(
+            f"labels.txt names {len(labels)} classes that are not the report's {len(classes)} in their order",
+            "names may be added in the second and third column; the first is the model's own",
+        )
+    return tuple(labels)
+
+
+def _preprocessing(path: Path, ends: Ends) -> Preprocessing:
+    try:
+        doc: Any = json.loads(_read(path))
+        fields = {name: doc[name] for name in ("resolution_px", "crop_padding_px", "interpolation", "mean", "std")}
+        preprocessing = Preprocessing(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is not the run's preprocessing: {error}", "run `edgefit fit` again") from error
+    if preprocessing.resolution_px != ends.resolution_px:
+        raise InputError(f"{path.name} says {preprocessing.resolution_px} px, the model takes {ends.resolution_px} px")
+    door = (1 / preprocessing.std, preprocessing.mean)
+    if abs(ends.input_scale - door[0]) > 1e-9 or ends.input_zero_point != door[1]:
+        raise InputError(
+            f"the model's input has scale {ends.input_scale:g} and zero point {ends.input_zero_point}; raw pixels need "
+            f"{door[0]:g} and {door[1]:g}"
+        )
+    return preprocessing
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}", "run the same `edgefit fit` command again"
+        ) from error

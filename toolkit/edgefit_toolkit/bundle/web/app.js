@@ -1,0 +1,239 @@
+// The page: a photograph or the camera in, three names with honest confidence out.
+
+import { judge, parseLabels, percent } from "./answer.js";
+import { decode, prepare } from "./preprocess.js";
+
+const byId = (id) => document.getElementById(id);
+const CAMERA_PAUSE_MS = 150; // between two frames: cool phone, steady words
+
+const ui = {
+  photo: byId("photo"), video: byId("video"), frame: byId("frame"), empty: byId("empty"), stage: byId("stage"),
+  choose: byId("choose"), camera: byId("camera"), file: byId("file"), problem: byId("problem"),
+  headline: byId("headline"), advice: byId("advice"), top: byId("top"), timing: byId("timing"), state: byId("state"),
+};
+
+let facts, labels, model;
+let stream = null;
+let shownUrl = null;
+let turn = 0; // a newer picture makes older work stop
+
+function say(problem) {
+  ui.problem.textContent = problem;
+  ui.problem.hidden = problem === "";
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text; // a live region speaks on every change
+}
+
+function show(scores, timing) {
+  const { top, sure } = judge(scores, labels, facts.threshold);
+  setText(ui.headline, sure ? `${top[0].common}, ${percent(top[0].score)} sure` : "Not sure");
+  ui.headline.dataset.sure = String(sure);
+  ui.advice.hidden = sure;
+  if (!sure) setText(ui.advice, "Closest guesses below. Try a nearer, sharper picture with one subject in the middle.");
+  ui.top.replaceChildren(...top.map(({ common, scientific, label, score }) => {
+    const item = document.createElement("li");
+    item.dataset.label = label;
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = common;
+    if (scientific) {
+      const latin = document.createElement("i");
+      latin.lang = "la";
+      latin.textContent = ` ${scientific}`;
+      name.append(latin);
+    }
+    const share = document.createElement("span");
+    share.className = "share";
+    share.textContent = percent(score);
+    const bar = document.createElement("span");
+    bar.className = "bar";
+    bar.setAttribute("aria-hidden", "true");
+    const fill = document.createElement("span");
+    fill.style.width = `${100 * score}%`;
+    bar.append(fill);
+    item.append(name, share, bar);
+    return item;
+  }));
+  ui.top.hidden = false;
+  ui.timing.textContent = timing;
+  ui.timing.hidden = false;
+}
+
+async function classify(source) {
+  const started = performance.now();
+  const pixels = prepare(source, facts);
+  const prepareMs = performance.now() - started;
+  const { scores, ms } = await model.run(pixels);
+  const threads = model.threads === 1 ? "1 thread" : `${model.threads} threads`;
+  return { scores, timing: `Model ${ms.toFixed(0)} ms, preparing the picture ${prepareMs.toFixed(0)} ms, in this browser (${threads}).` };
+}
+
+async function classifyFile(file) {
+  stopCamera();
+  const mine = ++turn;
+  say("");
+  if (!model) return;
+  let bitmap;
+  try {
+    bitmap = await decode(file);
+  } catch {
+    say(`${file.name || "This file"} is not a picture that this browser can read. Use a JPEG, PNG or WebP file.`);
+    return;
+  }
+  if (mine !== turn) return bitmap.close();
+  if (shownUrl) URL.revokeObjectURL(shownUrl);
+  shownUrl = URL.createObjectURL(file);
+  ui.photo.src = shownUrl;
+  ui.photo.hidden = false;
+  ui.empty.hidden = true;
+  setText(ui.headline, "Looking…");
+  await new Promise((resolve) => setTimeout(resolve, 20)); // let the picture appear first
+  try {
+    const { scores, timing } = await classify(bitmap);
+    if (mine === turn) show(scores, timing);
+  } catch (error) {
+    say(`The model could not look at this picture: ${error.message}`);
+  } finally {
+    bitmap.close();
+  }
+}
+
+function cameraProblem(error) {
+  if (!window.isSecureContext) {
+    return "The camera needs a secure page (https, or localhost). Choose a photo instead, or open this page over https.";
+  }
+  const words = {
+    NotAllowedError: "The camera was not allowed. Allow it in the browser's settings for this page, or choose a photo.",
+    NotFoundError: "No camera was found. Choose a photo instead.",
+    NotReadableError: "Another app is using the camera. Close it and try again, or choose a photo.",
+  };
+  return words[error?.name] ?? "This browser gives no camera to pages. Choose a photo instead.";
+}
+
+async function startCamera() {
+  say("");
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+  } catch (error) {
+    stream = null;
+    say(cameraProblem(error));
+    return;
+  }
+  const mine = ++turn;
+  ui.video.srcObject = stream;
+  await ui.video.play();
+  ui.video.hidden = ui.frame.hidden = false;
+  ui.stage.classList.add("live");
+  ui.photo.hidden = ui.empty.hidden = true;
+  ui.camera.textContent = "Stop the camera";
+  ui.camera.setAttribute("aria-pressed", "true");
+  while (stream && mine === turn) {
+    if (ui.video.videoWidth > 0 && !document.hidden) {
+      const { scores, timing } = await classify(ui.video);
+      if (mine !== turn) break;
+      show(scores, timing);
+    }
+    await new Promise((resolve) => setTimeout(resolve, CAMERA_PAUSE_MS));
+  }
+}
+
+function stopCamera() {
+  if (!stream) return;
+  for (const track of stream.getTracks()) track.stop();
+  stream = null;
+  turn++;
+  ui.video.srcObject = null;
+  ui.video.hidden = ui.frame.hidden = true;
+  ui.stage.classList.remove("live");
+  ui.empty.hidden = !ui.photo.hidden;
+  ui.camera.textContent = "Use the camera";
+  ui.camera.setAttribute("aria-pressed", "false");
+}
+
+function wire() {
+  ui.choose.addEventListener("click", () => ui.file.click());
+  ui.file.addEventListener("change", () => {
+    if (ui.file.files[0]) classifyFile(ui.file.files[0]);
+    ui.file.value = ""; // the same file may be chosen again
+  });
+  ui.camera.addEventListener("click", () => (stream ? stopCamera() : startCamera()));
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    ui.stage.classList.add("over");
+  });
+  addEventListener("dragleave", () => ui.stage.classList.remove("over"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    ui.stage.classList.remove("over");
+    if (event.dataTransfer.files[0]) classifyFile(event.dataTransfer.files[0]);
+  });
+  addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((item) => item.type.startsWith("image/"));
+    if (file) classifyFile(file);
+  });
+  addEventListener("pagehide", stopCamera);
+}
+
+async function describe() {
+  const [factsResponse, labelsResponse] = await Promise.all([fetch("app.json"), fetch("labels.txt")]);
+  if (!factsResponse.ok || !labelsResponse.ok) throw new Error("a file of this app is missing on the server");
+  facts = await factsResponse.json();
+  labels = parseLabels(await labelsResponse.text());
+  document.title = facts.title;
+  byId("title").textContent = facts.title;
+  const seen = facts.resolution_px / (facts.resolution_px + facts.crop_padding_px);
+  ui.frame.style.height = `${100 * seen}%`; // the square that the model sees of the camera's picture
+  byId("drawn").hidden = facts.data_kind !== "drawn";
+  byId("classes").replaceChildren(...labels.map(({ common, scientific }) => {
+    const item = document.createElement("li");
+    item.textContent = scientific ? `${common} (${scientific})` : common;
+    return item;
+  }));
+  byId("about").textContent = facts.about;
+}
+
+async function keepOffline() {
+  if (!("serviceWorker" in navigator)) return;
+  try {
+    await navigator.serviceWorker.register("sw.js");
+    const registration = await navigator.serviceWorker.ready;
+    // The runtime's file differs between browsers: whatever this one loaded is kept.
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const channel = new MessageChannel();
+    const kept = new Promise((resolve) => (channel.port1.onmessage = ({ data }) => resolve(data)));
+    registration.active.postMessage({ keep: loaded }, [channel.port2]);
+    if (await kept) {
+      ui.state.textContent = "The picture stays on this device. Ready to work offline.";
+      document.documentElement.dataset.offline = "ready";
+    }
+  } catch (error) {
+    console.warn("not available offline:", error); // private windows and plain http: the app works all the same
+  }
+}
+
+async function start() {
+  wire();
+  ui.choose.disabled = ui.camera.disabled = true;
+  if (typeof WebAssembly === "undefined") {
+    ui.headline.textContent = "This browser cannot run the model";
+    say("WebAssembly is missing or switched off. Use a current Chrome, Edge, Firefox or Safari.");
+    return;
+  }
+  try {
+    await describe();
+    const { loadModel } = await import("./model.js");
+    model = await loadModel(facts);
+  } catch (error) {
+    ui.headline.textContent = "The model did not load";
+    say(`${error.message}. Load the page again; if that does not help, the server may not serve .wasm files.`);
+    return;
+  }
+  ui.choose.disabled = ui.camera.disabled = false;
+  ui.headline.textContent = "Ready";
+  document.documentElement.dataset.model = "ready";
+  await keepOffline();
+}
+
+start();

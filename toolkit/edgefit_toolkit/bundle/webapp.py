@@ -1,0 +1,91 @@
+"""The web app (PWA): static files, the model's facts, the runtime, and a service worker that knows every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edgefit_toolkit.bundle.icons import icon
+from edgefit_toolkit.bundle.source import Source
+from edgefit_toolkit.bundle.vendor import litert_files
+from edgefit_toolkit.report import view, words
+
+STATIC = ("index.html", "style.css", "app.js", "answer.js", "preprocess.js", "model.js")
+ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False), "icons/maskable-512.png": (512, True)}
+
+
+def web_files(source: Source, shared: dict[str, bytes], cache_dir: Path | None) -> dict[str, bytes]:
+    """Everything under web/: the folder can be served as it is."""
+    static = resources.files("edgefit_toolkit.bundle").joinpath("web")
+    files = {name: static.joinpath(name).read_bytes() for name in STATIC}
+    files["model.tflite"], files["labels.txt"] = shared["model.tflite"], shared["labels.txt"]
+    files["app.json"] = _json(app_doc(source, shared))
+    files["manifest.webmanifest"] = _json(manifest(source))
+    files |= {name: icon(side, maskable=maskable) for name, (side, maskable) in ICONS.items()}
+    files |= {f"litert/{name}": data for name, data in litert_files(cache_dir).items()}
+    files["sw.js"] = _service_worker(static.joinpath("sw.js").read_text(), files).encode()
+    return {f"web/{name}": data for name, data in files.items()}
+
+
+def app_doc(source: Source, shared: dict[str, bytes]) -> dict[str, Any]:
+    """app.json: preprocessing.json and what the page says about the model."""
+    report, score = source.report, source.report["accuracy"]["int8_tflite"]
+    photographs = report["data"]["kind"] == "photographs"
+    pictures = words.plural(score["n"], "test photograph" if photographs else "drawn test picture")
+    network = f"{view.name_of(report['plan']['pick'])}, int8, {words.size(len(shared['model.tflite']))}"
+    doc: dict[str, Any] = json.loads(shared["preprocessing.json"])
+    return doc | {
+        "title": title(source),
+        "data_kind": report["data"]["kind"],
+        "about": f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only "
+        f"these {len(source.labels)}. Below {words.percent(source.threshold, 0)} it says that it is not sure. {network}.",
+        "model": {"file": "model.tflite", "sha256": hashlib.sha256(shared["model.tflite"]).hexdigest()},
+    }
+
+
+def title(source: Source) -> str:
+    """The app's name."""
+    return f"Name it: {source.report['data']['name']}"
+
+
+def manifest(source: Source) -> dict[str, Any]:
+    """The web app manifest; relative URLs, so the folder works under any path."""
+    return {
+        "name": title(source),
+        "short_name": "Name it",
+        "description": "Names what is in a photograph, on this device, without sending it anywhere.",
+        "id": "./",
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#ffffff",
+        "theme_color": "#00704e",
+        "icons": [
+            {
+                "src": name,
+                "sizes": f"{side}x{side}",
+                "type": "image/png",
+                "purpose": "maskable" if maskable else "any",
+            }
+            for name, (side, maskable) in ICONS.items()
+        ],
+    }
+
+
+def _service_worker(template: str, files: dict[str, bytes]) -> str:
+    """The runtime's WebAssembly (9 MB each, one per kind of browser) is kept when it is loaded, not in advance."""
+    digest = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    kept = [
+        "./",
+        *sorted(name for name in files if not name.startswith("litert/wasm/") and name != "litert/NOTICE.txt"),
+    ]
+    return template.replace("{{VERSION}}", digest.hexdigest()[:16]).replace("{{FILES}}", json.dumps(kept))
+
+
+def _json(doc: Any) -> bytes:
+    return (json.dumps(doc, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
