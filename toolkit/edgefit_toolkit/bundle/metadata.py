@@ -58,6 +58,13 @@ def read_ends(content: bytes) -> Ends:
             "make the run again: edgefit fit",
         )
     q_in, q_out = tensor_in.quantization, tensor_out.quantization
+    lowest, highest = ((byte - int(q_out.zeroPoint[0])) * float(q_out.scale[0]) for byte in (0, 255))
+    if abs(lowest) > 0.01 or abs(highest - 1) > 0.01:
+        raise InputError(
+            f"the model's outputs run from {lowest:.3g} to {highest:.3g}; probabilities are needed, so that "
+            "an app can say how sure it is",
+            "make the run again: edgefit fit puts the softmax into the model",
+        )
     return Ends(
         shape_in[1], shape_out[1],
         "uint8", float(q_in.scale[0]), int(q_in.zeroPoint[0]),

@@ -36,12 +36,15 @@ def app_doc(source: Source, shared: dict[str, bytes]) -> dict[str, Any]:
     photographs = report["data"]["kind"] == "photographs"
     pictures = words.plural(score["n"], "test photograph" if photographs else "drawn test picture")
     network = f"{view.name_of(report['plan']['pick'])}, int8, {words.size(len(shared['model.tflite']))}"
+    about = (
+        f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only these "
+        f"{len(source.labels)}. Below {words.percent(source.threshold, 0)} it says that it is not sure. {network}."
+    )
     doc: dict[str, Any] = json.loads(shared["preprocessing.json"])
     return doc | {
         "title": title(source),
         "data_kind": report["data"]["kind"],
-        "about": f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only "
-        f"these {len(source.labels)}. Below {words.percent(source.threshold, 0)} it says that it is not sure. {network}.",
+        "about": about,
         "model": {"file": "model.tflite", "sha256": hashlib.sha256(shared["model.tflite"]).hexdigest()},
     }
 

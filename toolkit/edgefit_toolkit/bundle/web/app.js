@@ -61,6 +61,12 @@ function show(scores, timing) {
   ui.timing.hidden = false;
 }
 
+function clear() {
+  ui.top.hidden = ui.timing.hidden = ui.advice.hidden = true;
+  delete ui.headline.dataset.sure;
+  setText(ui.headline, "Ready");
+}
+
 async function classify(source) {
   const started = performance.now();
   const pixels = prepare(source, facts);
@@ -127,7 +133,7 @@ async function startCamera() {
   ui.video.hidden = ui.frame.hidden = false;
   ui.stage.classList.add("live");
   ui.photo.hidden = ui.empty.hidden = true;
-  ui.camera.textContent = "Stop the camera";
+  ui.camera.textContent = "Stop camera";
   ui.camera.setAttribute("aria-pressed", "true");
   while (stream && mine === turn) {
     if (ui.video.videoWidth > 0 && !document.hidden) {
@@ -147,8 +153,10 @@ function stopCamera() {
   ui.video.srcObject = null;
   ui.video.hidden = ui.frame.hidden = true;
   ui.stage.classList.remove("live");
-  ui.empty.hidden = !ui.photo.hidden;
-  ui.camera.textContent = "Use the camera";
+  ui.photo.hidden = true;
+  ui.empty.hidden = false;
+  clear();
+  ui.camera.textContent = "Live camera";
   ui.camera.setAttribute("aria-pressed", "false");
 }
 
