@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_benchmarks import preflight
+from edgefit_benchmarks.device_session import DeviceSession, bundle_for
 from edgefit_benchmarks.local import LocalTarget
+from edgefit_benchmarks.remote import RemoteTarget
 from edgefit_benchmarks.session import HostSession, Session
 from edgefit_benchmarks.stats import observations, summarise
 from edgefit_benchmarks.targets import Target, file_sha256
@@ -142,6 +144,11 @@ def measure_interleaved(
 def _opener(target: Target, *, threads: int, cpus: Sequence[int], input_path: Path | None, seed: int) -> OpenSession:
     if isinstance(target, LocalTarget):
         return lambda path: HostSession(path, threads=threads, cpus=cpus, input_path=input_path, seed=seed)
+    if isinstance(target, RemoteTarget):
+        if input_path is not None:
+            raise InputError("a picture as input is for this host only; a device gets seeded noise", "leave it out")
+        bundle = bundle_for(target)
+        return lambda path: DeviceSession(target, path, threads=threads, cpus=cpus, seed=seed, bundle=bundle)
     raise DeviceError("no runner for this target is known", "edgefit doctor")
 
 

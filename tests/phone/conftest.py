@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edgefit_benchmarks.adb import Adb
+from edgefit_benchmarks.native.bundle import Bundle, build_bundle
 from phone import parts
 from phone.world import NoNamespacesError, World
 
@@ -52,3 +55,13 @@ def blob(tmp_path: Path) -> Callable[[str, int, int], Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """The runner for this machine's own architecture, freshly built; bundles are looked for there in this session."""
+    if platform.machine() != "x86_64" or shutil.which("gcc") is None:
+        pytest.skip("no gcc for x86-64 here: the runner cannot be built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEFIT_RUNNERS", str(tmp_path_factory.mktemp("runners")))
+        yield build_bundle("x86_64")

@@ -95,6 +95,32 @@ def fetch_sshd() -> Path:
     return root
 
 
+def cross_compiler() -> Path:
+    """aarch64-linux-gnu-gcc if it is here. PartsMissingError otherwise."""
+    compiler = cache_dir() / "cross/aarch64-linux-gnu-gcc"
+    if not compiler.exists():
+        raise PartsMissingError("no Arm compiler: run `python tests/phone/setup.py --full`")
+    return compiler
+
+
+def fetch_cross_compiler() -> Path:
+    """Download and unpack gcc for arm64 with its libraries, unless it is here."""
+    root = cache_dir() / "cross"
+    compiler = root / "aarch64-linux-gnu-gcc"
+    if not compiler.exists():
+        apt = Apt(host_suite(), host_architecture())
+        unpack(apt, apt.closure("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"), root)
+        (program,) = (root / "usr/bin").glob("aarch64-linux-gnu-gcc-[0-9]*")
+        libraries = root / f"usr/lib/{multiarch()}"
+        for own in ("libc.so.6", "libm.so.6"):  # the host's own go with the host's own loader
+            (libraries / own).unlink(missing_ok=True)
+        part = root / "aarch64-linux-gnu-gcc.part"
+        part.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{program}" --sysroot="{root}" "$@"\n')
+        part.chmod(0o755)
+        part.rename(compiler)
+    return compiler
+
+
 class Apt:
     """apt with lists of its own, for one suite and architecture of Debian."""
 
@@ -128,13 +154,20 @@ class Apt:
         self._apt("download", "-qq", *packages)
         return sorted(folder.glob("*.deb"))
 
-    def _apt(self, *args: str) -> None:
+    def _apt(self, *args: str) -> str:
         done = subprocess.run(
             ["apt-get", *self.options, *args], cwd=self.home / "debs", capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
             raise PartsMissingError(f"apt-get {args[0]}: {said}")
+        return done.stdout
+
+    def closure(self, *packages: str) -> tuple[str, ...]:
+        """The packages and all that they depend on, as if nothing were installed."""
+        self._apt("update", "-qq")
+        listed = self._apt("install", "--print-uris", "-qq", "--no-install-recommends", *packages)
+        return tuple(re.findall(r"^'[^']*' ([^_\s]+)_", listed, re.MULTILINE))
 
 
 def unpack(apt: Apt, packages: tuple[str, ...], root: Path) -> None:
@@ -170,6 +203,14 @@ def host_suite() -> str:
 def host_architecture() -> str:
     """Such as "amd64"."""
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def multiarch() -> str:
+    """Such as "x86_64-linux-gnu"."""
+    command = ["dpkg-architecture", "-qDEB_HOST_MULTIARCH"]
+    if shutil.which(command[0]) is None:
+        return {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[host_architecture()]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def with_interpreter(elf: bytes, interpreter: Path) -> bytes:

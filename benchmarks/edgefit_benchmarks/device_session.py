@@ -1,0 +1,161 @@
+"""Our own runner on a phone or a board: blocks of samples, and answers to a set of inputs."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgefit_benchmarks.native.bundle import Bundle, build_bundle, find_bundle
+from edgefit_benchmarks.remote import RemoteTarget
+from edgefit_benchmarks.session import Block
+from edgefit_benchmarks.targets import Ran
+from edgefit_toolkit.errors import DeviceError, InputError
+
+SCHEMA = "edgefit.runner/1"
+EXIT_USAGE, EXIT_LIBRARY, EXIT_LITERT, EXIT_FILES = 2, 3, 4, 5  # of edgefit_runner.c
+CHUNK_BYTES = 32 << 20  # of inputs that lie on the device at once
+
+
+class DeviceSession:
+    """One model with our runner on one remote target (see session.Session)."""
+
+    delegate = "xnnpack"
+
+    def __init__(
+        self,
+        target: RemoteTarget,
+        model_path: Path,
+        *,
+        threads: int,
+        cpus: Sequence[int] = (),
+        seed: int = 0,
+        bundle: Bundle | None = None,
+        timeout_s: float = 300.0,
+    ) -> None:
+        """Push the runner and the model, unless they are there. DeviceError when there is no runner for the target."""
+        if not model_path.is_file():
+            raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
+        self._target, self._model_path, self._threads, self._seed = target, model_path, threads, seed
+        self._cpus, self._timeout_s = tuple(cpus), timeout_s
+        self._bundle = bundle or bundle_for(target)
+        self._folder = push_bundle(target, self._bundle)
+        self._model = target.push(model_path)
+        self.runtime = f"LiteRT {self._bundle.litert_version} (edgefit_runner)"
+        self.log: list[str] = []  # every line that the runner printed
+        notes = [f"input: seeded noise, seed {seed}"]
+        if cpus:
+            notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
+        self.notes = tuple(notes)
+
+    def block(self, samples: int, warmups: int) -> Block:
+        """A fresh process on the device: at least 3 warm-ups, then `samples` timed invocations."""
+        report = self._run([f"--warmups={max(warmups, 3)}", f"--samples={samples}", f"--seed={self._seed}"])
+        if len(report["samples_ms"]) != samples:
+            raise DeviceError(f"the runner gave {len(report['samples_ms'])} of {samples} samples", "run it again")
+        return Block(tuple(report["warmups_ms"]), tuple(report["samples_ms"]))
+
+    def answers(self, inputs: bytes) -> bytes:
+        """The model's outputs for packed inputs (raw bytes of the input tensor, one after the other), packed alike."""
+        one = self._run(["--samples=1", "--warmups=0"])
+        size, answered = int(one["input_bytes"]), b""
+        if len(inputs) % size:
+            raise InputError(f"{len(inputs)} bytes are no whole number of inputs of {size} bytes")
+        step = max(1, CHUNK_BYTES // size) * size
+        outputs = f"{self._target.root}/outputs-{Path(self._model).parent.name}.bin"
+        with tempfile.TemporaryDirectory() as work:
+            packed, back = Path(work) / "inputs.bin", Path(work) / "outputs.bin"
+            for at in range(0, len(inputs), step):
+                packed.write_bytes(inputs[at : at + step])
+                remote = self._target.push(packed, folder="inputs")
+                report = self._run(["--samples=0", f"--inputs={remote}", f"--outputs={outputs}"])
+                self._target.pull(outputs, back)
+                expected = len(inputs[at : at + step]) // size
+                if report["answered"] != expected or back.stat().st_size != expected * report["output_bytes"]:
+                    raise DeviceError(f"the runner answered {report['answered']} of {expected} inputs", "run it again")
+                answered += back.read_bytes()
+        return answered
+
+    def close(self) -> None:
+        """Nothing runs between blocks; what was pushed is removed by the target's cleanup."""
+
+    def _run(self, flags: Sequence[str]) -> dict[str, Any]:
+        argv = [*self._bundle.command(self._folder), f"--graph={self._model}", f"--threads={self._threads}", *flags]
+        ran = self._target.run(argv, timeout_s=self._timeout_s, cpus=self._cpus)
+        self.log += ran.text.splitlines() + ran.stderr.decode("utf-8", "replace").splitlines()
+        if ran.exit_code != 0:
+            explain_exit(ran, self._target, self._model_path.name)
+        try:
+            report: dict[str, Any] = json.loads(ran.text.strip().splitlines()[-1])
+        except (IndexError, ValueError) as error:
+            raise DeviceError(f"the runner on {self._target.address} printed no result", "run it again") from error
+        if report.get("schema") != SCHEMA:
+            raise DeviceError(
+                f"the runner printed {report.get('schema')!r}, not {SCHEMA}", "rebuild it: edgefit doctor"
+            )
+        return report
+
+
+def bundle_for(target: RemoteTarget) -> Bundle:
+    """The bundle for the target's ABI, built when it is not in the cache. DeviceError when it cannot be."""
+    abi = target.facts().abi
+    return find_bundle(abi) or build_bundle(abi)
+
+
+def push_bundle(target: RemoteTarget, bundle: Bundle) -> str:
+    """Push the bundle's files; their folder over there."""
+    if bundle.abi != target.facts().abi:
+        raise DeviceError(
+            f"{target.address} runs {target.facts().abi}, the runner is for {bundle.abi}",
+            "build one for it: edgefit doctor",
+        )
+    for name, sha256 in bundle.files.items():
+        executable = not name.startswith("lib")
+        remote = target.push(bundle.folder / name, sha256, executable=executable, folder=bundle.name)
+    return remote.rpartition("/")[0]
+
+
+def explain_exit(ran: Ran, target: RemoteTarget, what: str) -> NoReturn:
+    """Why a program on the target did not end with 0."""
+    code, who = ran.exit_code, target.address
+    said = ran.stderr.decode("utf-8", "replace")
+    if code > 128:
+        name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
+        hint = {
+            "SIGKILL": "the system ends what needs too much memory: close other apps, or use a smaller model",
+            "SIGILL": "this processor lacks an instruction that the runner uses: name another runner",
+        }.get(name, "run it again; name another runner when it happens twice")
+        raise DeviceError(f"{who} ended the runner with {name} while it ran {what}", hint)
+    if code == 126 or re.search(
+        r"Exec format error|not executable|cannot execute|wrong ELF class", said, re.IGNORECASE
+    ):
+        raise DeviceError(
+            f"{who} ({target.facts().abi}) cannot execute the runner: {ran.complaint}",
+            "build one for its ABI: edgefit doctor",
+        )
+    if code == EXIT_LITERT:
+        raise InputError(f"LiteRT on {who} cannot run {what}: {ran.complaint}", "convert it again")
+    if "No space left on device" in said:
+        raise DeviceError(f"the storage of {who} is full", "free some space on it and run it again")
+    raise DeviceError(f"the runner on {who} ended with code {code}: {ran.complaint}", "edgefit doctor")
+
+
+def host_answers(model_path: Path, inputs: bytes, *, threads: int = 1) -> bytes:
+    """What ai-edge-litert on this host answers to the same packed inputs."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(model_path), num_threads=threads)
+    interpreter.allocate_tensors()
+    (door, *_), (exit_, *_) = interpreter.get_input_details(), interpreter.get_output_details()
+    pictures = np.frombuffer(inputs, dtype=door["dtype"]).reshape(-1, *door["shape"][1:])
+    answered = b""
+    for picture in pictures:
+        interpreter.set_tensor(door["index"], picture[None])
+        interpreter.invoke()
+        answered += interpreter.get_tensor(exit_["index"]).tobytes()
+    return answered

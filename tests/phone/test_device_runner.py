@@ -1,0 +1,183 @@
+"""Our own runner on real daemons: latency, answers, and what goes wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_model import tiny_tflite
+
+from edgefit_benchmarks import runner
+from edgefit_benchmarks.adb import Adb, AdbTarget
+from edgefit_benchmarks.device_session import DeviceSession, host_answers
+from edgefit_benchmarks.native.bundle import Bundle, bundle_path, find_bundle
+from edgefit_benchmarks.ssh import SshTarget
+from edgefit_benchmarks.targets import file_sha256
+from edgefit_toolkit.errors import DeviceError, InputError
+from phone.world import World, descendants
+
+RESOLUTION_PX = 32
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {str(s): tiny_tflite(folder / f"m{s}.tflite", seed=s, resolution_px=RESOLUTION_PX) for s in (1, 2, 3)}
+
+
+def noise(pictures: int) -> bytes:
+    return np.random.default_rng(0).integers(0, 256, (pictures, RESOLUTION_PX, RESOLUTION_PX, 3), np.uint8).tobytes()
+
+
+def test_phone_latency_is_a_measurement(world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]) -> None:
+    target = AdbTarget(world.phone().serial, adb)
+    measured = runner.measure_interleaved(
+        target, {"a": models["1"], "b": models["2"]}, threads=1, min_samples=50, min_seconds=0.001, max_seconds=0.01
+    )
+    for name, model in (("a", models["1"]), ("b", models["2"])):
+        m = measured[name]
+        assert m.model_sha256 == file_sha256(model)
+        assert len(m.samples_ms) >= 50
+        assert min(m.samples_ms) > 0
+        assert (m.origin, m.delegate, m.threads) == ("measured on device", "xnnpack", 1)
+        assert m.target == f"Pixel 7 (serial {target.serial})"
+        assert "battery 83%, charging" in m.notes
+        assert host_bundle.litert_version in m.runtime
+
+
+def test_phone_answers_are_byte_equal_to_the_hosts(
+    world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = AdbTarget(world.phone().serial, adb)
+    inputs = noise(9)
+    monkeypatch.setattr("edgefit_benchmarks.device_session.CHUNK_BYTES", 4 * RESOLUTION_PX**2 * 3)  # 4 + 4 + 1
+    answers = {}
+    for name, model in models.items():
+        session = DeviceSession(target, model, threads=2)
+        answers[name] = session.answers(inputs)
+        assert len(answers[name]) == 9 * 5
+        assert answers[name] == host_answers(model, inputs)
+    assert len(set(answers.values())) == 3, "different models gave equal answers: nothing was tested"
+    with pytest.raises(InputError, match="no whole number of inputs"):
+        DeviceSession(target, models["1"], threads=1).answers(inputs[:-1])
+
+
+@pytest.mark.usefixtures("needs_sshd", "host_bundle")
+def test_board_latency_and_answers(world: World, models: dict[str, Path]) -> None:
+    board = world.board()
+    target = SshTarget(board.host, program=str(world.ssh), options=["-F", str(board.config)])
+    inputs = noise(3)
+    assert DeviceSession(target, models["1"], threads=1).answers(inputs) == host_answers(models["1"], inputs)
+    measured = runner.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01, cpus=[0])
+    assert measured.origin == "measured on device"
+    assert "pinned to cores 0" in measured.notes
+    target.cleanup()
+    assert not list((board.files / "data/home").rglob("*.tflite"))
+
+
+def test_an_emulated_phone_answers_and_is_not_timed(
+    world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]
+) -> None:
+    phone = world.phone()
+    phone.set_properties(ro_kernel_qemu="1")
+    target = AdbTarget(phone.serial, adb)
+    with pytest.raises(DeviceError, match="milliseconds are no latency"):
+        runner.measure(target, models["1"])
+    inputs = noise(2)
+    session = DeviceSession(target, models["1"], threads=1, bundle=host_bundle)
+    assert session.answers(inputs) == host_answers(models["1"], inputs)
+
+
+def test_the_phone_kills_the_runner_and_the_next_run_works(
+    world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]
+) -> None:
+    phone = world.phone()
+    session = DeviceSession(AdbTarget(phone.serial, adb), models["1"], threads=1, bundle=host_bundle)
+
+    def kill_the_runner() -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for pid in descendants(phone.process.pid):
+                try:
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                except OSError:
+                    continue
+                if b"edgefit_runner" in command and command.startswith(b"/data/"):
+                    os.kill(pid, signal.SIGKILL)
+                    return
+
+    killing = threading.Thread(target=kill_the_runner)
+    killing.start()
+    with pytest.raises(DeviceError, match=r"ended the runner with SIGKILL while it ran m1\.tflite") as fault:
+        session.block(5_000_000, 3)
+    killing.join()
+    assert "memory" in fault.value.hint
+    assert len(session.block(10, 3).samples_ms) == 10
+
+
+def test_wrong_abi(world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path], tmp_path: Path) -> None:
+    phone = world.phone(abi="armeabi-v7a")
+    with pytest.raises(DeviceError, match="no runner for armeabi-v7a; there is one for arm64-v8a, x86_64"):
+        DeviceSession(AdbTarget(phone.serial, adb), models["1"], threads=1)
+    with pytest.raises(DeviceError, match="runs armeabi-v7a, the runner is for x86_64"):
+        DeviceSession(AdbTarget(phone.serial, adb), models["1"], threads=1, bundle=host_bundle)
+
+    # a phone that says the right ABI and cannot execute the program after all
+    phone.set_properties(ro_product_cpu_abi="x86_64")
+    foreign = tmp_path / "foreign"
+    shutil.copytree(host_bundle.folder, foreign)
+    loader = foreign / host_bundle.loader
+    image = bytearray(loader.read_bytes())
+    image[18:20] = (0xF3).to_bytes(2, "little")  # e_machine: RISC-V
+    loader.write_bytes(bytes(image))
+    files = {**host_bundle.files, host_bundle.loader: file_sha256(loader)}
+    wrong = dataclasses.replace(host_bundle, folder=foreign, files=files)
+    with pytest.raises(DeviceError, match="cannot execute the runner"):
+        DeviceSession(AdbTarget(phone.serial, adb), models["1"], threads=1, bundle=wrong).block(1, 0)
+
+
+def test_no_compiler_says_how_to_get_one(
+    world: World, adb: Adb, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = world.phone(abi="arm64-v8a")
+    target = AdbTarget(phone.serial, adb)
+    monkeypatch.setenv("EDGEFIT_RUNNERS", str(tmp_path / "empty"))
+    monkeypatch.setattr("edgefit_benchmarks.native.bundle.COMPILERS", {"arm64-v8a": "no-such-gcc"})
+    with pytest.raises(DeviceError, match="not built, and there is no no-such-gcc") as fault:
+        DeviceSession(target, models["1"], threads=1)
+    assert "gcc-aarch64-linux-gnu" in fault.value.hint
+
+
+def test_a_model_that_the_device_cannot_run(world: World, adb: Adb, host_bundle: Bundle, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no model")
+    session = DeviceSession(AdbTarget(world.phone().serial, adb), broken, threads=1, bundle=host_bundle)
+    with pytest.raises(InputError, match=r"cannot run broken\.tflite"):
+        session.block(1, 0)
+    with pytest.raises(InputError, match="no model"):
+        DeviceSession(AdbTarget("none", adb), tmp_path / "absent.tflite", threads=1, bundle=host_bundle)
+
+
+def test_storage_full_while_the_runner_is_pushed(
+    world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]
+) -> None:
+    target = AdbTarget(world.phone(storage="2m").serial, adb)
+    with pytest.raises(DeviceError, match=r"storage of .* is full"):
+        DeviceSession(target, models["1"], threads=1, bundle=host_bundle)
+
+
+def test_a_damaged_bundle_is_not_used(host_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEFIT_RUNNERS", str(tmp_path))
+    assert find_bundle("x86_64") is None
+    shutil.copytree(host_bundle.folder, bundle_path("x86_64"))
+    assert find_bundle("x86_64") == dataclasses.replace(host_bundle, folder=bundle_path("x86_64"))
+    with (bundle_path("x86_64") / "libLiteRt.so").open("r+b") as library:
+        library.write(b"broken")
+    assert find_bundle("x86_64") is None
