@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +170,14 @@ def test_broken_files_are_named_and_skipped(make_folder: MakeFolder) -> None:
     assert "9 files skipped" in dataset.summary
     assert len(dataset.train) + len(dataset.val) + len(dataset.test) == 17
     load_pixels(dataset.train, Preprocessing(32))  # what is left can be read
+
+
+def test_a_gigantic_picture_is_skipped_before_it_is_decoded(make_folder: MakeFolder) -> None:
+    folder = make_folder(ivy=5, moss=5)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (folder / "ivy" / "bomb.png").write_bytes(png + bytes(100))
+    assert [s.reason for s in load(folder).skipped] == ["too many pixels (more than 178 million)"]
 
 
 def test_every_cut_of_a_jpeg_is_skipped(make_folder: MakeFolder) -> None:
