@@ -95,6 +95,43 @@ def fetch_sshd() -> Path:
     return root
 
 
+def arm_userland() -> Path:
+    """An arm64 phone's userland with adbd if it is here. PartsMissingError otherwise."""
+    root = cache_dir() / f"arm64-{ADB_SUITE}"
+    if not (root / AdbParts.adbd).exists():
+        raise PartsMissingError("no arm64 phone: run `python tests/phone/setup.py --full`")
+    return root
+
+
+def fetch_arm_userland() -> Path:
+    """Download and unpack the arm64 userland, unless it is here."""
+    root = cache_dir() / f"arm64-{ADB_SUITE}"
+    if not (root / AdbParts.adbd).exists():
+        apt = Apt(ADB_SUITE, "arm64")
+        unpack(apt, apt.closure("adbd", "dash", "coreutils", "sed", "grep", "base-files"), root)
+    return root
+
+
+def qemu() -> Path:
+    """qemu-aarch64, one static program, if it is here. PartsMissingError otherwise."""
+    program = cache_dir() / "qemu/usr/bin/qemu-aarch64"
+    if not program.exists():
+        raise PartsMissingError("no qemu: run `python tests/phone/setup.py --full`")
+    return program
+
+
+def fetch_qemu() -> Path:
+    """Download and unpack qemu-user, unless it is here."""
+    root = cache_dir() / "qemu"
+    if not (root / "usr/bin/qemu-aarch64").exists():
+        # only the package itself: in this suite its programs are static
+        unpack(Apt(ADB_SUITE, host_architecture()), ("qemu-user",), root)
+        for other in (root / "usr/bin").glob("qemu-*"):
+            if other.name != "qemu-aarch64":
+                other.unlink()
+    return qemu()
+
+
 def cross_compiler() -> Path:
     """aarch64-linux-gnu-gcc if it is here. PartsMissingError otherwise."""
     compiler = cache_dir() / "cross/aarch64-linux-gnu-gcc"

@@ -18,8 +18,14 @@ from phone import parts
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="also the arm64 phone and qemu (about 100 MB)")
-    parser.parse_args()
+    full = parser.parse_args().full
     steps = [("adb and adbd", parts.fetch_adb), ("sshd", parts.fetch_sshd)]
+    if full:
+        steps += [
+            ("qemu for arm64", parts.fetch_qemu),
+            ("arm64 userland", parts.fetch_arm_userland),
+            ("gcc for arm64", parts.fetch_cross_compiler),
+        ]
     for name, fetch in steps:
         try:
             fetch()

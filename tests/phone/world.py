@@ -170,6 +170,11 @@ class World:
         process = self._boot(f"phone-{port}", storage, adb.root, command, ADBD_PORT=str(port))
         phone = Phone(process, system, serial=f"127.0.0.1:{port}")
         self._devices.append(phone)
+        self._pose(phone, codename, model, abi)
+        self.connect(phone)
+        return phone
+
+    def _pose(self, phone: Phone, codename: str, model: str, abi: str) -> None:
         phone.set_properties(
             ro_product_device=codename, ro_product_model=model, ro_product_cpu_abi=abi,
             ro_build_version_release="14", ro_build_version_sdk="34",
@@ -177,6 +182,18 @@ class World:
         phone.set_dumpsys(
             battery=BATTERY.format(level=83), thermalservice="Thermal Status: 0\n", power="  mWakefulness=Asleep\n"
         )
+
+    def arm_phone(self, *, port: int = 15555, storage: str = "512m") -> Phone:
+        """A whole arm64 phone, adbd and shell included, under qemu-user; it says truthfully that it is arm64."""
+        userland, qemu = parts.arm_userland(), parts.qemu()
+        system = self._system(f"arm-{port}")
+        process = self._boot(
+            f"arm-{port}", storage, userland, [f"/{parts.AdbParts.adbd}"], ADBD_PORT=str(port),
+            USERLAND=str(userland), QEMU=str(qemu), BOARD_LIBRARY_PATH="/usr/lib/aarch64-linux-gnu/android",
+        )  # fmt: skip
+        phone = Phone(process, system, serial=f"127.0.0.1:{port}")
+        self._devices.append(phone)
+        self._pose(phone, "panther", "Pixel 7", "arm64-v8a")
         self.connect(phone)
         return phone
 

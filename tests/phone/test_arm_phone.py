@@ -1,0 +1,64 @@
+"""The full tier: an arm64 phone, adbd and shell included, under qemu-user. Its answers count; its time does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_model import tiny_tflite
+
+from edgefit_benchmarks import runner
+from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
+from edgefit_benchmarks.device_session import DeviceSession, host_answers
+from edgefit_benchmarks.native.bundle import Bundle, build_bundle
+from edgefit_toolkit.errors import DeviceError
+from phone import parts
+from phone.world import Phone, World
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """The runner for arm64, cross-compiled here."""
+    try:
+        compiler = parts.cross_compiler()
+    except parts.PartsMissingError as missing:
+        pytest.skip(str(missing))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEFIT_RUNNERS", str(tmp_path_factory.mktemp("runners")))
+        yield build_bundle("arm64-v8a", compiler=str(compiler))
+
+
+@pytest.fixture
+def arm_phone(world: World, adb: Adb) -> Phone:
+    del adb  # skips where there is none
+    try:
+        return world.arm_phone()
+    except parts.PartsMissingError as missing:
+        pytest.skip(str(missing))
+
+
+def test_arm64_answers_are_byte_equal_to_the_hosts(
+    adb: Adb, arm_phone: Phone, arm_bundle: Bundle, small_int8_tflite: Path, tmp_path: Path
+) -> None:
+    target = find_phone(["panther"], "Google Pixel 7", adb=adb)
+    assert target.run(["uname", "-m"]).text == "aarch64\n"
+    facts = target.facts()
+    assert (facts.abi, facts.emulated) == ("arm64-v8a", True)
+    models = [
+        (tiny_tflite(tmp_path / "one.tflite", seed=1, resolution_px=32), 32),
+        (tiny_tflite(tmp_path / "two.tflite", seed=2, resolution_px=48), 48),
+        (small_int8_tflite, 64),
+    ]
+    for model, resolution_px in models:
+        inputs = np.random.default_rng(0).integers(0, 256, (4, resolution_px, resolution_px, 3), np.uint8).tobytes()
+        session = DeviceSession(target, model, threads=2, bundle=arm_bundle)
+        answers = session.answers(inputs)
+        assert len(set(answers)) > 1
+        assert answers == host_answers(model, inputs)
+    with pytest.raises(DeviceError, match="milliseconds are no latency"):
+        runner.measure(target, models[0][0])
+    assert AdbTarget(arm_phone.serial, adb).facts().emulated
