@@ -176,7 +176,7 @@ def test_a_gigantic_picture_is_skipped_before_it_is_decoded(make_folder: MakeFol
     folder = make_folder(ivy=5, moss=5)
     header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    (folder / "ivy" / "bomb.png").write_bytes(png + bytes(100))
+    (folder / "ivy" / "bomb.png").write_bytes(png + struct.pack(">I", 100) + b"IDAT" + bytes(104))
     assert [s.reason for s in load(folder).skipped] == ["too many pixels (more than 178 million)"]
 
 
