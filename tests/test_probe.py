@@ -1,0 +1,122 @@
+"""Linear probe, temperature, the tally of answers, and the words about an epoch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgefit_toolkit.evaluation import tally
+from edgefit_toolkit.observation import best_of, observe
+from edgefit_toolkit.probe import fit_probe, fit_temperature, score
+from edgefit_toolkit.records import Epoch
+
+
+def clusters(n: int, seed: int, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three Gaussian clouds in 20 dimensions of very different scales, one of them constant: features and labels."""
+    random = torch.Generator().manual_seed(seed)
+    centres = torch.randn(3, 20, generator=torch.Generator().manual_seed(99))
+    labels = torch.arange(n) % 3
+    features = centres[labels] + spread * torch.randn(n, 20, generator=random)
+    features[:, 19] = 7.0
+    return features * torch.logspace(-2, 2, 20), labels
+
+
+def test_probe_separates_clouds() -> None:
+    probe = fit_probe(*clusters(90, 1), *clusters(60, 2), classes=3)
+    held_out, labels = clusters(300, 3)
+    loss, top1 = score(torch.nn.functional.linear(held_out, probe.weight, probe.bias), labels)
+    assert top1 >= 0.9  # chance is .33
+    assert loss < 0.5 * math.log(3)
+
+
+def test_probe_writes_itself_into_a_layer() -> None:
+    features, labels = clusters(60, 1)
+    probe = fit_probe(features, labels, *clusters(30, 2), classes=3)
+    layer = torch.nn.Linear(20, 3)
+    probe.into(layer)
+    assert score(layer(features).detach(), labels) == pytest.approx((probe.train_loss, probe.train_top1), rel=1e-5)
+
+
+def test_probe_takes_stronger_l2_for_noisier_features() -> None:
+    easy = fit_probe(*clusters(60, 1, 0.3), *clusters(60, 2, 0.3), classes=3)
+    noisy = fit_probe(*clusters(60, 1, 6.0), *clusters(60, 2, 6.0), classes=3)
+    assert noisy.l2 > easy.l2
+
+
+def test_probe_is_best_on_val_among_its_grid() -> None:
+    data = (*clusters(60, 1, 3.0), *clusters(60, 2, 3.0))
+    chosen = fit_probe(*data, classes=3)
+    alone = [fit_probe(*data, classes=3, l2_grid=(l2,)).val_loss for l2 in (1.0, 0.1, 0.01)]
+    assert chosen.val_loss <= min(alone) + 1e-3
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_temperature_finds_the_factor_that_confidences_are_off_by(factor: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    honest = 2 * torch.randn(4000, 5, generator=random)
+    labels = torch.multinomial(torch.softmax(honest, 1), 1, generator=random)[:, 0]
+    assert fit_temperature(honest * factor, labels) == pytest.approx(factor, rel=0.05)
+
+
+def test_temperature_stays_sane_when_all_is_right() -> None:
+    logits = torch.eye(3).repeat(5, 1) * 4
+    temperature = fit_temperature(logits, logits.argmax(1))
+    assert 0.25 <= temperature <= 1
+
+
+@given(st.integers(1, 40), st.integers(2, 6), st.data())
+def test_tally_counts_every_picture_once(n: int, classes: int, data: st.DataObject) -> None:
+    labels = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+    answers = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+    result = tally(np.eye(classes, dtype=np.float32)[answers], labels)
+    assert result.confusion.sum() == n
+    assert result.top1 == pytest.approx((labels == answers).mean())
+    for label in range(classes):
+        mine = labels == label
+        assert result.confusion[label].tolist() == [(answers[mine] == answer).sum() for answer in range(classes)]
+        if mine.any():
+            assert result.recall[label] == pytest.approx((answers[mine] == label).mean())
+        else:
+            assert math.isnan(result.recall[label])
+
+
+def test_tally_refuses_nothing() -> None:
+    with pytest.raises(ValueError, match="cannot be compared"):
+        tally(np.empty((0, 3), np.float32), np.empty(0, np.int64))
+
+
+def line(epoch: int, train_loss: float, val_loss: float, val_top1: float, train_top1: float = 0.9) -> Epoch:
+    phase = "finetune" if epoch else "probe"
+    return Epoch(epoch, phase, train_loss, train_top1, val_loss, val_top1, 10.0, 1e-4)
+
+
+START = line(0, 0.5, 0.40, 0.90)
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ([], "a linear classifier on frozen ImageNet features, val top-1 0.900"),
+        ([line(1, 0.4, 0.35, 0.92)], "best so far, val top-1 +0.020"),
+        ([line(1, 0.4, 0.35, 0.90)], "best so far, by its lower val loss"),
+        ([line(1, 0.4, 0.45, 0.90)], "val loss rises while train loss falls: overfitting begins"),
+        ([line(1, 0.4, 0.39, 0.88)], "val top-1 -0.020 against epoch 0, the best"),
+        ([line(1, 0.4, 0.401, 0.90)], "no change on val"),
+        ([line(1, 0.6, 0.45, 0.90)], "as many val pictures right as at best, with a higher loss"),
+        ([line(1, 0.4, 0.35, 0.92, train_top1=1.0)], "every training picture is told right"),
+        ([line(1, 0.4, 0.5, 0.88), line(2, 0.4, 0.5, 0.88)], "nothing better in 2 epochs: training stops here"),
+    ],
+)
+def test_an_epoch_in_words(later: list[Epoch], said: str) -> None:
+    assert said in observe([START, *later], patience=2)
+
+
+def test_best_is_the_earlier_among_equals() -> None:
+    assert best_of([START, line(1, 0.4, 0.40, 0.90)]) is START
+    assert best_of([START, line(1, 0.4, 0.50, 0.91)]).epoch == 1

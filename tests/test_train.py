@@ -1,0 +1,311 @@
+"""Fine-tuning on real files with the real Lite0 weights, small enough for seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from training_parts import CLASSES, SIZE_PX, drawn_dataset, fresh_network, variant
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.compute import choose_compute
+from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.data import load_dataset, load_pixels, preprocessing_for
+from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.features import Pictures, ignore_event, lower, upper, upper_parameters
+from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.records import Variant
+from edgefit_toolkit.train import TrainResult, TrainSettings, evaluate, fine_tune, predict
+from edgefit_toolkit.train_settings import (
+    CPU_CACHE_BYTES,
+    CPU_TRAINING_MADDS,
+    EPOCHS,
+    MAX_VIEWS,
+    STAGES,
+    cut_values,
+    first_block,
+    upper_madds,
+)
+from edgefit_toolkit.trainer import Trainer
+
+SETTINGS = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads on small layers wait for each other on a busy machine; and one thread repeats itself for sure."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """36 training, 24 val and 60 test pictures. Do not change the files."""
+    return drawn_dataset(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="module")
+def trained(drawn: Dataset) -> TrainResult:
+    return fine_tune(fresh_network(), drawn, SETTINGS)
+
+
+def weights_of(network: EfficientNet) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same_weights(one: EfficientNet, other: EfficientNet) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_learns_what_it_was_shown(trained: TrainResult, drawn: Dataset) -> None:
+    test = evaluate(trained.network, load_pixels(drawn.test, trained.preprocessing), labels_of(drawn.test))
+    assert test.top1 >= 0.75  # chance is .33; a test set of 60
+    assert trained.trace[-1].train_loss < trained.trace[1].train_loss
+
+
+def test_learns_flowers(flowers_dir: Path) -> None:
+    flowers = load_dataset(str(flowers_dir), seed=0)
+    few = dataclasses.replace(flowers, train=flowers.train[::4], val=flowers.val[::2])
+    settings = TrainSettings(epochs=1, views=1, unfreeze_from=STAGES)
+    result = fine_tune(fresh_network(5), few, settings)
+    test = evaluate(result.network, load_pixels(flowers.test, result.preprocessing), labels_of(flowers.test))
+    assert test.top1 >= 0.5  # chance is .2; at 64 px from 63 photographs
+    assert min(test.recall) > 0
+
+
+def test_trace_tells_the_training(trained: TrainResult) -> None:
+    assert [line.epoch for line in trained.trace] == list(range(len(trained.trace)))
+    assert [line.phase for line in trained.trace] == ["probe"] + ["finetune"] * (len(trained.trace) - 1)
+    assert all(line.observation and line.images_per_s > 0 for line in trained.trace)
+    learning_rates = [line.lr for line in trained.trace[1:]]
+    assert learning_rates == sorted(learning_rates, reverse=True)
+    assert learning_rates[0] <= SETTINGS.lr
+
+
+def test_best_epoch_is_what_is_handed_over(trained: TrainResult, drawn: Dataset) -> None:
+    best = trained.trace[trained.best_epoch]
+    assert trained.val_top1 == best.val_top1 == max(line.val_top1 for line in trained.trace)
+    again = evaluate(trained.network, load_pixels(drawn.val, trained.preprocessing), labels_of(drawn.val))
+    assert again.top1 == trained.val_top1
+    assert not trained.network.training
+    assert all(weight.requires_grad for weight in trained.network.parameters())
+
+
+def test_only_layers_above_the_cut_change(trained: TrainResult) -> None:
+    assert trained.best_epoch > 0, "this test needs a training whose fine-tuning helps"
+    before, after = weights_of(fresh_network()), weights_of(trained.network)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    cut = first_block(variant(), SETTINGS.unfreeze_from)
+    expected = {f"blocks.{index}" for index in range(cut, len(trained.network.blocks))} | {"head", "classifier"}
+    assert {".".join(name.split(".")[: 2 if name.startswith("blocks") else 1]) for name in changed} == expected
+    assert not any("running" in name for name in changed)
+
+
+def test_same_seed_same_weights(trained: TrainResult, drawn: Dataset) -> None:
+    again = fine_tune(fresh_network(), drawn, SETTINGS)
+    assert same_weights(again.network, trained.network)
+    assert again.temperature == trained.temperature
+    other = fine_tune(fresh_network(), drawn, dataclasses.replace(SETTINGS, seed=4))
+    assert not same_weights(other.network, trained.network)
+
+
+@pytest.mark.parametrize("dies_in", ["fine-tuning epoch 1", "fine-tuning epoch 3"])
+def test_killed_training_resumes_and_ends_the_same(
+    dies_in: str,
+    trained: TrainResult,
+    drawn: Dataset,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    script = Path(__file__).with_name("killed_training.py")
+    command = [sys.executable, str(script), str(tmp_path / "pictures"), str(tmp_path / "state"), dies_in]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=tmp_path / "state")
+    assert same_weights(resumed.network, trained.network)
+    assert resumed.temperature == trained.temperature
+    assert [(e.train_loss, e.val_loss) for e in resumed.trace] == [(e.train_loss, e.val_loss) for e in trained.trace]
+    said = [note for note in resumed.notes if note.startswith("resumed")]
+    assert said == [f"resumed after epoch {int(dies_in[-1]) - 1}"]
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.fixture
+def interrupted(drawn: Dataset, tmp_path: Path) -> Path:
+    """The state of a training that was stopped in epoch 2."""
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def on_event(label: str, done: int, total: int, detail: str) -> None:
+        if label.startswith("fine-tuning epoch 2"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        fine_tune(fresh_network(), drawn, SETTINGS, on_event, state_dir=tmp_path / "state")
+    return tmp_path / "state"
+
+
+def test_damaged_state_starts_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
+    (file,) = interrupted.glob("*.safetensors")
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
+    assert not any(note.startswith("resumed") for note in result.notes)
+    assert same_weights(result.network, trained.network)
+
+
+def test_state_of_another_training_is_not_used(interrupted: Path, drawn: Dataset) -> None:
+    other = dataclasses.replace(SETTINGS, epochs=1)
+    result = fine_tune(fresh_network(), drawn, other, state_dir=interrupted)
+    assert not any(note.startswith("resumed") for note in result.notes)
+    assert len(result.trace) == 2
+
+
+def test_every_layer_can_train(drawn: Dataset) -> None:
+    settings = TrainSettings(epochs=1, views=1, unfreeze_from=0, lr=1e-4, batch=12)
+    network = fresh_network()
+    before = weights_of(network)
+    trainer = trainer_of(network, drawn, settings)
+    trainer.probe()
+    line = trainer.epoch([trainer.probe()])
+    assert line is not None
+    after = weights_of(network)
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert still == {name for name in before if "running" in name or "batches" in name}
+
+
+def trainer_of(network: EfficientNet, dataset: Dataset, settings: TrainSettings) -> Trainer:
+    pictures = Pictures(dataset.train, preprocessing_for(network.variant), settings.seed, ignore_event)
+    truth = torch.from_numpy(labels_of(dataset.train))
+    trainer = Trainer(network, settings, choose_compute("cpu"), pictures, truth, ignore_event)
+    trainer.forward(dataset)
+    return trainer
+
+
+def test_a_loss_that_is_not_finite_ends_the_epoch(drawn: Dataset) -> None:
+    trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6))
+    start = trainer.probe()
+    trainer.cache.fill_(float("nan"))
+    assert trainer.epoch([start]) is None
+    assert torch.isfinite(trainer.finish()).all()
+
+
+def test_no_epochs_keep_the_probe(drawn: Dataset) -> None:
+    result = fine_tune(fresh_network(), drawn, TrainSettings(epochs=0, views=0))
+    assert [line.phase for line in result.trace] == ["probe"]
+    assert result.best_epoch == 0
+
+
+def test_patience_ends_training(drawn: Dataset) -> None:
+    settings = dataclasses.replace(SETTINGS, lr=1e-12, epochs=9, patience=1, average=0.0, weight_decay=0.0)
+    result = fine_tune(fresh_network(), drawn, settings)
+    assert len(result.trace) < 10
+    assert "training stops here" in result.trace[-1].observation
+
+
+def test_network_of_other_classes_is_refused(drawn: Dataset) -> None:
+    with pytest.raises(InputError, match=r"5 classes.* has 3"):
+        fine_tune(EfficientNet.from_variant(variant(5)), drawn, SETTINGS)
+
+
+def test_events_count_up_to_their_total(drawn: Dataset) -> None:
+    last: dict[str, tuple[int, int]] = {}
+    details: list[str] = []
+
+    def on_event(label: str, done: int, total: int, detail: str) -> None:
+        assert last.get(label, (0, total))[0] <= done <= total
+        last[label] = (done, total)
+        details.append(detail)
+
+    fine_tune(fresh_network(), drawn, dataclasses.replace(SETTINGS, epochs=1), on_event)
+    assert all(done == total for done, total in last.values())
+    assert {"reading training pictures", "features", "linear probe", "fine-tuning epoch 1 of 1"} <= set(last)
+    assert any("images/s" in detail and "left" in detail for detail in details)
+
+
+@pytest.mark.parametrize("family", ["lite", "b"])
+def test_lower_and_upper_part_are_the_network(family: scaling.Family) -> None:
+    network = EfficientNet.from_variant(scaling.variant_from_factors(0.5, 1.0, 64, family, 3, phi=-3)).eval()
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for cut in range(len(network.blocks) + 1):
+            torch.testing.assert_close(upper(network, lower(network, x, cut), cut), network.features(x))
+    assert {id(p) for p in upper_parameters(network, 0)} == {id(p) for p in network.parameters()}
+
+
+def test_predict_keeps_the_mode_and_needs_no_full_batch(trained: TrainResult, drawn: Dataset) -> None:
+    pixels = load_pixels(drawn.val[:17], trained.preprocessing)
+    trained.network.train()
+    try:
+        probabilities = predict(trained.network, pixels)
+        assert trained.network.training
+    finally:
+        trained.network.eval()
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(predict(trained.network, pixels[:1]), probabilities[:1], atol=1e-5)
+    cooler = predict(trained.network, pixels, temperature=2.0)
+    assert (cooler.argmax(1) == probabilities.argmax(1)).all()
+    assert (cooler.max(1) <= probabilities.max(1) + 1e-6).all()
+    assert predict(trained.network, pixels[:0]).shape == (0, len(CLASSES))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"unfreeze_from": 8}, {"unfreeze_from": -1}, {"epochs": -1}, {"lr": 0.0}, {"lr": float("nan")}, {"batch": 0}],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        dataclasses.replace(SETTINGS, **wrong)
+
+
+variants = st.one_of(
+    st.floats(-3, 3.5).map(lambda phi: scaling.variant_from_phi(phi, classes=10)),
+    st.sampled_from(["lite0", "lite2", "lite4", "b0", "b4"]).map(lambda name: scaling.released(name, 10)),
+)
+
+
+@given(variants, st.integers(2, 20_000))
+def test_default_work_is_bounded(some: Variant, n_train: int) -> None:
+    settings = TrainSettings.default_for(some, n_train)
+    assert settings == TrainSettings.default_for(some, n_train)
+    assert 1 <= settings.views <= MAX_VIEWS
+    assert EPOCHS[0] <= settings.epochs <= EPOCHS[1]
+    assert STAGES - 2 <= settings.unfreeze_from <= STAGES
+    work = upper_madds(some, settings.unfreeze_from) * n_train * settings.epochs
+    assert work <= CPU_TRAINING_MADDS or settings.epochs == EPOCHS[0]
+    kept = cut_values(some, settings.unfreeze_from) * 2 * n_train * (settings.views + 1)
+    assert kept <= CPU_CACHE_BYTES or settings.views == 1
+
+
+@given(variants)
+def test_upper_cost_grows_downwards(some: Variant) -> None:
+    costs = [upper_madds(some, stage) for stage in range(STAGES + 1)]
+    assert costs == sorted(costs, reverse=True)
+    assert 0 < costs[-1] < costs[0] < some.madds
+    assert first_block(some, 0) == 0
+    assert first_block(some, STAGES) == len(scaling.blocks(some.family, some.width, some.depth))
+
+
+def test_cut_values_are_the_activations(drawn: Dataset) -> None:
+    network = fresh_network()
+    for stage in (2, 5, 6, STAGES):
+        middle = lower(network, torch.zeros(1, 3, SIZE_PX, SIZE_PX), first_block(network.variant, stage))
+        assert middle.numel() == cut_values(network.variant, stage)
+
+
+def test_a_gpu_trains_every_layer() -> None:
+    assert TrainSettings.default_for(scaling.released("lite2", 5), 250, "cuda").unfreeze_from == 0
