@@ -59,7 +59,7 @@ def test_interleaved_rounds_take_turns(tiny: Path) -> None:
     order: list[str] = []
 
     class Recorded:
-        runtime, delegate, notes = "none", "none", ()
+        runtime, delegate, notes, log = "none", "none", (), []
 
         def __init__(self, name: str) -> None:
             self.name = name
@@ -75,7 +75,7 @@ def test_interleaved_rounds_take_turns(tiny: Path) -> None:
     for path in models.values():
         path.write_bytes(tiny.read_bytes())
     measured = runner.measure_interleaved(
-        LocalTarget(), models, min_seconds=1, open_session=lambda path: Recorded(path.stem)
+        LocalTarget(), models, min_seconds=1, session=lambda path: Recorded(path.stem)
     )
     assert order[-3:] == ["closed"] * 3
     rounds = ["".join(sorted(order[i : i + 3])) for i in range(3, len(order) - 3, 3)]
@@ -88,14 +88,14 @@ def test_a_noisy_model_is_repeated_until_its_limit(tiny: Path) -> None:
     ticks = itertools.count()  # every tenth is twice as slow: p90 lies just on the step
 
     class Noisy:
-        runtime, delegate, notes = "none", "none", ()
+        runtime, delegate, notes, log = "none", "none", (), []
 
         def block(self, samples: int, warmups: int) -> Block:
             return Block((), tuple(20.0 if next(ticks) % 10 == 9 else 10.0 for _ in range(samples)))
 
         def close(self) -> None: ...
 
-    measured = runner.measure(LocalTarget(), tiny, min_seconds=0.1, max_seconds=3, open_session=lambda _: Noisy())
+    measured = runner.measure(LocalTarget(), tiny, min_seconds=0.1, max_seconds=3, session=lambda _: Noisy())
     assert 3000 <= sum(measured.samples_ms) <= 3500
     assert any("p90 is known to" in note for note in measured.notes)
 

@@ -1,12 +1,13 @@
-"""Is the target fit to be timed? Pure: a Condition in, findings out."""
+"""Is the target fit to be timed? A Condition in, findings out; and the wait until it has cooled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefit_benchmarks.targets import Condition
+from edgefit_benchmarks.targets import Condition, Target
 from edgefit_toolkit.errors import DeviceError
 
 # Android's PowerManager.THERMAL_STATUS_*: from MODERATE on, the system throttles visibly
@@ -71,6 +72,24 @@ def check(condition: Condition, *, threads: int = 1) -> tuple[Finding, ...]:
     if c.screen_on is not None:
         found.append(Finding("note", f"screen {'on' if c.screen_on else 'off'}"))
     return tuple(found)
+
+
+def cooled(
+    target: Target, *, limit_s: float, pause_s: float = 5.0, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Condition, float]:
+    """The target's condition once it is neither warm nor throttled, or after `limit_s`; and the wait in s."""
+    waited_s = 0.0
+    condition = target.condition()
+    while _warm(condition) and waited_s < limit_s:
+        sleep(pause_s)
+        waited_s += pause_s
+        condition = target.condition()
+    return condition, waited_s
+
+
+def _warm(condition: Condition) -> bool:
+    throttles = (condition.thermal_status or 0) >= THERMAL_WARN
+    return throttles or (condition.battery_c or 0.0) >= BATTERY_WARN_C
 
 
 def notes(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_benchmarks import preflight
-from edgefit_benchmarks.device_session import DeviceSession, bundle_for
 from edgefit_benchmarks.local import LocalTarget
 from edgefit_benchmarks.remote import RemoteTarget
+from edgefit_benchmarks.runners import find_runner, open_session
 from edgefit_benchmarks.session import HostSession, Session
 from edgefit_benchmarks.stats import observations, summarise
 from edgefit_benchmarks.targets import Target, file_sha256
@@ -57,7 +58,11 @@ def measure(
     cpus: Sequence[int] = (),
     input_path: Path | None = None,
     seed: int = 0,
-    open_session: OpenSession | None = None,
+    runner: Path | None = None,
+    gpu: bool = False,
+    log_dir: Path | None = None,
+    cooldown_s: float = 60.0,
+    session: OpenSession | None = None,
 ) -> Measurement:
     """Time one model; see measure_interleaved. `model` is the word for tables: "int8" or "float"."""
     return measure_interleaved(
@@ -71,7 +76,11 @@ def measure(
         cpus=cpus,
         input_path=input_path,
         seed=seed,
-        open_session=open_session,
+        runner=runner,
+        gpu=gpu,
+        log_dir=log_dir,
+        cooldown_s=cooldown_s,
+        session=session,
     )[model]
 
 
@@ -87,7 +96,11 @@ def measure_interleaved(
     cpus: Sequence[int] = (),
     input_path: Path | None = None,
     seed: int = 0,
-    open_session: OpenSession | None = None,
+    runner: Path | None = None,
+    gpu: bool = False,
+    log_dir: Path | None = None,
+    cooldown_s: float = 60.0,
+    session: OpenSession | None = None,
 ) -> dict[str, Measurement]:
     """Time several models in turns, so that their figures can be compared.
 
@@ -95,6 +108,9 @@ def measure_interleaved(
     tensor, or seeded noise of the model's own dtype). Times are of one invocation at the model's own batch, input
     already in place, in ms. `min_seconds` and `max_seconds` count timed seconds per model. Raises InputError for a file
     that is no model and DeviceError when the target is unfit, emulated or lost.
+
+    On a device: `runner` names a benchmark_model (see runners.py), `gpu` takes its GPU delegate, and a warm device gets
+    up to `cooldown_s` to cool. The raw logs go to `log_dir`. `session` replaces how a model is opened, for tests.
     """
     if threads < 1 or min_samples < 1 or warmups < 0 or not models:
         raise InputError(
@@ -107,17 +123,24 @@ def measure_interleaved(
             f"{facts.label} is emulated: its milliseconds are no latency",
             "attach the phone itself, or use --device host",
         )
-    conditions = preflight.notes(preflight.check(target.condition(), threads=threads))
-    opener = open_session or _opener(target, threads=threads, cpus=cpus, input_path=input_path, seed=seed)
+    condition, waited_s = preflight.cooled(target, limit_s=cooldown_s)
+    conditions = preflight.notes(preflight.check(condition, threads=threads))
+    if waited_s:
+        conditions = (*conditions, f"cooled down for {waited_s:.0f} s first")
+    opener = session or _opener(
+        target, threads=threads, cpus=cpus, input_path=input_path, seed=seed, runner=runner, gpu=gpu
+    )
     hashes = {name: file_sha256(path) for name, path in models.items()}
     order = random.Random(seed)
     with ExitStack() as stack:
         running: dict[str, _Running] = {}
         for name, path in models.items():
-            session = opener(path)
-            stack.callback(session.close)
-            warm = session.block(1, max(warmups - 1, 0))  # the last warm-up tells the pace
-            running[name] = _Running(session, _block_size(warm.samples_ms[0]))
+            opened = opener(path)
+            if log_dir is not None:
+                stack.callback(_keep_log, opened, log_dir / f"{name}.log")  # once it is closed
+            stack.callback(opened.close)
+            warm = opened.block(1, max(warmups - 1, 0))  # the last warm-up tells the pace
+            running[name] = _Running(opened, _block_size(warm.samples_ms[0]))
         while waiting := [r for r in running.values() if not r.done]:
             order.shuffle(waiting)
             for r in waiting:
@@ -141,15 +164,32 @@ def measure_interleaved(
     }
 
 
-def _opener(target: Target, *, threads: int, cpus: Sequence[int], input_path: Path | None, seed: int) -> OpenSession:
+def _opener(
+    target: Target,
+    *,
+    threads: int,
+    cpus: Sequence[int],
+    input_path: Path | None,
+    seed: int,
+    runner: Path | None,
+    gpu: bool,
+) -> OpenSession:
     if isinstance(target, LocalTarget):
         return lambda path: HostSession(path, threads=threads, cpus=cpus, input_path=input_path, seed=seed)
     if isinstance(target, RemoteTarget):
         if input_path is not None:
-            raise InputError("a picture as input is for this host only; a device gets seeded noise", "leave it out")
-        bundle = bundle_for(target)
-        return lambda path: DeviceSession(target, path, threads=threads, cpus=cpus, seed=seed, bundle=bundle)
+            raise InputError("a picture as input is for this host only; a device gets noise", "leave it out")
+        device, binary = target, find_runner(target.facts(), runner)
+        return lambda path: open_session(device, path, threads=threads, cpus=cpus, seed=seed, runner=binary, gpu=gpu)
     raise DeviceError("no runner for this target is known", "edgefit doctor")
+
+
+def _keep_log(session: Session, path: Path) -> None:
+    """The raw log of a session, whether it ended well or not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(f"{line}\n" for line in session.log), encoding="utf-8")
+    os.replace(part, path)
 
 
 def _block_size(one_ms: float) -> int:

@@ -31,6 +31,7 @@ class Session(Protocol):
     runtime: str  # "ai-edge-litert 2.3.0"
     delegate: str  # "xnnpack", "gpu", "none"
     notes: tuple[str, ...]
+    log: list[str]  # what the program printed, line by line
 
     def block(self, samples: int, warmups: int) -> Block:
         """`warmups` untimed, then `samples` timed invocations. DeviceError when the program does not survive."""
@@ -81,6 +82,7 @@ class HostSession:
         if cpus:
             notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
         self.notes = tuple(notes)
+        self.log: list[str] = []
 
     def block(self, samples: int, warmups: int) -> Block:
         """See Session."""
@@ -93,6 +95,9 @@ class HostSession:
 
     def close(self) -> None:
         """End the process."""
+        if not self._log.closed:
+            self._log.seek(0)
+            self.log = self._log.read().decode("utf-8", "replace").splitlines()
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
