@@ -10,9 +10,7 @@ from edgefit_toolkit.records import Budget, Family
 from edgefit_toolkit.search import Plan, Scaling, pick
 
 
-def make_plan(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000
-) -> Plan:
+def make_plan(budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000) -> Plan:
     """The largest phi predicted to fit. Raises InputError for a budget or device that makes no sense, BudgetMissed
     when nothing fits."""
     profile = load_profile(device)

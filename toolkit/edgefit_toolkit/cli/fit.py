@@ -16,20 +16,27 @@ from edgefit_toolkit.cli.options import (
     loudness,
     seed_option,
     threads_option,
+    together,
     verbosity,
 )
 
+run_options = together(
+    budget_options,
+    click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`."),
+    click.option("--out", type=click.Path(path_type=Path), default=None,
+                 help="Run directory; finished stages are reused."),
+    seed_option,
+    click.option("--epochs", type=click.IntRange(0, 1000), default=None,
+                 help="Fine-tuning epochs (default: by job size)."),
+    threads_option,
+    click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install."),
+    loudness,
+)  # fmt: skip
+
 
 @click.command("fit", epilog=EXIT_CODES)
-@budget_options
-@click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Run directory; finished stages are reused.")
-@seed_option
-@click.option("--epochs", type=click.IntRange(0, 1000), default=None, help="Fine-tuning epochs (default: by job size).")
-@threads_option
-@click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install.")
+@run_options
 @json_option
-@loudness
 def command(
     budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
     seed: int, epochs: int | None, threads: int | None, offline: bool, as_json: bool, quiet: bool, verbose: bool,

@@ -27,11 +27,12 @@ COMMANDS = {
     "fit": ("fit", "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command)."),
     "plan": ("plan", "Show the pick, its interval and basis, and the next phi that does not fit."),
     "devices": ("devices", "List device profiles and what is attached; `devices show NAME` prints one."),
-    "train": ("train", "Fine-tune one variant and leave a checkpoint."),
-    "convert": ("convert", "Turn a checkpoint into float and int8 .tflite files, guarded."),
+    "train": ("train", "Only pick, build and fine-tune: the run stops with its checkpoint."),
+    "convert": ("convert", "Take a trained run on to its guarded int8 .tflite."),
     "bench": ("bench", "Time a .tflite model."),
     "inspect": ("inspect", "Show what is inside a .tflite model."),
     "report": ("report", "Print a run's report, or several side by side."),
+    "bundle": ("bundle", "Make the app bundle of a finished run: model, labels, card, app."),
 }
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.errors import BudgetMissed, OutputError
+from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.pipeline import stages
 from edgefit_toolkit.pipeline.document import build_document
 from edgefit_toolkit.pipeline.job import Job
@@ -33,22 +33,27 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
 
     Raises BudgetMissed, GuardFailed, InputError and its kinds, DeviceError, ConversionError.
     """
+    doc = run_stages(settings, run_dir, ui, command=command)
+    assert doc is not None
+    return doc
+
+
+def run_stages(
+    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = TOTAL
+) -> dict[str, Any] | None:
+    """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
     # 1. pick: before anything is written, so that a wrong flag leaves nothing behind
-    plan = make_plan(
-        settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, classes=1000
-    )
-    if plan.pick is None:
-        raise BudgetMissed("nothing fits the budget")
+    plan = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
-        ui.stage(1, TOTAL, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
+        ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
         stages.tell_plan(plan, ui)
 
         # 2. data
-        ui.stage(2, TOTAL, "data")
+        ui.stage(2, last, "data")
         dataset = stages.load_data(settings, ui)
-        job = Job(settings, run, ui, stages.with_classes_of(plan, dataset), dataset, TOTAL)
+        job = Job(settings, run, ui, stages.with_classes_of(plan, dataset), dataset, last)
 
         # 3. train
         key = key_of(
@@ -56,6 +61,8 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
             offline=settings.offline, versions=run.manifest["environment"]["versions"],
         )  # fmt: skip
         trained = job.stage(3, f"fine-tune {job.variant.label}", "train", key, lambda: stages.train(job, key))
+        if last == 3:
+            return None
 
         # 4. convert
         key = key_of(after=key, stage="convert")
@@ -66,19 +73,19 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
         quantized = job.stage(
             5, "quantize to int8 and guard it", "quantize", key, lambda: stages.quantize(job, trained)
         )
+        if last == 5:
+            return None
 
         # 6. evaluate
         key = key_of(after=key, stage="evaluate")
-        evaluated = job.stage(
-            6, "evaluate on the test pictures", "evaluate", key, lambda: stages.evaluate(job, trained)
-        )
+        evaluated = job.stage(6, "evaluate on test pictures", "evaluate", key, lambda: stages.evaluate(job, trained))
 
         # 7. measure
         key = key_of(after=key, stage="measure", threads=settings.threads, host=run.manifest["environment"]["cpu"])
         measured = job.stage(7, "measure latency on this host", "measure", key, lambda: stages.measure(job))
 
         # 8. report: always written anew, so that a better renderer reaches an old run
-        ui.stage(8, TOTAL, "report")
+        ui.stage(8, last, "report")
         doc = build_document(job, plan, trained, floated, quantized, evaluated, measured, command=command)
         stages.write(job, doc)
         return doc

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Family
+from edgefit_toolkit.runs import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,18 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(settings.scaling)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
     return Path("edgefit-runs") / name
+
+
+def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:
+    """The settings and the command that a run directory was made with. Raises InputError when it is none."""
+    file = run_dir / MANIFEST
+    try:
+        saved = json.loads(file.read_text())["settings"]
+        known = {field.name: saved[field.name] for field in dataclasses.fields(FitSettings)}
+        return FitSettings(**known), str(saved["command"])
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{run_dir} is not a run directory: it has no {MANIFEST}", "name the --out of a run"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} cannot be read: {error}", "make the run again with `edgefit fit`") from error
