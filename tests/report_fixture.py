@@ -29,6 +29,17 @@ def candidate(variant: Variant) -> dict[str, Any]:
     return {key: getattr(variant, key) for key in keys} | {"latency_ms": latency(variant)}
 
 
+def point(variant: Variant) -> dict[str, Any]:
+    """A frontier entry."""
+    known = latency(variant)
+    keys = ("phi", "released", "resolution_px", "madds")
+    return {key: getattr(variant, key) for key in keys} | {
+        "latency_ms": known["p90"],
+        "low_ms": known["low"],
+        "high_ms": known["high"],
+    }
+
+
 def document(kind: str = "photographs") -> dict[str, Any]:
     """A whole, valid document with every optional field."""
     rng = random.Random(5)
@@ -36,7 +47,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
     following = scaling.variant_from_phi(1.42, classes=5)
     curve = [scaling.variant_from_phi(phi / 8, classes=5) for phi in range(-16, 25)]
     curve += [scaling.released(f"lite{i}", classes=5) for i in range(5)]
-    frontier = [{"phi": v.phi, "label": v.label, "latency_ms": latency(v), "released": v.released} for v in curve]
+    frontier = [point(v) for v in curve]
     budget_ms = round(latency(pick)["p90"] * 1.012, 1)
     truth = [i % 5 for i in range(100)]
     probabilities = _probabilities(truth, rng)

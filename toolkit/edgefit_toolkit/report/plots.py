@@ -33,10 +33,10 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
     chosen = [c for c in (plan["pick"], plan["next"]) if c is not None]
     points = sorted(plan.get("frontier", []), key=lambda p: p["phi"])
     window = 2.4 * max([budget, *(at_percentile(c["latency_ms"], percentile) for c in chosen)])
-    near = [p for p in points if at_percentile(p["latency_ms"], percentile) <= window]
+    near = [p for p in points if p["latency_ms"] <= window]
     points = near if len(near) >= 4 else points
     phis = [p["phi"] for p in points] + [c["phi"] for c in chosen]
-    highs = [p["latency_ms"]["high"] for p in points] + [c["latency_ms"]["high"] for c in chosen]
+    highs = [p["high_ms"] for p in points] + [c["latency_ms"]["high"] for c in chosen]
     pad = 0.06 * (max(phis) - min(phis)) or 0.5
     chart = Chart(
         name,
@@ -51,17 +51,16 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
     chart.axes()
     curve = [p for p in points if not p.get("released")] or points
     if len(curve) > 1:
-        top = [(p["phi"], p["latency_ms"]["high"]) for p in curve]
-        low = [(p["phi"], p["latency_ms"]["low"]) for p in reversed(curve)]
-        chart.area([*top, *low], "band")
-        chart.line([(p["phi"], at_percentile(p["latency_ms"], percentile)) for p in curve], "l1")
+        high = [(p["phi"], p["high_ms"]) for p in curve]
+        low = [(p["phi"], p["low_ms"]) for p in reversed(curve)]
+        chart.area([*high, *low], "band")
+        chart.line([(p["phi"], p["latency_ms"]) for p in curve], "l1")
     chart.line([(chart.x[0], budget), (chart.x[1], budget)], "budget")
     chart.text(chart.x[0], budget, f"budget {budget:g} ms", "t strong", dx=5, dy=-5)
     for p in points:
         if p.get("released"):
-            value = at_percentile(p["latency_ms"], percentile)
-            label = str(p["released"]).capitalize()
-            chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)} {p['latency_ms']['origin']}", "diamond", 4)
+            value, label = p["latency_ms"], str(p["released"]).capitalize()
+            chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)}", "diamond", 4)
             chart.text(p["phi"], value, label, "t halo", dx=8, dy=12)
     roof = chart.y[1]
     for candidate, css, shape, word, anchor in (

@@ -46,12 +46,16 @@ class CandidateDoc(TypedDict):
 
 
 class FrontierPoint(TypedDict):
-    """One network on the curve of latency against phi."""
+    """One network on the curve of latency against phi. How the figures are known is the pick's origin."""
 
     phi: float
-    label: str
-    latency_ms: LatencyDoc
+    latency_ms: float  # at the budget's percentile
+    low_ms: float  # 80% interval
+    high_ms: float
     released: NotRequired[str | None]
+    resolution_px: NotRequired[int]
+    madds: NotRequired[int]
+    fits: NotRequired[bool]
 
 
 class PlanDoc(TypedDict):

@@ -215,8 +215,7 @@ def best_row(doc: ReportDoc) -> int | None:
 
 def frontier_origins(plan: PlanDoc) -> str:
     """How the curve's latencies are known."""
-    points = [p["latency_ms"] for p in plan.get("frontier", [])]
-    points += [c["latency_ms"] for c in (plan["pick"], plan["next"]) if c is not None]
+    points = [c["latency_ms"] for c in (plan["pick"], plan["next"]) if c is not None]
     return " or ".join(sorted({latency["origin"] for latency in points}))
 
 
