@@ -57,11 +57,6 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         chart.line([(p["phi"], p["latency_ms"]) for p in curve], "l1")
     chart.line([(chart.x[0], budget), (chart.x[1], budget)], "budget")
     chart.text(chart.x[0], budget, f"budget {budget:g} ms", "t strong", dx=5, dy=-5)
-    for p in points:
-        if p.get("released"):
-            value, label = p["latency_ms"], str(p["released"]).capitalize()
-            chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)}", "diamond", 4)
-            chart.text(p["phi"], value, label, "t halo", dx=8, dy=12)
     roof = chart.y[1]
     for candidate, css, shape, word, anchor in (
         (plan["next"], "m2", "square", "next", "start"),
@@ -73,9 +68,14 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         value = at_percentile(latency, percentile)
         chart.line([(candidate["phi"], latency["high"]), (candidate["phi"], roof)], "mark")
         chart.line([(candidate["phi"], latency["low"]), (candidate["phi"], latency["high"])], f"whisker {css}w")
-        chart.dot(candidate["phi"], value, css, f"{word}: φ {candidate['phi']:.3f}, {ms(value)}", shape, 5.5)
+        chart.dot(candidate["phi"], value, css, f"{word}: φ {candidate['phi']:.3f}, {ms(value)}", shape, 6.5)
         side = -5 if anchor == "end" else 5
         chart.text(candidate["phi"], roof, f"{word} φ {candidate['phi']:.2f}", "t strong halo", anchor, dx=side, dy=10)
+    for p in points:
+        if p.get("released"):
+            value, label = p["latency_ms"], str(p["released"]).capitalize()
+            chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)}", "diamond", 3.2)
+            chart.text(p["phi"], value, label, "t halo", dx=8, dy=12)
     return chart.render()
 
 
@@ -121,7 +121,8 @@ def histogram(row: MeasurementDoc, name: str, budget_ms: float | None = None) ->
             chart.line([(value, 0), (value, chart.y[1])], "mark")
             clear = chart.px(value) - placed > 26
             placed = chart.px(value)
-            chart.text(value, chart.y[1], word, "t halo", dx=3, dy=10 if clear else 24)
+            side = "start" if placed < chart.width - 45 else "end"
+            chart.text(value, chart.y[1], word, "t halo", side, dx=3 if side == "start" else -3, dy=10 if clear else 24)
     if budget_ms is not None and low <= budget_ms <= high:
         chart.line([(budget_ms, 0), (budget_ms, chart.y[1])], "budget")
         chart.text(budget_ms, chart.y[1], "budget", "t strong halo", "end", dx=-3, dy=10)
@@ -161,7 +162,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], name: str, t
         x_label="share of test pictures, with 95% interval",
         height=24.0 * len(rows) + 60.0,
         left=min(150.0, 16.0 + 6.6 * min(longest, 20)),
-        right=58.0,
+        right=66.0,
     )
     marks = ticks(floor, 1.0, 5)
     chart.axes(x_ticks=marks, y_ticks=[], x_text={t: f"{100 * t:.0f}%" for t in marks})

@@ -28,6 +28,7 @@ def environment(*, html: bool) -> jinja2.Environment:
         "shape": words.shape,
         "seconds": words.seconds,
         "plural": words.plural,
+        "when": words.when,
         "cell": _cell,
     }
     made.globals |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 ORIGIN_CLASS = {
     "predicted": "predicted",
@@ -81,3 +82,12 @@ def seconds(value: float) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 picture`, `3 pictures`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def when(created: str) -> str:
+    """`2026-01-02T03:04:05Z` as `2026-01-02 03:04 UTC`; anything else as it is."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment.tzinfo else created
