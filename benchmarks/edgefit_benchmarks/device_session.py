@@ -147,10 +147,10 @@ def explain_exit(ran: Ran, target: RemoteTarget, what: str) -> NoReturn:
 def host_answers(model_path: Path, inputs: bytes, *, threads: int = 1) -> bytes:
     """What ai-edge-litert on this host answers to the same packed inputs."""
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(model_path), num_threads=threads)
-    interpreter.allocate_tensors()
+    from edgefit_toolkit.interpreter import open_interpreter
+
+    interpreter = open_interpreter(model_path, threads)
     (door, *_), (exit_, *_) = interpreter.get_input_details(), interpreter.get_output_details()
     pictures = np.frombuffer(inputs, dtype=door["dtype"]).reshape(-1, *door["shape"][1:])
     answered = b""

@@ -15,7 +15,8 @@ import pytest
 from tiny_model import tiny_tflite
 
 from edgefit_benchmarks import runner
-from edgefit_benchmarks.adb import Adb, AdbTarget
+from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
+from edgefit_benchmarks.device_accuracy import device_accuracy
 from edgefit_benchmarks.device_session import DeviceSession, host_answers
 from edgefit_benchmarks.native.bundle import Bundle, bundle_path, find_bundle
 from edgefit_benchmarks.ssh import SshTarget
@@ -181,3 +182,18 @@ def test_a_damaged_bundle_is_not_used(host_bundle: Bundle, tmp_path: Path, monke
     with (bundle_path("x86_64") / "libLiteRt.so").open("r+b") as library:
         library.write(b"broken")
     assert find_bundle("x86_64") is None
+
+
+def test_accuracy_on_the_phone_sample_by_sample(
+    world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]
+) -> None:
+    target = find_phone(["panther"], "Google Pixel 7", serial=world.phone().serial, adb=adb)
+    pixels = np.frombuffer(noise(6), np.uint8).reshape(6, RESOLUTION_PX, RESOLUTION_PX, 3)
+    answers = np.frombuffer(host_answers(models["1"], pixels.tobytes()), np.uint8).reshape(6, 5).argmax(axis=1)
+    labels = answers.copy()
+    labels[:2] = (labels[:2] + 1) % 5
+    found = device_accuracy(target, models["1"], pixels, labels, bundle=host_bundle)
+    assert (found.n, found.equal, found.first_different, found.agreement) == (6, 6, None, 1.0)
+    assert found.top1 == found.host_top1 == pytest.approx(4 / 6)
+    with pytest.raises(InputError, match="do not go together"):
+        device_accuracy(target, models["1"], pixels, labels[:2], bundle=host_bundle)
