@@ -15,6 +15,7 @@ from edgefit_toolkit.cli.options import (
     json_option,
     loudness,
     seed_option,
+    target_options,
     threads_option,
     together,
     verbosity,
@@ -30,6 +31,7 @@ run_options = together(
                  help="Fine-tuning epochs (default: by job size)."),
     threads_option,
     click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install."),
+    target_options,
     loudness,
 )  # fmt: skip
 
@@ -39,7 +41,8 @@ run_options = together(
 @json_option
 def command(
     budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
-    seed: int, epochs: int | None, threads: int | None, offline: bool, as_json: bool, quiet: bool, verbose: bool,
+    seed: int, epochs: int | None, threads: int | None, offline: bool, serial: str | None, host: str | None,
+    predict_only: bool, as_json: bool, quiet: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
     from edgefit_toolkit.console import Terminal
@@ -49,6 +52,7 @@ def command(
     settings = FitSettings(
         budget_ms=budget_ms, device=device, percentile=percentile, family=cast(Family, family), scaling=scaling,
         data=data, seed=seed, epochs=epochs, threads=threads, offline=offline,
+        serial=serial, host=host, measure=not predict_only,
     )  # fmt: skip
     run_dir = out or default_out(settings)
     ui = Terminal(verbosity(quiet, verbose))

@@ -46,6 +46,11 @@ budget_options = together(
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
 )  # fmt: skip
+target_options = together(
+    click.option("--serial", default=None, help="Of the phone to measure on, where several are attached."),
+    click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh."),
+    click.option("--predict-only", is_flag=True, help="Do not measure, even when the device is attached."),
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One versioned JSON document on stdout, no more.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Repeats the run."

@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import budget_options, emit, json_option, loudness
+from edgefit_toolkit.cli.options import (
+    budget_options,
+    emit,
+    json_option,
+    loudness,
+    target_options,
+    threads_option,
+    verbosity,
+)
+
+if TYPE_CHECKING:
+    from edgefit_toolkit.search import Plan
 
 
 @click.command("plan", epilog=EXIT_CODES)
 @budget_options
+@target_options
+@threads_option
 @json_option
 @loudness
 def command(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, as_json: bool, quiet: bool, verbose: bool
-) -> None:
-    """Show the pick, its interval and basis, and the next phi that does not fit. Trains nothing."""
-    del verbose
+    budget_ms: float, device: str, percentile: int, family: str, scaling: str, serial: str | None, host: str | None,
+    predict_only: bool, threads: int | None, as_json: bool, quiet: bool, verbose: bool,
+) -> None:  # fmt: skip
+    """Show the pick, its interval and basis, and the next phi that does not fit. Trains nothing.
+
+    With the device attached (or --device host) untrained networks are measured until pick and next are proven.
+    """
     from edgefit_toolkit.planning import make_plan
     from edgefit_toolkit.search import plan_json, render_plan
 
     plan = make_plan(budget_ms, device, percentile, family, scaling)
+    if not predict_only:
+        plan = _measured(plan, device, serial, host, threads, verbosity(quiet or as_json, verbose))
     if as_json:
         emit(plan_json(plan))
     elif not quiet:
         from rich.console import Console
 
         Console(highlight=False).print(render_plan(plan))
+
+
+def _measured(plan: Plan, device: str, serial: str | None, host: str | None, threads: int | None, loud: int) -> Plan:
+    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.devices import load_profile
+    from edgefit_toolkit.pipeline.proof import find_bench, prove
+
+    ui = Terminal(loud)
+    bench = find_bench(load_profile(device), serial=serial, host=host, threads=threads, ui=ui)
+    return plan if bench is None else prove(plan, bench, ui)[0]

@@ -16,7 +16,8 @@ from edgefit_toolkit.cli.options import command_line, verbosity
 @run_options
 def command(
     budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
-    seed: int, epochs: int | None, threads: int | None, offline: bool, quiet: bool, verbose: bool,
+    seed: int, epochs: int | None, threads: int | None, offline: bool, serial: str | None, host: str | None,
+    predict_only: bool, quiet: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
     from edgefit_toolkit.console import Terminal
@@ -26,6 +27,7 @@ def command(
     settings = FitSettings(
         budget_ms=budget_ms, device=device, percentile=percentile, family=cast(Family, family), scaling=scaling,
         data=data, seed=seed, epochs=epochs, threads=threads, offline=offline,
+        serial=serial, host=host, measure=not predict_only,
     )  # fmt: skip
     run_dir = out or default_out(settings)
     ui = Terminal(verbosity(quiet, verbose))

@@ -87,17 +87,14 @@ def measurement_doc(measurement: Measurement) -> dict[str, Any]:
 
 
 def _verdict(job: Job, planned: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
-    """On `--device host` the trained model's own measurement decides; for a phone the prediction does."""
+    """The trained model's own measurement on the device decides, where there is one; else the prediction."""
     settings = job.settings
-    if settings.device == "host":
-        row = next(m for m in measured["measurements"] if m["model"] == "int8")
-        latency_ms = row["p90_ms"] if settings.percentile > 50 else row["p50_ms"]
-        return dict(
-            derive.verdict(latency_ms, settings.budget_ms, "measured on device", "this host", settings.percentile)
-        )
-    latency = planned["pick"]["latency_ms"]
-    latency_ms = latency["p90"] if settings.percentile > 50 else latency["p50"]
-    return dict(derive.verdict(latency_ms, settings.budget_ms, latency["origin"], settings.device, settings.percentile))
+    word = "measured on host" if settings.device == "host" else "measured on device"
+    row = next((m for m in measured["measurements"] if m["model"] == "int8" and m["origin"] == word), None)
+    source = row if row is not None else planned["pick"]["latency_ms"]
+    suffix = "_ms" if row is not None else ""
+    latency_ms = source[f"p{settings.percentile}{suffix}"]
+    return dict(derive.verdict(latency_ms, settings.budget_ms, source["origin"], settings.device, settings.percentile))
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:

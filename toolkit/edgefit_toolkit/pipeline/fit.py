@@ -49,6 +49,7 @@ def run_stages(
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
         ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
         stages.tell_plan(plan, ui)
+        plan, bench = stages.prove_plan(plan, settings, run, ui)
 
         # 2. data
         ui.stage(2, last, "data")
@@ -81,8 +82,11 @@ def run_stages(
         evaluated = job.stage(6, "evaluate on test pictures", "evaluate", key, lambda: stages.evaluate(job, trained))
 
         # 7. measure
-        key = key_of(after=key, stage="measure", threads=settings.threads, host=run.manifest["environment"]["cpu"])
-        measured = job.stage(7, "measure latency on this host", "measure", key, lambda: stages.measure(job))
+        where = bench.target.facts().label if bench else ""
+        key = key_of(
+            after=key, stage="measure", threads=settings.threads, host=run.manifest["environment"]["cpu"], target=where
+        )
+        measured = job.stage(7, "measure latency", "measure", key, lambda: stages.measure(job, bench))
 
         # 8. report: always written anew, so that a better renderer reaches an old run
         ui.stage(8, last, "report")

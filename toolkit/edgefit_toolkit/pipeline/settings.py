@@ -27,6 +27,9 @@ class FitSettings:
     epochs: int | None = None  # None: chosen from the size of the job
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4
     offline: bool = False
+    serial: str | None = None  # of the phone to measure on, where several are attached
+    host: str | None = None  # user@board to measure on over ssh
+    measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 128  # photographs that set the int8 ranges
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefit_toolkit.bracket import Bracket, apply
 from edgefit_toolkit.data import labels as labels_of
 from edgefit_toolkit.data import load_dataset
 from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.proof import Bench, find_bench, host_threads, prove
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.records import TFLiteModel, Variant, as_json
-from edgefit_toolkit.runs import write_atomic
+from edgefit_toolkit.records import Latency, TFLiteModel, Variant, as_json
+from edgefit_toolkit.runs import Run, key_of, write_atomic
 from edgefit_toolkit.scaling import with_classes
-from edgefit_toolkit.search import Plan
+from edgefit_toolkit.search import Candidate, Plan, plan_json
 from edgefit_toolkit.ui import Ui
 
 Made = tuple[dict[str, Any], list[Path]]
@@ -39,6 +42,43 @@ def tell_plan(plan: Plan, ui: Ui) -> None:
         ui.note(f"{plan.next.variant.label} does not fit: {plan.next.latency.at(plan.budget.percentile):.1f} ms")
     for note in plan.notes:
         ui.note(note)
+
+
+def prove_plan(plan: Plan, settings: FitSettings, run: Run, ui: Ui) -> tuple[Plan, Bench | None]:
+    """The plan measured on the device, when it is there; a proof once made is kept in the run."""
+    if not settings.measure:
+        return plan, None
+    bench = find_bench(
+        load_profile(settings.device), serial=settings.serial, host=settings.host, threads=settings.threads, ui=ui
+    )
+    if bench is None:
+        return plan, None
+    facts = bench.target.facts()
+    key = key_of(plan=plan_json(plan), target=facts.label, threads=bench.threads, cpus=bench.cpus)
+    before = run.done("proof", key)
+    if before is not None:
+        by_label = {(c.variant.label, c.variant.phi): c for c in plan.frontier}
+        measured = tuple(
+            Candidate(by_label[row["label"], row["phi"]].variant, Latency(**row["latency"]))
+            for row in before["measured"]
+        )
+        pick, after = before["pick"], before["next"]
+        found = Bracket(
+            measured[pick], measured[after] if after is not None else None, measured, True, tuple(before["notes"])
+        )
+        return apply(plan, found), bench
+    ui.note(f"measuring untrained networks on {facts.label}, {bench.threads} threads")
+    started = time.monotonic()
+    proven, found = prove(plan, bench, ui)
+    rows = [{"label": c.variant.label, "phi": c.variant.phi, "latency": asdict(c.latency)} for c in found.measured]
+    value = {
+        "measured": rows,
+        "pick": found.measured.index(found.pick),
+        "next": found.measured.index(found.next) if found.next else None,
+        "notes": list(found.notes),
+    }
+    run.finish("proof", key, value, [], time.monotonic() - started)
+    return proven, bench
 
 
 def load_data(settings: FitSettings, ui: Ui) -> Dataset:
@@ -182,21 +222,26 @@ def evaluate(job: Job, trained: dict[str, Any]) -> Made:
     return {"agreement": {"top1": parity.top1, "top5": parity.top5, "sqnr_db": parity.sqnr_db, "n": parity.n}}, [file]
 
 
-def measure(job: Job) -> Made:
-    """Host latency of both models, interleaved, and the float reference in torch."""
+def measure(job: Job, bench: Bench | None) -> Made:
+    """Latency of both models on the device (when it is there) and on this host, and the float reference in torch."""
     from edgefit_benchmarks.local import LocalTarget
     from edgefit_benchmarks.reference import measure_reference
     from edgefit_benchmarks.runner import measure_interleaved
     from edgefit_toolkit.pipeline.document import measurement_doc
 
-    threads = job.settings.threads or host_threads()
-    rows = measure_interleaved(LocalTarget(), {"int8": job.int8_tflite, "float": job.float_tflite}, threads=threads)
-    docs = [measurement_doc(row) for row in rows.values()]
-    for doc in docs:
-        job.ui.note(
-            f"{doc['model']} on {doc['target']}, {threads} threads: "
-            f"p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms"
+    benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
+    if bench is not None and bench.target.facts().kind != "local":
+        benches.insert(0, bench)
+    docs = []
+    for place in benches:
+        job.ui.note(f"measuring on {place.target.facts().label}, {place.threads} threads")
+        rows = measure_interleaved(
+            place.target, {"int8": job.int8_tflite, "float": job.float_tflite}, threads=place.threads, cpus=place.cpus
         )
+        docs += [measurement_doc(row) for row in rows.values()]
+        place.target.cleanup()
+    for doc in docs:
+        job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
     reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
     job.ui.note(
         f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
@@ -209,11 +254,6 @@ def write(job: Job, doc: dict[str, Any]) -> None:
     from edgefit_toolkit.report import write_report
 
     write_report(doc, job.run.path)
-
-
-def host_threads() -> int:
-    """As many threads as this host has cores, at most 4: what phones' fast clusters have."""
-    return min(4, os.cpu_count() or 1)
 
 
 def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -1,0 +1,145 @@
+"""Measure before training: untrained int8 networks of the same graphs, until the pick fits and the next one does not.
+
+Latency does not depend on the weights, so nothing is trained for this; a Lite graph is written in under a second.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgefit_toolkit.bracket import Bracket, apply, bracket
+from edgefit_toolkit.devices.profile import DeviceProfile
+from edgefit_toolkit.errors import DeviceError
+from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
+from edgefit_toolkit.search import Plan
+from edgefit_toolkit.ui import Ui
+
+if TYPE_CHECKING:
+    from edgefit_benchmarks.targets import Target
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how models are timed."""
+
+    target: Target
+    threads: int
+    cpus: tuple[int, ...] = ()  # pinned to these cores; empty: the system's choice
+
+
+def find_bench(
+    profile: DeviceProfile,
+    *,
+    serial: str | None = None,
+    host: str | None = None,
+    threads: int | None = None,
+    required: bool = False,
+    ui: Ui | None = None,
+) -> Bench | None:
+    """This host, the board `host`, or the attached phone of the profile; None when there is none and none is required.
+
+    Raises DeviceError when the one that was named (or is required) is absent, several match, or the match is not ready.
+    """
+    from edgefit_benchmarks.affinity import fast_cores
+    from edgefit_benchmarks.local import LocalTarget
+
+    if profile.name == "host":
+        return Bench(LocalTarget(), threads or host_threads())
+    target: Target
+    if host is not None:
+        from edgefit_benchmarks.ssh import SshTarget
+
+        target = SshTarget(host)
+    else:
+        from edgefit_benchmarks.adb import Adb, find_adb, find_phone
+
+        try:
+            adb = Adb(find_adb())
+            attached = adb.devices()
+        except DeviceError:
+            if required or serial is not None:
+                raise
+            return None
+        if not attached and not required and serial is None:
+            return None
+        try:
+            target = find_phone(profile.codenames, profile.title, serial=serial, adb=adb)
+        except DeviceError as error:
+            # a phone that merely charges here must not stop a prediction for another one
+            if required or serial is not None or "attached phones are a" in error.message:
+                raise
+            if ui is not None:
+                ui.warn(f"{error.message}; going on with a prediction")
+            return None
+    wanted = threads or profile.threads
+    return Bench(target, wanted, fast_cores(target.facts().cores_max_mhz, wanted))
+
+
+def host_threads() -> int:
+    """As many threads as this host has cores, at most 4: what phones' fast clusters have."""
+    from edgefit_benchmarks.local import usable_cores
+
+    return min(4, usable_cores())
+
+
+def measured_latency(row: Measurement, percentile: int) -> Latency:
+    """A measurement as a Latency record; low and high are the 95% interval of the budget's percentile."""
+    from edgefit_benchmarks.stats import quantile_interval, summarise
+
+    summary = summarise(row.samples_ms)
+    low, high = quantile_interval(row.samples_ms, percentile / 100)
+    return Latency(
+        p50=summary.p50_ms, p90=summary.p90_ms, low=low, high=high, origin=row.origin,
+        basis=f"{len(row.samples_ms)} samples on {row.target}, {row.runtime}, {row.threads} threads",
+    )  # fmt: skip
+
+
+def prove(plan: Plan, bench: Bench, ui: Ui) -> tuple[Plan, Bracket]:
+    """The plan with a measured pick and a measured next, and everything that was measured on the way.
+
+    Raises BudgetMissed when no network was measured to fit, DeviceError when the target is lost.
+    """
+    from edgefit_benchmarks.runner import measure
+
+    budget: Budget = plan.budget
+    with tempfile.TemporaryDirectory(prefix="edgefit-probe-") as folder:
+
+        def timed(variant: Variant) -> Latency:
+            path = Path(folder) / f"probe-{variant.family}-{variant.phi:.4f}-{variant.resolution_px}.tflite"
+            if not path.exists():
+                write_probe(variant, path)
+            row = measure(bench.target, path, threads=bench.threads, cpus=bench.cpus)
+            latency = measured_latency(row, budget.percentile)
+            at = latency.at(budget.percentile)
+            word = "fits" if at <= budget.latency_ms else "does not fit"
+            ui.note(f"{variant.label}: p{budget.percentile} {at:.2f} ms {latency.origin}: {word}")
+            return latency
+
+        found = bracket(budget, plan.frontier, timed, start=plan.pick.variant)
+    return apply(plan, found), found
+
+
+def write_probe(variant: Variant, path: Path) -> None:
+    """An untrained int8 model of the variant's graph."""
+    if variant.family == "lite":
+        from edgefit_converters.skeleton import write_skeleton
+
+        write_skeleton(variant, path)
+        return
+    import numpy as np
+    import torch
+
+    from edgefit_converters.litert import export_float
+    from edgefit_converters.quantize import quantize_int8
+    from edgefit_toolkit.network import EfficientNet
+
+    torch.manual_seed(0)
+    size_px = variant.resolution_px
+    noise = np.random.default_rng(0).integers(0, 256, (4, size_px, size_px, 3), dtype=np.uint8)
+    float_path = path.with_suffix(".float")
+    export_float(EfficientNet.from_variant(variant).eval(), float_path)
+    quantize_int8(float_path, noise, path)
+    float_path.unlink()
