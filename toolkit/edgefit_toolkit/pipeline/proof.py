@@ -43,39 +43,28 @@ def find_bench(
 
     Raises DeviceError when the one that was named (or is required) is absent, several match, or the match is not ready.
     """
-    from edgefit_benchmarks.affinity import fast_cores
-    from edgefit_benchmarks.local import LocalTarget
+    from edgefit_benchmarks.adb import Adb, find_adb
+    from edgefit_benchmarks.choose import cores_for, open_target
 
-    if profile.name == "host":
-        return Bench(LocalTarget(), threads or host_threads())
-    target: Target
-    if host is not None:
-        from edgefit_benchmarks.ssh import SshTarget
-
-        target = SshTarget(host)
-    else:
-        from edgefit_benchmarks.adb import Adb, find_adb, find_phone
-
+    named = profile.name == "host" or serial is not None or host is not None
+    if not named and not required:
         try:
-            adb = Adb(find_adb())
-            attached = adb.devices()
+            attached = Adb(find_adb()).devices()
         except DeviceError:
-            if required or serial is not None:
-                raise
             return None
-        if not attached and not required and serial is None:
+        if not attached:
             return None
-        try:
-            target = find_phone(profile.codenames, profile.title, serial=serial, adb=adb)
-        except DeviceError as error:
-            # a phone that merely charges here must not stop a prediction for another one
-            if required or serial is not None or "attached phones are a" in error.message:
-                raise
-            if ui is not None:
-                ui.warn(f"{error.message}; going on with a prediction")
-            return None
-    wanted = threads or profile.threads
-    return Bench(target, wanted, fast_cores(target.facts().cores_max_mhz, wanted))
+    try:
+        target = open_target(profile, serial=serial, host=host)
+    except DeviceError as error:
+        # a phone that merely charges here must not stop a prediction for another one
+        if named or required or "attached phones are a" in error.message:
+            raise
+        if ui is not None:
+            ui.warn(f"{error.message}; going on with a prediction")
+        return None
+    wanted = threads or (host_threads() if profile.name == "host" else profile.threads)
+    return Bench(target, wanted, cores_for(target.facts(), profile, wanted))
 
 
 def host_threads() -> int:
