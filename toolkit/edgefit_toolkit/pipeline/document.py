@@ -70,6 +70,7 @@ def build_document(
             "versions": environment["versions"],
             "seed": settings.seed,
         },
+        **({"device_accuracy": measured["device_accuracy"]} if "device_accuracy" in measured else {}),
         "warnings": [*trained.get("warnings", []), *measured.get("warnings", [])],
     }
 

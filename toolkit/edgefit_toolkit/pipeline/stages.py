@@ -239,6 +239,8 @@ def measure(job: Job, bench: Bench | None) -> Made:
             place.target, {"int8": job.int8_tflite, "float": job.float_tflite}, threads=place.threads, cpus=place.cpus
         )
         docs += [measurement_doc(row) for row in rows.values()]
+    there = _answers_there(job, benches[0])
+    for place in benches:
         place.target.cleanup()
     for doc in docs:
         job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
@@ -246,7 +248,26 @@ def measure(job: Job, bench: Bench | None) -> Made:
     job.ui.note(
         f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
     )
-    return {"measurements": docs, "reference": as_json(asdict(reference))}, []
+    return {"measurements": docs, "reference": as_json(asdict(reference)), **there}, []
+
+
+def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:
+    """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
+    from edgefit_benchmarks.device_accuracy import device_accuracy
+    from edgefit_benchmarks.remote import RemoteTarget
+
+    if not isinstance(bench.target, RemoteTarget):
+        return {}
+    found = device_accuracy(
+        bench.target, job.int8_tflite, job.test_pixels, labels_of(job.dataset.test), threads=bench.threads
+    )
+    job.ui.note(f"int8 on the device: top-1 {found.top1:.3f}, {found.equal} of {found.n} answers equal to this host's")
+    warnings = []
+    if found.agreement < 1.0:
+        warnings.append(
+            f"the device gives another first answer than this host on {1 - found.agreement:.1%} of pictures"
+        )
+    return {"device_accuracy": as_json(asdict(found)), "warnings": warnings}
 
 
 def write(job: Job, doc: dict[str, Any]) -> None:
