@@ -2,8 +2,8 @@
 
 1. read the run and refuse what may not be shipped   source.py
 2. the model with its metadata                       metadata.py
-3. labels, preprocessing, model card, read-me        card.py
-4. the web app with its runtime                      webapp.py, vendor.py
+3. labels, preprocessing, model card, read-me        facts.py, card.py
+4. the apps                                          webapp.py with vendor.py, androidapp.py
 5. write
 """
 
@@ -14,18 +14,20 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefit_toolkit.bundle import card, webapp
+from edgefit_toolkit.bundle import card
+from edgefit_toolkit.bundle.androidapp import android_files
+from edgefit_toolkit.bundle.facts import app_doc, preprocessing_doc
 from edgefit_toolkit.bundle.metadata import with_metadata
 from edgefit_toolkit.bundle.source import Source, read_source
+from edgefit_toolkit.bundle.webapp import web_files
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import view
 
 App = Literal["web", "android", "all"]
-SCHEMA = "edgefit.preprocessing/1"
 MARK = "bundle.json"  # a folder with this file is ours and may be replaced
 
 
@@ -70,32 +72,19 @@ def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict
         labels=[label.label for label in source.labels],
     )
     digest = hashlib.sha256(model).hexdigest()
-    shared = {
-        "model.tflite": model,
-        "labels.txt": "".join(f"{label.line}\n" for label in source.labels).encode(),
-        "preprocessing.json": _json(preprocessing_doc(source)),
-    }
-    files = dict(shared)
+    labels = "".join(f"{label.line}\n" for label in source.labels).encode()
+    files = {"model.tflite": model, "labels.txt": labels, "preprocessing.json": _json(preprocessing_doc(source))}
     files["MODEL_CARD.md"] = card.model_card(source, digest, len(model)).encode()
     files["README.md"] = card.read_me(source, apps).encode()
+    assets = {"model.tflite": model, "labels.txt": labels, "app.json": _json(app_doc(source, model))}
     if "web" in apps:
-        files |= webapp.web_files(source, shared, cache_dir)
+        files |= web_files(source, assets, cache_dir)
+    if "android" in apps:
+        files |= android_files(assets)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     mark = {"schema": "edgefit.bundle/1", "edgefit": report["edgefit"], "apps": list(apps), "sha256": hashes}
     files[MARK] = _json(mark)
     return dict(sorted(files.items()))
-
-
-def preprocessing_doc(source: Source) -> dict[str, Any]:
-    """What an app must repeat."""
-    ends = source.ends
-    return {
-        "schema": SCHEMA,
-        **asdict(source.preprocessing),
-        "input": {"dtype": ends.input_dtype, "scale": ends.input_scale, "zero_point": ends.input_zero_point},
-        "output": {"dtype": ends.output_dtype, "scale": ends.output_scale, "zero_point": ends.output_zero_point},
-        "threshold": source.threshold,
-    }
 
 
 def _json(doc: Any) -> bytes:

@@ -8,50 +8,25 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from edgefit_toolkit.bundle.facts import title
 from edgefit_toolkit.bundle.icons import icon
 from edgefit_toolkit.bundle.source import Source
 from edgefit_toolkit.bundle.vendor import litert_files
-from edgefit_toolkit.report import view, words
 
 STATIC = ("index.html", "style.css", "app.js", "answer.js", "preprocess.js", "model.js")
 ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False), "icons/maskable-512.png": (512, True)}
 
 
-def web_files(source: Source, shared: dict[str, bytes], cache_dir: Path | None) -> dict[str, bytes]:
-    """Everything under web/: the folder can be served as it is."""
+def web_files(source: Source, assets: dict[str, bytes], cache_dir: Path | None) -> dict[str, bytes]:
+    """Everything under web/, to be served as it is; `assets` are model.tflite, labels.txt and app.json."""
     static = resources.files("edgefit_toolkit.bundle").joinpath("web")
     files = {name: static.joinpath(name).read_bytes() for name in STATIC}
-    files["model.tflite"], files["labels.txt"] = shared["model.tflite"], shared["labels.txt"]
-    files["app.json"] = _json(app_doc(source, shared))
+    files |= assets
     files["manifest.webmanifest"] = _json(manifest(source))
     files |= {name: icon(side, maskable=maskable) for name, (side, maskable) in ICONS.items()}
     files |= {f"litert/{name}": data for name, data in litert_files(cache_dir).items()}
     files["sw.js"] = _service_worker(static.joinpath("sw.js").read_text(), files).encode()
     return {f"web/{name}": data for name, data in files.items()}
-
-
-def app_doc(source: Source, shared: dict[str, bytes]) -> dict[str, Any]:
-    """app.json: preprocessing.json and what the page says about the model."""
-    report, score = source.report, source.report["accuracy"]["int8_tflite"]
-    photographs = report["data"]["kind"] == "photographs"
-    pictures = words.plural(score["n"], "test photograph" if photographs else "drawn test picture")
-    network = f"{view.name_of(report['plan']['pick'])}, int8, {words.size(len(shared['model.tflite']))}"
-    about = (
-        f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only these "
-        f"{len(source.labels)}. Below {words.percent(source.threshold, 0)} it says that it is not sure. {network}."
-    )
-    doc: dict[str, Any] = json.loads(shared["preprocessing.json"])
-    return doc | {
-        "title": title(source),
-        "data_kind": report["data"]["kind"],
-        "about": about,
-        "model": {"file": "model.tflite", "sha256": hashlib.sha256(shared["model.tflite"]).hexdigest()},
-    }
-
-
-def title(source: Source) -> str:
-    """The app's name."""
-    return f"Name it: {source.report['data']['name']}"
 
 
 def manifest(source: Source) -> dict[str, Any]:

@@ -119,9 +119,10 @@ def histogram(row: MeasurementDoc, name: str, budget_ms: float | None = None) ->
     for word, value in (("p50", row["p50_ms"]), ("p90", row["p90_ms"]), ("p99", row["p99_ms"])):
         if low <= value <= high:
             chart.line([(value, 0), (value, chart.y[1])], "mark")
-            clear = chart.px(value) - placed > 26
-            placed = chart.px(value)
-            side = "start" if placed < chart.width - 45 else "end"
+            at = chart.px(value)
+            side = "start" if at < chart.width - 45 else "end"
+            clear = at - placed > (26 if side == "start" else 54)
+            placed = at
             chart.text(value, chart.y[1], word, "t halo", side, dx=3 if side == "start" else -3, dy=10 if clear else 24)
     if budget_ms is not None and low <= budget_ms <= high:
         chart.line([(budget_ms, 0), (budget_ms, chart.y[1])], "budget")

@@ -1,0 +1,71 @@
+package org.edgefit.nameit
+
+import android.content.res.AssetManager
+import android.os.SystemClock
+import java.io.FileInputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.channels.FileChannel
+import org.json.JSONObject
+import org.tensorflow.lite.Interpreter
+
+/** What app.json says about the model. */
+class Facts(json: JSONObject) {
+    val title: String = json.getString("title")
+    val about: String = json.getString("about")
+    val drawn: Boolean = json.getString("data_kind") == "drawn"
+    val threshold: Float = json.getDouble("threshold").toFloat()
+    val preprocessing = Preprocessing(
+        json.getInt("resolution_px"),
+        json.getInt("crop_padding_px"),
+        json.getString("interpolation"),
+    )
+    val outputScale: Float = json.getJSONObject("output").getDouble("scale").toFloat()
+    val outputZeroPoint: Int = json.getJSONObject("output").getInt("zero_point")
+}
+
+/** The int8 model on LiteRT (XNNPACK). Not thread-safe: call it from one thread. */
+class Classifier(assets: AssetManager) : AutoCloseable {
+    val facts = Facts(JSONObject(assets.text("app.json")))
+    val labels: List<Label> = Answers.parseLabels(assets.text("labels.txt"))
+
+    private val interpreter = Interpreter(assets.map("model.tflite"), Interpreter.Options().setNumThreads(THREADS))
+    private val side = facts.preprocessing.resolutionPx
+    private val input = ByteBuffer.allocateDirect(side * side * 3).order(ByteOrder.nativeOrder())
+    private val output = ByteBuffer.allocateDirect(labels.size).order(ByteOrder.nativeOrder())
+
+    init {
+        val shape = interpreter.getInputTensor(0).shape()
+        check(shape.contentEquals(intArrayOf(1, side, side, 3))) { "model input is ${shape.toList()}, not $side px" }
+        check(interpreter.getOutputTensor(0).numElements() == labels.size) { "labels.txt does not fit the model" }
+    }
+
+    /** Probabilities of the model's input bytes [side, side, 3], and the model's own time in ms. */
+    fun run(pixels: ByteArray): Pair<FloatArray, Double> {
+        input.rewind()
+        input.put(pixels)
+        input.rewind()
+        output.rewind()
+        val started = SystemClock.elapsedRealtimeNanos()
+        interpreter.run(input, output)
+        val ms = (SystemClock.elapsedRealtimeNanos() - started) / 1e6
+        val scores = FloatArray(labels.size) { i ->
+            ((output.get(i).toInt() and 0xff) - facts.outputZeroPoint) * facts.outputScale
+        }
+        return Pair(scores, ms)
+    }
+
+    override fun close() = interpreter.close()
+
+    private companion object {
+        const val THREADS = 4 // of the fast cores; more only wait for the slow ones
+
+        fun AssetManager.text(name: String): String = open(name).bufferedReader().use { it.readText() }
+
+        fun AssetManager.map(name: String): ByteBuffer = openFd(name).use { file ->
+            FileInputStream(file.fileDescriptor).use { stream ->
+                stream.channel.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.declaredLength)
+            }
+        }
+    }
+}
