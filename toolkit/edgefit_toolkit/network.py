@@ -230,9 +230,12 @@ class EfficientNet(nn.Module):
 
 def reset_classifier(network: EfficientNet, classes: int, seed: int = 0) -> None:
     """Replaces the classifier, in place, by a random one for that many classes, always the same for a seed."""
-    network.classifier = nn.Linear(network.classifier.in_features, classes)
     network.variant = scaling.with_classes(network.variant, classes)
-    _initialise_classifier(network.classifier, torch.Generator().manual_seed(seed))
+    old = network.classifier.weight
+    # made on "meta": PyTorch's own initialisation would draw from the caller's generator
+    classifier = nn.Linear(network.classifier.in_features, classes, device="meta").to_empty(device="cpu")
+    _initialise_classifier(classifier, torch.Generator().manual_seed(seed))
+    network.classifier = classifier.to(old.device, old.dtype)
 
 
 def fold_batch_norm(network: EfficientNet) -> EfficientNet:
