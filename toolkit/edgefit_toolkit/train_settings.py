@@ -29,11 +29,11 @@ class TrainSettings:
     epochs: int = 8  # of fine-tuning after the probe; 0 keeps the probe
     views: int = 8  # random views of each training picture, beside the evaluation crop itself
     unfreeze_from: int = 5  # first stage (0..6) that trains; 0 trains the stem too, 7 only head and classifier
-    lr: float = 3e-5  # AdamW's peak: one epoch of warm-up, then a cosine to zero
+    lr: float = 1e-4  # AdamW's peak: one epoch of warm-up, then a cosine to zero
     batch: int = 32
     patience: int = 5  # epochs without a better val result before stopping
     weight_decay: float = 0.05  # of convolutions and classifier, not of batch norms and biases
-    average: float = 0.95  # of the moving average of the weights, per step
+    average: float = 0.33  # share of all steps that the moving average of the weights looks back over; 0 for none
     dropout: float | None = None  # before the classifier; None takes the variant's
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class TrainSettings:
                 "epochs and views are 0 or more, batch and patience 1 or more"
             )
         if not 0 < self.lr < 1:
-            raise InputError(f"learning rate {self.lr}: valid is a number between 0 and 1, such as 3e-5")
+            raise InputError(f"learning rate {self.lr}: valid is a number between 0 and 1, such as 1e-4")
 
     @classmethod
     def default_for(cls, variant: Variant, n_train: int, device: Device = "cpu", seed: int = 0) -> TrainSettings:

@@ -28,7 +28,7 @@ from edgefit_toolkit.features import (
 from edgefit_toolkit.network import EfficientNet
 from edgefit_toolkit.observation import best_of, observe
 from edgefit_toolkit.preprocessing import preprocessing_for, to_network_input
-from edgefit_toolkit.probe import fit_probe, score
+from edgefit_toolkit.probe import best_probe, fit_probes, score, softer_probe
 from edgefit_toolkit.records import Epoch
 from edgefit_toolkit.train_settings import TrainSettings, first_block
 
@@ -81,14 +81,17 @@ class Trainer:
         self.val_pixels = val if not self.cut else val[:0]
 
     def probe(self) -> Epoch:
-        """Fits the classifier on features, puts it into the network, and says how good that is."""
+        """Fits the classifier on features: the best one is the first to beat, a softer one is where training starts."""
         self.on_event("linear probe", 0, 1, "")
         rows = self.train_features.flatten(0, 1)
         targets = self.labels.repeat(len(self.train_features))
-        found = fit_probe(rows, targets, self.val.features, self.val_labels, self.network.classifier.out_features)
-        found.into(self.network.classifier)
-        self._copy(self.weights, self.average)
+        classifier = self.network.classifier
+        probes = fit_probes(rows, targets, self.val.features, self.val_labels, classifier.out_features)
+        found = best_probe(probes)
+        found.into(classifier)
         self._copy(self.weights, self.best)
+        softer_probe(probes, than=found).into(classifier)
+        self._copy(self.weights, self.average)
         self.on_event("linear probe", 1, 1, f"val top-1 {found.val_top1:.3f}")
         line = Epoch(
             0, "probe", found.train_loss, found.train_top1, found.val_loss, found.val_top1, self.forward_per_s, 0.0
@@ -171,9 +174,11 @@ class Trainer:
         self.optimizer.zero_grad()
         F.cross_entropy(logits, truth).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        # an exponential average; its window is a share of the job, so that few steps and many both suit it
+        fresh = 1 / (1 + self.settings.average * self.steps_per_epoch * self.settings.epochs)
         with torch.no_grad():
             for mean, weight in zip(self.average, self.weights, strict=True):
-                mean.lerp_(weight, 1 - self.settings.average)
+                mean.lerp_(weight, fresh)
         return torch.as_tensor(logits.detach())
 
     def _inputs(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Tensor]:
