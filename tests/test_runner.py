@@ -59,7 +59,7 @@ def test_interleaved_rounds_take_turns(tiny: Path) -> None:
     order: list[str] = []
 
     class Recorded:
-        runtime, delegate, notes, log = "none", "none", (), []
+        runtime, delegate, notes, log, block_s = "none", "none", (), [], 0.25
 
         def __init__(self, name: str) -> None:
             self.name = name
@@ -88,7 +88,7 @@ def test_a_noisy_model_is_repeated_until_its_limit(tiny: Path) -> None:
     ticks = itertools.count()  # every tenth is twice as slow: p90 lies just on the step
 
     class Noisy:
-        runtime, delegate, notes, log = "none", "none", (), []
+        runtime, delegate, notes, log, block_s = "none", "none", (), [], 0.25
 
         def block(self, samples: int, warmups: int) -> Block:
             return Block((), tuple(20.0 if next(ticks) % 10 == 9 else 10.0 for _ in range(samples)))

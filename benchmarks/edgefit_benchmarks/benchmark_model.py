@@ -105,6 +105,7 @@ class BenchmarkModelSession:
         self._argv = [*prefix, program, *flags]
         self.runtime = f"benchmark_model ({source})"
         self.log: list[str] = []
+        self.block_s = 0.0  # the fewest samples: every three of them are a start of their own
         first = self._start(1)
         if gpu and first.delegate != "gpu":
             raise DeviceError(

@@ -18,6 +18,7 @@ from edgefit_toolkit.errors import DeviceError, InputError
 
 SCHEMA = "edgefit.runner/1"
 EXIT_USAGE, EXIT_LIBRARY, EXIT_LITERT, EXIT_FILES = 2, 3, 4, 5  # of edgefit_runner.c
+WARMUP_MS = 300  # a phone's governor needs about this long to raise the clock
 CHUNK_BYTES = 32 << 20  # of inputs that lie on the device at once
 
 
@@ -47,14 +48,16 @@ class DeviceSession:
         self._model = target.push(model_path)
         self.runtime = f"LiteRT {self._bundle.litert_version} (edgefit_runner)"
         self.log: list[str] = []  # every line that the runner printed
+        self.block_s = 1.0  # each block is a process of its own
         notes = [f"input: seeded noise, seed {seed}"]
         if cpus:
             notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
         self.notes = tuple(notes)
 
     def block(self, samples: int, warmups: int) -> Block:
-        """A fresh process on the device: at least 3 warm-ups, then `samples` timed invocations."""
-        report = self._run([f"--warmups={max(warmups, 3)}", f"--samples={samples}", f"--seed={self._seed}"])
+        """A fresh process on the device: warm-up for at least WARMUP_MS, then `samples` timed invocations."""
+        counts = [f"--warmups={max(warmups, 3)}", f"--warmup-ms={WARMUP_MS}", f"--samples={samples}"]
+        report = self._run([*counts, f"--seed={self._seed}"])
         if len(report["samples_ms"]) != samples:
             raise DeviceError(f"the runner gave {len(report['samples_ms'])} of {samples} samples", "run it again")
         return Block(tuple(report["warmups_ms"]), tuple(report["samples_ms"]))

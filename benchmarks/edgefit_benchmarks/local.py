@@ -93,7 +93,10 @@ class LocalTarget:
 
 
 def cpu_name() -> str:
-    """The CPU as the system names it, such as "AMD EPYC" or "Cortex-A76"; the machine type where it does not."""
+    """The CPU as the system names it, such as "AMD EPYC" or "Apple M2"; the machine type where it does not."""
+    if platform.system() == "Darwin":
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

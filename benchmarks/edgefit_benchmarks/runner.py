@@ -2,7 +2,7 @@
 
 1. preflight: load, governor, heat, battery; recorded, warned about, or refused
 2. open every model in a session of its own
-3. warm up, which also tells how many invocations make a block of about BLOCK_S
+3. warm up, which also tells how many invocations make a block of about block_s
 4. rounds: one block of each model, in a new random order each round, so that a machine that gets slower or busier
    does so for all of them
 5. a model is done with enough samples and seconds and a narrow interval of its p90, or at its limit of seconds
@@ -28,7 +28,6 @@ from edgefit_benchmarks.targets import Target, file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.records import Measurement
 
-BLOCK_S = 0.25  # long enough to run undisturbed by the switch between models, short against drift
 REWARM = 3  # untimed invocations after another model has had the caches
 P90_SPREAD = 0.05  # done when p90's interval is within +-5%
 
@@ -140,7 +139,7 @@ def measure_interleaved(
                 stack.callback(_keep_log, opened, log_dir / f"{name}.log")  # once it is closed
             stack.callback(opened.close)
             warm = opened.block(1, max(warmups - 1, 0))  # the last warm-up tells the pace
-            running[name] = _Running(opened, _block_size(warm.samples_ms[0]))
+            running[name] = _Running(opened, _block_size(warm.samples_ms[0], opened.block_s))
         while waiting := [r for r in running.values() if not r.done]:
             order.shuffle(waiting)
             for r in waiting:
@@ -192,9 +191,9 @@ def _keep_log(session: Session, path: Path) -> None:
     os.replace(part, path)
 
 
-def _block_size(one_ms: float) -> int:
-    """How many invocations make a block of about BLOCK_S; at least 10, so that quantiles of a block mean something."""
-    return max(10, min(500, round(BLOCK_S * 1e3 / max(one_ms, 1e-3))))
+def _block_size(one_ms: float, block_s: float) -> int:
+    """How many invocations make a block of about `block_s`; 10 to 500."""
+    return max(10, min(500, round(block_s * 1e3 / max(one_ms, 1e-3))))
 
 
 def _enough(samples_ms: Sequence[float], min_samples: int, min_seconds: float, max_seconds: float) -> bool:

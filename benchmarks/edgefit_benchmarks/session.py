@@ -32,6 +32,7 @@ class Session(Protocol):
     delegate: str  # "xnnpack", "gpu", "none"
     notes: tuple[str, ...]
     log: list[str]  # what the program printed, line by line
+    block_s: float  # how long a block should last: starting one may cost something
 
     def block(self, samples: int, warmups: int) -> Block:
         """`warmups` untimed, then `samples` timed invocations. DeviceError when the program does not survive."""
@@ -83,6 +84,7 @@ class HostSession:
             notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
         self.notes = tuple(notes)
         self.log: list[str] = []
+        self.block_s = 0.25  # long enough to run undisturbed by the switch between models, short against drift
 
     def block(self, samples: int, warmups: int) -> Block:
         """See Session."""

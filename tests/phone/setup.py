@@ -25,6 +25,7 @@ def main() -> int:
             ("qemu for arm64", parts.fetch_qemu),
             ("arm64 userland", parts.fetch_arm_userland),
             ("gcc for arm64", parts.fetch_cross_compiler),
+            ("Android's benchmark_model", parts.fetch_android_benchmark_model),
         ]
     for name, fetch in steps:
         try:

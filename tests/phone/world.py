@@ -153,9 +153,9 @@ class World:
     def kill_adb_server(self) -> None:
         """As when the server crashes: no goodbye."""
         for pid in self._inhabitants():
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"fork-server" in command or b"server" in command:
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # a process that has just ended
+                if b"fork-server" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
 
     def phone(
         self, *, port: int = 15555, codename: str = "panther", model: str = "Pixel 7", abi: str = "x86_64",

@@ -1,7 +1,9 @@
 // Runs one .tflite over LiteRT's C API: times it, and computes its answers to a packed set of inputs.
 //
 //   edgefit_runner --lib=libLiteRt.so --graph=MODEL [--threads=1]
-//                  [--warmups=10] [--samples=50] [--seed=0]           time: one JSON line with every sample
+//                  [--warmups=10] [--warmup-ms=0] [--samples=50] [--seed=0]
+//                                                                     time: one JSON line with every sample; warm-up
+//                                                                     goes on until both its count and its time are over
 //                  [--inputs=FILE --outputs=FILE]                     answer: outputs in the order of the inputs
 //
 // FILE holds the raw bytes of the model's first input (or output) tensor, one picture after the other, nothing between.
@@ -259,7 +261,7 @@ static long whole_number(const char *text, long smallest) {
 
 int main(int argc, char **argv) {
   const char *library = "libLiteRt.so", *graph = NULL, *inputs = NULL, *outputs = NULL, *value;
-  long threads = 1, warmups = 10, samples = 50, seed = 0;
+  long threads = 1, warmups = 10, warmup_ms = 0, samples = 50, seed = 0;
   for (int i = 1; i < argc; i++) {
     if ((value = flag(argv[i], "--lib"))) library = value;
     else if ((value = flag(argv[i], "--graph"))) graph = value;
@@ -267,6 +269,7 @@ int main(int argc, char **argv) {
     else if ((value = flag(argv[i], "--outputs"))) outputs = value;
     else if ((value = flag(argv[i], "--threads"))) threads = whole_number(value, 1);
     else if ((value = flag(argv[i], "--warmups"))) warmups = whole_number(value, 0);
+    else if ((value = flag(argv[i], "--warmup-ms"))) warmup_ms = whole_number(value, 0);
     else if ((value = flag(argv[i], "--samples"))) samples = whole_number(value, 0);
     else if ((value = flag(argv[i], "--seed"))) seed = whole_number(value, 0);
     else die(EXIT_USAGE, "unknown flag %s", argv[i]);
@@ -282,7 +285,9 @@ int main(int argc, char **argv) {
   if (inputs) printf(",\"answered\":%zu", answer(&m, inputs, outputs));
   if (samples > 0) {
     fill_with_noise(&m, (uint64_t)seed);
+    double warm_until = now_ms() + (double)warmup_ms;
     print_list("warmups_ms", time_runs(&m, warmups), warmups);
+    while (now_ms() < warm_until) run(&m);
     print_list("samples_ms", time_runs(&m, samples), samples);
   }
   printf("}\n");
