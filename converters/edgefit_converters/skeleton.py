@@ -1,0 +1,202 @@
+"""A .tflite with the operators and shapes of any Lite variant and random weights, in well under a second.
+
+For timing only: calibration probes and instruction counts need the graph, not the answers, and a real conversion takes
+half a minute. Kernels take the same time whatever the weights are. Operator for operator it is what `litert.py` and
+`quantize.py` write (uint8 at the door, int8 inside, softmax in the graph), which a test holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as fb
+from ai_edge_litert.tools import flatbuffer_utils
+
+from edgefit_toolkit.errors import ConversionError
+from edgefit_toolkit.records import Variant
+from edgefit_toolkit.scaling import Layer, layers
+
+Dtype = Literal["int8", "float32"]
+ACTIVATION_SCALE = 6 / 255  # of a ReLU6 output
+
+
+def write_skeleton(variant: Variant, path: Path, dtype: Dtype = "int8", seed: int = 0) -> Path:
+    """Write the variant's graph with random weights; returns `path`. Raises ConversionError for a B variant."""
+    if variant.family != "lite":
+        raise ConversionError("skeletons exist for the Lite family", "probe with a Lite variant of the same size")
+    return write_graph(layers(variant), path, dtype, seed)
+
+
+def write_graph(
+    graph: tuple[Layer, ...], path: Path, dtype: Dtype = "int8", seed: int = 0, *, uint8_door: bool = True
+) -> Path:
+    """Write a chain of operators (`add` sums with the last tensor of that shape before it) as one .tflite.
+
+    Without `uint8_door` an int8 graph takes and gives int8, so that a single operator can be looked at alone.
+    """
+    builder = _Builder(dtype, np.random.default_rng(seed))
+    door = entry = builder.activation(graph[0].in_shape)
+    if dtype == "int8" and uint8_door:
+        entry = builder.quantize(builder.activation(graph[0].in_shape, fb.TensorType.UINT8), door)
+    at, before = door, []
+    for layer in graph:
+        before.append((layer.in_shape, at))
+        at = builder.layer(layer, at, before)
+    if graph[-1].kind == "fc":
+        at = builder.softmax(at, graph[-1].out_shape[-1])
+    if dtype == "int8" and uint8_door:
+        last = builder.graph.tensors[at]
+        out = builder.tensor(last.shape, fb.TensorType.UINT8, scale=1 / 256, zero=0)
+        builder.quantize(at, out)
+        at = out
+    builder.write(entry, at, path)
+    return path
+
+
+class _Builder:
+    """Tensors, buffers and operators of one subgraph."""
+
+    def __init__(self, dtype: Dtype, random: np.random.Generator) -> None:
+        self.int8, self.random = dtype == "int8", random
+        self.type = fb.TensorType.INT8 if self.int8 else fb.TensorType.FLOAT32
+        self.model, self.graph = fb.ModelT(), fb.SubGraphT()
+        self.model.version, self.model.subgraphs = 3, [self.graph]
+        self.model.operatorCodes, self.model.buffers = [], [_buffer(b"")]
+        self.graph.tensors, self.graph.operators, self.graph.name = [], [], b"main"
+
+    def tensor(
+        self,
+        shape: Any,
+        kind: int,
+        data: bytes = b"",
+        scale: float | list[float] | None = None,
+        zero: int = 0,
+        axis: int = 0,
+    ) -> int:
+        tensor = fb.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = [int(size) for size in shape], kind, 0
+        tensor.name = f"t{len(self.graph.tensors)}".encode()
+        if data:
+            tensor.buffer = len(self.model.buffers)
+            self.model.buffers.append(_buffer(data))
+        if scale is not None:
+            scales = scale if isinstance(scale, list) else [scale]
+            tensor.quantization = fb.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = scales, [zero] * len(scales)
+            tensor.quantization.quantizedDimension = axis
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def activation(self, shape: tuple[int, int, int], kind: int | None = None) -> int:
+        if not self.int8:
+            return self.tensor((1, *shape), fb.TensorType.FLOAT32)
+        if kind == fb.TensorType.UINT8:
+            return self.tensor((1, *shape), kind, scale=ACTIVATION_SCALE, zero=0)
+        return self.tensor((1, *shape), self.type, scale=ACTIVATION_SCALE, zero=-128)
+
+    def weights(self, shape: tuple[int, ...], channels: int, axis: int) -> tuple[int, int]:
+        """(weight tensor, bias tensor), per-channel scales along `axis`."""
+        if not self.int8:
+            values = self.random.normal(0, 0.05, shape).astype(np.float32)
+            bias = np.zeros(channels, np.float32)
+            return (
+                self.tensor(shape, fb.TensorType.FLOAT32, values.tobytes()),
+                self.tensor((channels,), fb.TensorType.FLOAT32, bias.tobytes()),
+            )
+        values8 = self.random.integers(-127, 128, shape, dtype=np.int8)
+        scales = [0.002] * channels
+        weight = self.tensor(shape, fb.TensorType.INT8, values8.tobytes(), scales, 0, axis)
+        zeros = np.zeros(channels, np.int32).tobytes()
+        bias_scales = [0.002 * ACTIVATION_SCALE] * channels
+        return weight, self.tensor((channels,), fb.TensorType.INT32, zeros, bias_scales)
+
+    def layer(self, layer: Layer, at: int, before: list[tuple[tuple[int, int, int], int]]) -> int:
+        """Append one operator reading tensor `at`; returns the tensor it writes."""
+        cin, cout, k = layer.in_shape[2], layer.out_shape[2], layer.kernel
+        relu6 = not layer.name.endswith("project")
+        fused = fb.ActivationFunctionType.RELU6 if relu6 else fb.ActivationFunctionType.NONE
+        options: Any
+        if layer.kind in ("conv", "pointwise"):
+            weight, bias = self.weights((cout, k, k, cin), cout, 0)
+            options = fb.Conv2DOptionsT()
+            code, kind = fb.BuiltinOperator.CONV_2D, fb.BuiltinOptions.Conv2DOptions
+            inputs, out = [at, weight, bias], self.activation(layer.out_shape)
+        elif layer.kind == "depthwise":
+            weight, bias = self.weights((1, k, k, cout), cout, 3)
+            options = fb.DepthwiseConv2DOptionsT()
+            options.depthMultiplier = 1
+            code, kind = fb.BuiltinOperator.DEPTHWISE_CONV_2D, fb.BuiltinOptions.DepthwiseConv2DOptions
+            inputs, out = [at, weight, bias], self.activation(layer.out_shape)
+        elif layer.kind == "add":
+            options, fused = fb.AddOptionsT(), fb.ActivationFunctionType.NONE
+            code, kind = fb.BuiltinOperator.ADD, fb.BuiltinOptions.AddOptions
+            other = next((tensor for shape, tensor in reversed(before[:-1]) if shape == layer.out_shape), at)
+            inputs, out = [at, other], self.activation(layer.out_shape)
+        elif layer.kind == "pool":
+            options = fb.ReducerOptionsT()
+            options.keepDims = False
+            code, kind = fb.BuiltinOperator.MEAN, fb.BuiltinOptions.ReducerOptions
+            axes = self.tensor((2,), fb.TensorType.INT32, np.array([1, 2], np.int32).tobytes())
+            zero = -128 if self.int8 else 0
+            inputs = [at, axes]
+            out = self.tensor((1, cout), self.type, scale=ACTIVATION_SCALE if self.int8 else None, zero=zero)
+        elif layer.kind == "fc":
+            weight, bias = self.weights((cout, cin), cout, 0)
+            options, fused = fb.FullyConnectedOptionsT(), fb.ActivationFunctionType.NONE
+            code, kind = fb.BuiltinOperator.FULLY_CONNECTED, fb.BuiltinOptions.FullyConnectedOptions
+            inputs = [at, weight, bias]
+            out = self.tensor((1, cout), self.type, scale=0.1 if self.int8 else None)
+        else:
+            raise ConversionError(f"a skeleton has no operator {layer.kind!r}")
+        if layer.kind in ("conv", "pointwise", "depthwise"):
+            options.padding, options.strideH, options.strideW = fb.Padding.SAME, layer.stride, layer.stride
+        if hasattr(options, "fusedActivationFunction"):
+            options.fusedActivationFunction = fused
+        return self.operator(code, kind, options, inputs, out)
+
+    def softmax(self, at: int, classes: int) -> int:
+        options = fb.SoftmaxOptionsT()
+        options.beta = 1.0
+        out = self.tensor((1, classes), self.type, scale=1 / 256 if self.int8 else None, zero=-128 if self.int8 else 0)
+        return self.operator(fb.BuiltinOperator.SOFTMAX, fb.BuiltinOptions.SoftmaxOptions, options, [at], out)
+
+    def quantize(self, source: int, target: int) -> int:
+        options, code = fb.QuantizeOptionsT(), fb.BuiltinOperator.QUANTIZE
+        self.operator(code, fb.BuiltinOptions.QuantizeOptions, options, [source], target)
+        return source
+
+    def operator(self, code: int, kind: int, options: Any, inputs: list[int], out: int) -> int:
+        codes = self.model.operatorCodes
+        index = next((i for i, known in enumerate(codes) if known.builtinCode == code), len(codes))
+        if index == len(codes):
+            fresh = fb.OperatorCodeT()
+            fresh.builtinCode, fresh.deprecatedBuiltinCode = code, min(code, 127)
+            fresh.version = {fb.BuiltinOperator.FULLY_CONNECTED: 4, fb.BuiltinOperator.CONV_2D: 3}.get(code, 2)
+            codes.append(fresh)
+        operator = fb.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = index, inputs, [out]
+        operator.builtinOptionsType, operator.builtinOptions = kind, options
+        self.graph.operators.append(operator)
+        return out
+
+    def write(self, entry: int, out: int, path: Path) -> None:
+        self.graph.inputs, self.graph.outputs = [entry], [out]
+        signature = fb.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+        signature.inputs, signature.outputs = [_name(b"image", entry)], [_name(b"scores", out)]
+        self.model.signatureDefs = [signature]
+        flatbuffer_utils.write_model(self.model, str(path))
+
+
+def _buffer(data: bytes) -> Any:
+    buffer = fb.BufferT()
+    buffer.data = np.frombuffer(data, np.uint8) if data else None
+    return buffer
+
+
+def _name(name: bytes, tensor: int) -> Any:
+    mapped = fb.TensorMapT()
+    mapped.name, mapped.tensorIndex = name, tensor
+    return mapped
