@@ -109,5 +109,6 @@ def _point_json(candidate: Candidate, budget: Budget) -> dict[str, Any]:
         "latency_ms": latency.at(budget.percentile),
         "low_ms": latency.low,
         "high_ms": latency.high,
+        "origin": latency.origin,
         "fits": candidate.fits(budget),
     }
