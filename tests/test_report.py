@@ -225,6 +225,32 @@ def test_a_tight_prediction_is_said(document: dict[str, Any]) -> None:
     assert "measure on the device before relying on it" in render_html(document)
 
 
+def test_measured_networks_are_not_called_predicted(document: dict[str, Any]) -> None:
+    measured = copy.deepcopy(document)
+    for candidate in (measured["plan"]["pick"], measured["plan"]["next"]):
+        candidate["latency_ms"]["origin"] = "measured on device"
+        measured["plan"]["frontier"].append(
+            {"phi": candidate["phi"], "latency_ms": candidate["latency_ms"]["p90"], "low_ms": 15.0, "high_ms": 17.0,
+             "origin": "measured on device"}
+        )  # fmt: skip
+    measured["verdict"]["origin"] = "measured on device"
+    html, markdown = render_html(measured), render_markdown(measured)
+    assert "the curve predicted, pick and next measured on device" in html
+    assert html.count('class="m4"') == 3  # two marks and the key
+    assert "95% interval 14.3–17.8 ms" in html
+    assert "95% interval 14.3–17.8 ms" in markdown
+    assert "80% interval 14.3" not in html + markdown
+    assert "all of it predicted" in render_html(document)
+
+
+def test_on_the_host_itself_the_host_decides(document: dict[str, Any]) -> None:
+    local = copy.deepcopy(document)
+    local["plan"]["device"] = "host"
+    local["verdict"] = derive.verdict(4.45, 16.1, "measured on host", "host", 90)
+    assert "answered on this computer within 4.45 ms" in local["verdict"]["sentence"]
+    assert "says nothing about" not in render_html(local) + render_markdown(local)
+
+
 @pytest.mark.parametrize("render", [render_html, render_markdown])
 def test_drawn_pictures_are_said(document: dict[str, Any], render: Any) -> None:
     assert "Drawn pictures, not photographs." in render(report_fixture.document("drawn"))

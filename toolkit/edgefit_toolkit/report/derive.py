@@ -53,7 +53,9 @@ def verdict(latency_ms: float, budget_ms: float, origin: Origin, device: str, pe
     """The verdict and its sentence."""
     fits = latency_ms <= budget_ms
     how = {"predicted": "is predicted to answer", "measured on device": "answered", "measured on host": "answered"}
-    where = f"on this computer, not on {device}," if origin == "measured on host" else f"on {device}"
+    where = f"on {device}"
+    if origin == "measured on host":
+        where = "on this computer" if device == "host" else f"on this computer, not on {device},"
     gap = words.gap(budget_ms - latency_ms, latency_ms)
     sentence = (
         f"The int8 model {how[origin]} {where} within {words.ms(latency_ms)} (p{percentile}); the budget is "

@@ -31,7 +31,8 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
     }
     histograms = []
     for i, row in enumerate(view.timed(report)):
-        budget = plan["budget_ms"] if row["origin"] == "measured on device" else None
+        decides = row["origin"] == "measured on device" or plan["device"] == "host"
+        budget = plan["budget_ms"] if decides else None
         histograms.append((row, Markup(plots.histogram(row, f"samples-{i}", budget))))
     context = {
         "doc": report,
@@ -50,6 +51,7 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
         "recall_left": max(0, len(recalls) - MOST_RECALL_ROWS),
         "best_row": view.best_row(report),
         "has_released": any(p.get("released") for p in plan.get("frontier", [])),
+        "has_measured": any(p.get("origin", "predicted") != "predicted" for p in plan.get("frontier", [])),
         "frontier_origins": view.frontier_origins(plan),
         "noun": "photograph" if photographs else "drawn picture",
         "test_noun": "test photograph" if photographs else "drawn test picture",

@@ -49,7 +49,8 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         height=270.0,
     )
     chart.axes()
-    curve = [p for p in points if not p.get("released")] or points
+    predicted = [p for p in points if p.get("origin", "predicted") == "predicted"]
+    curve = [p for p in predicted if not p.get("released")] or predicted
     if len(curve) > 1:
         high = [(p["phi"], p["high_ms"]) for p in curve]
         low = [(p["phi"], p["low_ms"]) for p in reversed(curve)]
@@ -57,6 +58,11 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         chart.line([(p["phi"], p["latency_ms"]) for p in curve], "l1")
     chart.line([(chart.x[0], budget), (chart.x[1], budget)], "budget")
     chart.text(chart.x[0], budget, f"budget {budget:g} ms", "t strong", dx=5, dy=-5)
+    for p in points:
+        if p.get("origin", "predicted") != "predicted":
+            tip = f"φ {p['phi']:.3f}: {ms(p['latency_ms'])} {p['origin']}"
+            chart.line([(p["phi"], p["low_ms"]), (p["phi"], p["high_ms"])], "whisker m4w")
+            chart.dot(p["phi"], p["latency_ms"], "m4", tip, "triangle", 3.6)
     roof = chart.y[1]
     for candidate, css, shape, word, anchor in (
         (plan["next"], "m2", "square", "next", "start"),

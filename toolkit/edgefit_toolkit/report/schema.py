@@ -22,7 +22,7 @@ class LatencyDoc(TypedDict):
 
     p50: float
     p90: float
-    low: float  # 80% interval of the budget's percentile
+    low: float  # predicted: 80% interval of the budget's percentile; measured: 95% interval of it
     high: float
     origin: Origin
     basis: str  # where the figure comes from, one sentence
@@ -46,12 +46,13 @@ class CandidateDoc(TypedDict):
 
 
 class FrontierPoint(TypedDict):
-    """One network on the curve of latency against phi. How the figures are known is the pick's origin."""
+    """One network on the curve of latency against phi."""
 
     phi: float
     latency_ms: float  # at the budget's percentile
-    low_ms: float  # 80% interval
+    low_ms: float  # as LatencyDoc's
     high_ms: float
+    origin: NotRequired[Origin]  # "predicted" where it is not said
     released: NotRequired[str | None]
     resolution_px: NotRequired[int]
     madds: NotRequired[int]
@@ -199,7 +200,7 @@ class QuantizationDoc(TypedDict):
     recipe: str  # the step that was kept
     calibration: NotRequired[CalibrationDoc]
     ladder: NotRequired[list[LadderStep]]
-    guard: NotRequired[dict[str, Any]]  # the floors, e.g. {"agreement": 0.95, "sqnr_db": 15}
+    guard: NotRequired[dict[str, Any]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}
 
 
 class ScoreDoc(TypedDict):
@@ -356,6 +357,17 @@ class PredictionTraceDoc(TypedDict):
     picture: NotRequired[str]
 
 
+class DeviceAccuracyDoc(TypedDict):
+    """The test pictures answered on the device itself, and on this host."""
+
+    target: str
+    n: int
+    top1: float  # on the device
+    host_top1: float
+    equal: int  # pictures whose outputs are the same bytes on both
+    agreement: float  # share with the same first answer on both
+
+
 class OperatorTime(TypedDict):
     """Time of one operator kind within an inference."""
 
@@ -408,6 +420,7 @@ class ReportDoc(TypedDict):
     worst_mistakes: NotRequired[list[PredictionDoc]]
     pipeline_trace: NotRequired[list[TraceStep]]
     prediction_trace: NotRequired[PredictionTraceDoc]
+    device_accuracy: NotRequired[DeviceAccuracyDoc]
     operator_times: NotRequired[list[OperatorTimesDoc]]
     environment: NotRequired[EnvironmentDoc]
     warnings: NotRequired[list[str]]

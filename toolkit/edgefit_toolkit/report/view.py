@@ -45,7 +45,7 @@ def comparison(doc: ReportDoc) -> list[Row]:
     pick, percentile = doc["plan"]["pick"], doc["plan"]["percentile"]
     if pick is not None:
         latency = pick["latency_ms"]
-        note = f"80% interval {words.number(latency['low'])}–{words.ms(latency['high'])}"
+        note = f"{words.level(latency['origin'])} {words.number(latency['low'])}–{words.ms(latency['high'])}"
         main = f"p{percentile} {words.ms(at_percentile(latency, percentile))}"
         rows.append(Row(f"Latency on {doc['plan']['device']}", Cell(main, note, latency["origin"])))
     for key, pair in _by_target(doc).items():
@@ -153,6 +153,8 @@ def caution(doc: ReportDoc) -> str:
     """What to know before relying on a verdict that was not measured on the device; empty when there is nothing."""
     verdict, pick = doc["verdict"], doc["plan"]["pick"]
     if verdict["origin"] == "measured on host":
+        if doc["plan"]["device"] == "host":
+            return ""
         return f"This says nothing about {doc['plan']['device']}: measure there before relying on it."
     if verdict["origin"] != "predicted" or pick is None or not verdict["fits"]:
         return ""
@@ -185,6 +187,7 @@ def candidates(doc: ReportDoc) -> list[dict[str, Any]]:
                 "params": words.millions(candidate["params"]),
                 "latency": words.ms(at_percentile(latency, plan["percentile"])),
                 "interval": f"{words.number(latency['low'])}–{words.ms(latency['high'])}",
+                "level": words.level(latency["origin"]),
                 "origin": latency["origin"],
             }
         )
@@ -214,9 +217,12 @@ def best_row(doc: ReportDoc) -> int | None:
 
 
 def frontier_origins(plan: PlanDoc) -> str:
-    """How the curve's latencies are known."""
-    points = [c["latency_ms"] for c in (plan["pick"], plan["next"]) if c is not None]
-    return " or ".join(sorted({latency["origin"] for latency in points}))
+    """How the curve's and the marks' latencies are known."""
+    marked = {c["latency_ms"]["origin"] for c in (plan["pick"], plan["next"]) if c is not None}
+    curve = {p.get("origin", "predicted") for p in plan.get("frontier", [])} or marked
+    if marked == curve and len(curve) == 1:
+        return f"all of it {next(iter(curve))}"
+    return f"the curve predicted, pick and next {' or '.join(sorted(marked))}"
 
 
 def sections(doc: ReportDoc) -> list[tuple[str, str]]:

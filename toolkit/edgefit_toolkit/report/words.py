@@ -42,9 +42,9 @@ def number(value: float) -> str:
 def percent(share: float, digits: int = 1) -> str:
     """A share (0..1) as `92.3%`; never a share above 0 as `0%`, nor one below 1 as `100%`."""
     least = 10.0 ** -(digits + 2)
-    if 0 < share < least / 2:
+    if 0 < share <= least / 2:
         return f"<{100 * least:.{digits}f}%"
-    if 1 - least / 2 < share < 1:
+    if 1 - least / 2 <= share < 1:
         return f">{100 - 100 * least:.{digits}f}%"
     return f"{100 * share:.{digits}f}%"
 
@@ -57,6 +57,11 @@ def points(difference: float) -> str:
 def interval(low: float, high: float, digits: int = 1) -> str:
     """`88.1-94.9%` with an en dash."""
     return f"{100 * low:.{digits}f}–{100 * high:.{digits}f}%"
+
+
+def level(origin: str) -> str:
+    """What low and high of a latency mean: `80% interval` of a prediction, `95% interval` of a measurement."""
+    return "80% interval" if origin == "predicted" else "95% interval"
 
 
 def size(size_bytes: int) -> str:
