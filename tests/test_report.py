@@ -488,3 +488,17 @@ def test_picture_of_a_photograph(flowers_dir: Path) -> None:
     uri = derive.picture(photo)
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < 20_000
+
+
+def test_photographs_are_credited(flowers_dir: Path, document: dict[str, Any]) -> None:
+    photo = flowers_dir / "train" / "daisy" / "1342002397_9503c97b49.jpg"
+    credit = derive.credit_of(photo)
+    assert credit is not None
+    assert (credit["author"], credit["license"]) == ("Audrey", "CC BY 2.0")
+    assert derive.credit_of(Path(__file__)) is None
+    shown = copy.deepcopy(document)
+    chances = np.array([0.9, 0.1, 0, 0, 0], dtype=np.float32)
+    shown["predictions"] = [derive.prediction(photo.name, 0, chances, report_fixture.CLASSES, None, credit)]
+    html = render_html(shown)
+    assert "Photo: Audrey, CC BY 2.0" in html
+    assert "flickr" not in html  # nothing on the page points out of it

@@ -6,15 +6,18 @@ Pure but for `picture`, which reads one file.
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import (
     ConfusionDoc,
+    CreditDoc,
     PredictionDoc,
     RecallDoc,
     ReliabilityDoc,
@@ -109,9 +112,14 @@ def reliability(confidence: Sequence[float], correct: Sequence[bool], bins: int 
 
 
 def prediction(
-    file: str, truth: int, probabilities: NDArray[np.float32], labels: Sequence[str], picture: str | None = None
+    file: str,
+    truth: int,
+    probabilities: NDArray[np.float32],
+    labels: Sequence[str],
+    picture: str | None = None,
+    credit: CreditDoc | None = None,
 ) -> PredictionDoc:
-    """One answer. `probabilities` is [classes]."""
+    """One answer. `probabilities` is [classes]; `credit` belongs to the picture that is shown."""
     order = sorted(range(len(labels)), key=lambda i: (-float(probabilities[i]), i))[:3]
     row: PredictionDoc = {
         "file": file,
@@ -121,6 +129,8 @@ def prediction(
     }
     if picture is not None:
         row["picture"] = picture
+    if credit is not None:
+        row["credit"] = credit
     return row
 
 
@@ -153,3 +163,33 @@ def picture_of(image: Any) -> str:
 def verdict_of(latency: Latency, budget_ms: float, percentile: int, device: str) -> VerdictDoc:
     """The verdict from a predicted or measured Latency record."""
     return verdict(latency.at(percentile), budget_ms, latency.origin, device, percentile)
+
+
+ATTRIBUTION = (
+    "ATTRIBUTION.csv"  # beside a data set's classes or splits: columns file, photographer, license[, source_url]
+)
+
+
+def credit_of(photo: Path) -> CreditDoc | None:
+    """Who took a photograph and under which licence, from the nearest ATTRIBUTION.csv in the folders above it."""
+    for folder in list(photo.resolve().parents)[:3]:
+        table = _attributions(folder / ATTRIBUTION)
+        if table is not None:
+            return table.get(photo.resolve().relative_to(folder).as_posix())
+    return None
+
+
+@lru_cache(maxsize=4)
+def _attributions(path: Path) -> dict[str, CreditDoc] | None:
+    """File -> credit; None where there is no such table. Rows without a photographer or licence are left out."""
+    if not path.is_file():
+        return None
+    found: dict[str, CreditDoc] = {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            file, author, license = row.get("file"), row.get("photographer"), row.get("license")
+            if file and author and license:
+                found[file] = {"file": file, "author": author, "license": license}
+                if row.get("source_url"):
+                    found[file]["url"] = row["source_url"]
+    return found

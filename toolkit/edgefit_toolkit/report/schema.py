@@ -304,6 +304,7 @@ class PredictionDoc(TypedDict):
     top3: list[tuple[str, float]]
     correct: bool
     picture: NotRequired[str]  # data:image/jpeg;base64,... about 160 px
+    credit: NotRequired[CreditDoc]  # of that picture
     note: NotRequired[str]
 
 
