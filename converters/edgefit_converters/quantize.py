@@ -24,10 +24,13 @@ from edgefit_toolkit.records import TFLiteModel
 from . import flatfile, inspect
 from .flatfile import FlatModel, schema
 from .litert import FORBIDDEN
-from .ranges import Range, choose_ranges, observe, scale_of
+from .ranges import LEVELS, Range, choose_ranges, observe, scale_of
 from .recipe import Recipe
 
 WEIGHT_LEVELS = 127  # symmetric: -127 .. 127
+# XNNPACK's QS8 ADD takes an input scale of at least 2^-10 of the output's (its TFLite delegate leaves others out);
+# twice that, so that float32 rounding cannot fall below it
+LEAST_ADDEND = 2.0**-9
 BIAS_LIMIT = 2**30  # of an int32 bias, with room for the sum that it joins
 DOOR = {"uint8": ((1 / 128, 127), (1 / 256, 0)), "int8": ((1 / 128, -1), (1 / 256, -128))}  # (scale, zero point)
 
@@ -62,6 +65,7 @@ def quantize_with(
 ) -> TFLiteModel:
     """The same with given activation ranges, and given weight scales for the layers that have been rounded before."""
     content = Path(float_path).read_bytes()
+    ranges = _addends_in_reach(FlatModel(content), ranges)
     statistics = {name: _limits(np.array([low]), np.array([high])) for name, (low, high) in ranges.items()}
     statistics |= _weight_statistics(FlatModel(content), ranges, weight_scales or {})
     flat = FlatModel(_quantize(content, statistics))
@@ -112,6 +116,24 @@ def scale_floor(bias: npt.NDArray[np.float32], input_scale: float) -> npt.NDArra
 
 def _limits(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Statistics:
     return {"min": low.astype(np.float32), "max": high.astype(np.float32)}
+
+
+def _addends_in_reach(flat: FlatModel, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges in which no addend is too small for XNNPACK beside its sum.
+
+    A block that was grown and hardly trained adds (all but) nothing, at a scale that XNNPACK refuses.
+    """
+    widened = dict(ranges)
+    for operator in flat.graph.operators:
+        if flat.kind(operator) != "ADD":
+            continue
+        least = scale_of(widened[flat.name(operator.outputs[0])]) * LEAST_ADDEND * LEVELS
+        for tensor in operator.inputs:
+            name = flat.name(tensor)
+            low, high = min(widened[name][0], 0.0), max(widened[name][1], 0.0)
+            if high - low < least:
+                widened[name] = (-least / 2, least / 2)
+    return widened
 
 
 def _weight_statistics(flat: FlatModel, ranges: Mapping[str, Range], given: Scales) -> dict[str, Statistics]:
