@@ -42,7 +42,8 @@ def test_help_names_the_commands_and_exit_codes_and_loads_nothing_heavy() -> Non
     assert done.returncode == 0
     for word in ("fit", "plan", "report", "it fits", "device is unavailable", "130"):
         assert word in done.stdout
-    probe = "import sys; from edgefit_toolkit.cli import main; print([m for m in ('torch', 'numpy', 'rich') if m in sys.modules])"
+    heavy = "('torch', 'numpy', 'rich')"
+    probe = f"import sys; from edgefit_toolkit.cli import main; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 
