@@ -1,6 +1,7 @@
 # make demo   sets up and fits the embedded demo set into 30 ms on a Pixel 7
 # make test   sets up and runs every test
 # make check  lint, types and the import contract
+# make test-full  the same with the arm64 phone under qemu (fetches about 500 MB of Debian packages)
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := $(VENV)/bin
@@ -8,13 +9,18 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 OUT     ?= edgefit-runs/demo
 INPUTS  := pyproject.toml constraints.txt
 
-.PHONY: demo test check lint types imports clean
+.PHONY: demo test test-full check lint types imports clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
 	$(BIN)/edgefit --budget-ms 30 --device pixel7 --out $(OUT)
 
 test: $(VENV)/.dev
+	$(BIN)/python tests/phone/setup.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-full: $(VENV)/.dev
+	$(BIN)/python tests/phone/setup.py --full
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint types imports
