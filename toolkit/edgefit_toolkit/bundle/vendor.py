@@ -21,6 +21,7 @@ import platformdirs
 from edgefit_toolkit.errors import DownloadError
 
 CACHE_VARIABLE = "EDGEFIT_LITERTJS_DIR"  # a folder that holds the tarballs, for machines without npm or network
+RUNTIME = "LiteRT.js 2.5.3"  # in words; the pins are in litertjs.toml
 NPM_TIMEOUT_S = 300
 _SOURCE_MAP = re.compile(rb"\n?//# sourceMappingURL=[^\n]*\n?$")
 

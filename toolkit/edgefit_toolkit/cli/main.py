@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": ("doctor", "Look at adb, attached phones, runners and this host."),
     "report": ("report", "Print a run's report, or several side by side."),
     "bundle": ("bundle", "Make the app bundle of a finished run: model, labels, card, app."),
+    "serve": ("serve", "Serve a run's web app; a phone that opens /bench measures itself."),
 }
 
 

@@ -1,0 +1,48 @@
+"""`edgefit serve`: the web app of a run on this machine, and a page with which a phone measures itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgefit_toolkit.cli.main import EXIT_CODES
+
+
+@click.command("serve", epilog=EXIT_CODES)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets phones in the same network in.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8123, show_default=True, help="0 takes a free one.")
+def command(run: Path, host: str, port: int) -> None:
+    """Serve the app of the run directory RUN until Ctrl-C; what /bench measures lands in the run's report."""
+    from edgefit_toolkit.serve import AppServer, addresses
+    from edgefit_toolkit.serve.qr import encode, to_text
+    from edgefit_toolkit.serve.results import WebResult, browser_of
+
+    def heard(result: WebResult) -> None:
+        samples = sorted(result.samples_ms)
+        click.echo(
+            f"{result.model} in {browser_of(result.user_agent)}, {result.threads} thread(s): "
+            f"p50 {samples[len(samples) // 2]:.1f} ms, {len(samples)} samples, {result.origin}; in the report",
+            err=True,
+        )
+
+    with AppServer(run, host, port, on_result=heard) as server:
+        [address] = addresses(server)
+        click.echo(f"app:    {address}")
+        click.echo(f"bench:  {address}bench/")
+        if server.server_address[0] in ("127.0.0.1", "::1"):
+            click.echo(f"phone:  adb reverse tcp:{server.port} tcp:{server.port}, then open the address on the phone")
+        else:
+            click.echo(
+                "camera, offline use and threads need https or localhost: for them, connect the phone by USB and"
+            )
+            click.echo(
+                f"        adb reverse tcp:{server.port} tcp:{server.port}, then open http://localhost:{server.port}/..."
+            )
+        click.echo(to_text(encode(f"{address}bench/")))
+        click.echo("Ctrl-C ends it.", err=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo("", err=True)
