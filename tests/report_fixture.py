@@ -79,6 +79,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
             "pick": candidate(pick),
             "next": candidate(following),
             "frontier": frontier,
+            "notes": ["a fixture's note about the pick"],
         },
         "data": {
             "name": "fixture-flowers",

@@ -204,7 +204,7 @@ def test_both_renderings_say_the_documents_numbers(document: dict[str, Any]) -> 
     figures += [words.percent(row["recall"]) for row in document["per_class"]]
     figures += [f"{epoch['val_loss']:.3f}" for epoch in document["training"]["trace"]]
     figures += [f"{step['sqnr_db']:.1f} dB" for step in document["quantization"]["ladder"]]
-    figures += ["0.5703", "9 × 9 × 1280", "200, 127, 31"]
+    figures += ["a fixture's note about the pick", "0.5703", "9 × 9 × 1280", "200, 127, 31"]
     for figure in figures:
         assert figure in html
         assert figure in markdown

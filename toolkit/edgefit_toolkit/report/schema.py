@@ -69,6 +69,7 @@ class PlanDoc(TypedDict):
     pick: CandidateDoc | None  # None: nothing fits
     next: CandidateDoc | None  # the next phi up, which does not fit; None: the whole range fits
     frontier: NotRequired[list[FrontierPoint]]
+    notes: NotRequired[list[str]]  # what the picker has to say about its pick
 
 
 class VerdictDoc(TypedDict):
