@@ -201,7 +201,8 @@ def trainer_of(network: EfficientNet, dataset: Dataset, settings: TrainSettings)
 def test_a_loss_that_is_not_finite_ends_the_epoch(drawn: Dataset) -> None:
     trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6))
     start = trainer.probe()
-    trainer.cache.fill_(float("nan"))
+    for view in trainer.cache:
+        view.fill_(float("nan"))
     assert trainer.epoch([start]) is None
     assert torch.isfinite(trainer.finish()).all()
 

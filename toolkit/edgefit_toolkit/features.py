@@ -26,6 +26,7 @@ from edgefit_toolkit.records import Preprocessing
 OnEvent = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, detail
 
 FORWARD_BATCH = 16  # larger ones are no faster on a CPU and cost memory at high resolutions
+READ_AHEAD = 64
 ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are read from disk for each view
 
 
@@ -143,6 +144,13 @@ def run_split(
         meter.add(len(pixels))
     activations = torch.cat(kept) if kept else torch.empty(0)
     return Split(activations, torch.cat(pooled))
+
+
+def crop_batches(photos: Sequence[Photo], preprocessing: Preprocessing) -> Iterator[Pixels]:
+    """uint8 [<= FORWARD_BATCH, R, R, 3]: the evaluation crops of photographs, read as they are asked for."""
+    for at in range(0, len(photos), READ_AHEAD):
+        pixels = load_pixels(photos[at : at + READ_AHEAD], preprocessing)
+        yield from in_batches(pixels)
 
 
 def in_batches(pixels: Pixels, size: int = FORWARD_BATCH) -> Iterator[Pixels]:

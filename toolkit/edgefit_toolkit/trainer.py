@@ -13,14 +13,13 @@ from torch import Tensor
 
 from edgefit_toolkit.compute import Compute
 from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.data import load_pixels
 from edgefit_toolkit.dataset import Dataset
 from edgefit_toolkit.features import (
     FORWARD_BATCH,
     Meter,
     OnEvent,
     Pictures,
-    in_batches,
+    crop_batches,
     run_split,
     upper,
     upper_parameters,
@@ -64,21 +63,19 @@ class Trainer:
         views = self.settings.views if self.cut else min(self.settings.views, PROBE_VIEWS_LIVE)
         n = len(self.pictures)
         self.val_labels = torch.from_numpy(labels_of(dataset.val))
-        label = "reading evaluation crops"
-        own = preprocessing_for(self.network.variant)
-        crops = load_pixels(dataset.train, own, on_progress=lambda done, total: self.on_event(label, done, total, ""))
-        val = load_pixels(dataset.val, own)
-        meter = Meter(self.on_event, "features", n * (views + 1) + len(val))
-        splits = [run_split(self.network, in_batches(crops), self.cut, self.compute, meter, exact=False)]
+        preprocessing = preprocessing_for(self.network.variant)
+        meter = Meter(self.on_event, "features", n * (views + 1) + len(dataset.val))
+        crops = crop_batches(dataset.train, preprocessing)
+        splits = [run_split(self.network, crops, self.cut, self.compute, meter, exact=False)]
         for number in range(views):
-            batches = self.pictures.batches(range(n), number, 16)
+            batches = self.pictures.batches(range(n), number, FORWARD_BATCH)
             splits.append(run_split(self.network, batches, self.cut, self.compute, meter, exact=False))
         self.train_features = torch.stack([split.features for split in splits])  # [1 + views, N, C]
-        if self.cut:
-            self.cache = torch.stack([split.activations for split in splits])  # [1 + views, N, C, H, W] bfloat16
-        self.val = run_split(self.network, in_batches(val), self.cut, self.compute, meter, exact=True)
+        self.cache = [split.activations for split in splits]  # 1 + views tensors [N, C, H, W] in bfloat16
+        crops = crop_batches(dataset.val, preprocessing)
+        self.val = run_split(self.network, crops, self.cut, self.compute, meter, exact=True)
+        self.val_photos, self.preprocessing = dataset.val, preprocessing
         self.forward_per_s = meter.images_per_s
-        self.val_pixels = val if not self.cut else val[:0]
 
     def probe(self) -> Epoch:
         """Fits the classifier on features: the best one is the first to beat, a softer one is where training starts."""
@@ -187,7 +184,8 @@ class Trainer:
             for part, view in zip(
                 torch.split(order, self.settings.batch), torch.split(chosen, self.settings.batch), strict=True
             ):
-                yield self._on_device(self.cache[view, part].float())
+                rows = [self.cache[v][i] for v, i in zip(view.tolist(), part.tolist(), strict=True)]
+                yield self._on_device(torch.stack(rows).float())
         else:
             fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen
             for pixels in self.pictures.batches(order.tolist(), fresh, self.settings.batch):
@@ -202,7 +200,7 @@ class Trainer:
         if self.cut:
             batches: Iterator[Tensor] = iter(torch.split(self.val.activations, FORWARD_BATCH))
         else:
-            batches = (to_network_input(pixels) for pixels in in_batches(self.val_pixels))
+            batches = map(to_network_input, crop_batches(self.val_photos, self.preprocessing))
         network = self.network
         return torch.cat(
             [network.classifier(upper(network, self._on_device(batch), self.cut)).cpu() for batch in batches]
