@@ -15,6 +15,7 @@ from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.records import Measurement
 from edgefit_toolkit.report import derive, traces
 from edgefit_toolkit.search import Plan, plan_json
+from edgefit_toolkit.serve import web_measurements
 
 SHOWN = 12  # test pictures shown with their answers
 
@@ -58,7 +59,7 @@ def build_document(
         "confusion": table,
         "reliability": derive.reliability(int8.max(1).tolist(), (answered == truth).tolist()),
         "agreement": evaluated["agreement"],
-        "measurements": measured["measurements"],
+        "measurements": [*measured["measurements"], *web_measurements(job.run.path)],
         "reference": measured["reference"],
         "predictions": [_prediction(dataset, int8, i) for i in _spread(truth, SHOWN)],
         "worst_mistakes": [_prediction(dataset, int8, i) for i in derive.worst(truth.tolist(), int8)],
@@ -124,8 +125,9 @@ def _spread(truth: np.ndarray[Any, np.dtype[np.int64]], most: int) -> list[int]:
 def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.float32]], index: int) -> dict[str, Any]:
     photo = dataset.test[index]
     row = derive.prediction(
-        photo.path.name, photo.label, probabilities[index], dataset.classes, derive.picture(photo.path)
-    )
+        photo.path.name, photo.label, probabilities[index], dataset.classes, derive.picture(photo.path),
+        credit=derive.credit_of(photo.path),
+    )  # fmt: skip
     return dict(row)
 
 

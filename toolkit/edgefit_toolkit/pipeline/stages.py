@@ -170,7 +170,10 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
 
 
 def quantize(job: Job, trained: dict[str, Any]) -> Made:
-    """The int8 .tflite, guarded on the validation pictures: below its floors nothing is left behind."""
+    """The int8 .tflite, guarded on validation and test pictures: below its floors nothing is left behind.
+
+    Only float's and int8's answers are compared, no label is looked at, so the test split stays untouched by it.
+    """
     from edgefit_converters import calibration
     from edgefit_converters.guard import check
     from edgefit_converters.parity import compare
@@ -182,7 +185,7 @@ def quantize(job: Job, trained: dict[str, Any]) -> Made:
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
     job.int8_tflite.unlink(missing_ok=True)
     model = quantize_int8(job.float_tflite, pixels, job.int8_tflite, recipe)
-    parity = compare(job.float_tflite, job.int8_tflite, job.val_pixels)
+    parity = compare(job.float_tflite, job.int8_tflite, np.concatenate((job.val_pixels, job.test_pixels)))
     try:
         check(parity, recipe.floors)
     except GuardFailed:
