@@ -35,7 +35,7 @@ def test_every_source_is_used_and_every_figure_has_one() -> None:
     for path in SHIPPED:
         profile = devices.read_profile(path)
         used = {profile.source, profile.soc_source}
-        used |= {entry.source for entry in (*profile.cores, *profile.points, *profile.fits.values())}
+        used |= {entry.source for entry in (*profile.cores, *profile.points)}
         assert used == set(profile.sources), path
 
 
@@ -68,6 +68,7 @@ maker = "the maker's page"
 
 [device]
 title = "A phone"
+kind = "phone"
 codenames = ["phone"]
 threads = 4
 memory_gb = 8
@@ -97,20 +98,20 @@ source = "maker"
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
-        ("clock_ghz = 1.8", "clock = 1.8", 27, "unknown key 'clock'.*near: clock_ghz.*units"),
-        ("clock_ghz = 1.8", "clock_ghz = -1.8", 27, "must be a positive number"),
-        ("clock_ghz = 1.8", "clock_ghz = nan", 27, "must be a positive number"),
-        ("clock_ghz = 1.8", 'clock_ghz = "1.8"', 27, "must be a positive number"),
-        ("count = 6", "count = 0", 26, "whole number"),
-        ("count = 6", "count = true", 26, "whole number"),
-        ("memory_gb = 8", "memory_gb = 8\nzoom = 3", 9, "unknown key 'zoom'.*valid: title"),
-        ("memory_gb = 8", "memory = 8", 8, "near: memory_gb"),
-        ('i8mm = false\nsource = "maker"', "i8mm = false", 12, r"\[soc\] has no source"),
-        ('i8mm = false\nsource = "maker"', 'i8mm = false\nsource = "me"', 16, "'me' is not in"),
-        ("dotprod = true", 'dotprod = "yes"', 14, "true or false"),
-        ("[soc]", "[sock]", 12, "unknown key 'sock'.*near: soc"),
-        ('basis = "scaled"', 'basis = "guessed"', 9, "one of: published"),
-        ('basis = "scaled"', 'basis = "published"', 9, "there are no"),
+        ("clock_ghz = 1.8", "clock = 1.8", 28, "unknown key 'clock'.*near: clock_ghz.*units"),
+        ("clock_ghz = 1.8", "clock_ghz = -1.8", 28, "must be a positive number"),
+        ("clock_ghz = 1.8", "clock_ghz = nan", 28, "must be a positive number"),
+        ("clock_ghz = 1.8", 'clock_ghz = "1.8"', 28, "must be a positive number"),
+        ("count = 6", "count = 0", 27, "whole number"),
+        ("count = 6", "count = true", 27, "whole number"),
+        ("memory_gb = 8", "memory_gb = 8\nzoom = 3", 10, "unknown key 'zoom'.*valid: title"),
+        ("memory_gb = 8", "memory = 8", 9, "near: memory_gb"),
+        ('i8mm = false\nsource = "maker"', "i8mm = false", 13, r"\[soc\] has no source"),
+        ('i8mm = false\nsource = "maker"', 'i8mm = false\nsource = "me"', 17, "'me' is not in"),
+        ("dotprod = true", 'dotprod = "yes"', 15, "true or false"),
+        ("[soc]", "[sock]", 13, "unknown key 'sock'.*near: soc"),
+        ('basis = "scaled"', 'basis = "guessed"', 10, "one of: published"),
+        ('basis = "scaled"', 'basis = "published"', 10, "there are no"),
         ('[sources]\nmaker = "the maker\'s page"\n', "", 1, "must name where it was read"),
     ],
 )
@@ -129,7 +130,7 @@ def test_broken_files_are_refused_with_file_and_line(old: str, new: str, line: i
 def test_text_that_is_not_toml(tmp_path: Path) -> None:
     path = tmp_path / "phone.toml"
     path.write_text(GOOD + "threads 4\n")
-    with pytest.raises(ProfileError, match="line 29"):
+    with pytest.raises(ProfileError, match="line 30"):
         devices.read_profile(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ProfileError, match="UTF-8"):
@@ -145,11 +146,40 @@ def test_a_point_names_its_network(tmp_path: Path) -> None:
     path.write_text(GOOD + point.format("lite0"))
     assert devices.read_profile(path).points[0].network == "lite0"
     path.write_text(GOOD + point.format("lite"))
-    with pytest.raises(ProfileError, match=r":30: .*has no phi"):
+    with pytest.raises(ProfileError, match=r":31: .*has no phi"):
         devices.read_profile(path)
     path.write_text(GOOD + point.format("mobilenet"))
-    with pytest.raises(ProfileError, match=r":31: .*one of: lite0"):
+    with pytest.raises(ProfileError, match=r":32: .*one of: lite0"):
         devices.read_profile(path)
+
+
+def test_profiles_of_the_phones_that_people_have() -> None:
+    names = {path.stem for path in SHIPPED}
+    assert names >= {f"pixel{n}" for n in ("3", "4", "5", "6", "6a", "7", "7a", "8", "8a", "9", "10")}
+    assert names >= {f"galaxys{n}" for n in range(21, 26)} | {"rpi4", "rpi5", "host"}
+    phones = [profile for path in SHIPPED if (profile := devices.read_profile(path)).kind == "phone"]
+    assert all(profile.codenames for profile in phones)
+    codenames = [name for profile in phones for name in profile.codenames]
+    assert len(set(codenames)) == len(codenames)
+
+
+def test_i8mm_comes_with_dotprod() -> None:
+    for path in SHIPPED:
+        profile = devices.read_profile(path)
+        assert profile.dotprod or not profile.i8mm
+
+
+def test_rendered_profile_shows_every_source(own_dir: Path) -> None:
+    from rich.console import Console
+
+    profile = devices.load_profile("pixel4")
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(devices.render_profile(profile))
+    text = capture.get()
+    assert "Cortex-A76 at 2.84 GHz" in text
+    assert "6.5 ms mean" in text
+    assert all(source[:60] in text for source in profile.sources.values())
 
 
 def test_unwritable_place(tmp_path: Path) -> None:

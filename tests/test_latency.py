@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
-from edgefit_toolkit.latency import engine_of, fit_terms, layer_us, predict, work_ms
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.latency import fit_terms, layer_us, predict
 from edgefit_toolkit.records import Precision
 from edgefit_toolkit.scaling import layers, released, variant_from_phi
 
@@ -45,12 +46,12 @@ def test_predictions_are_whole(phi: float, device: str, precision: Precision) ->
     assert median.low < median.p50 < median.high
 
 
-def test_work_is_the_sum_of_its_operators() -> None:
-    engine = engine_of(PIXEL4, "int8")
+def test_operators_add_up_to_the_prediction() -> None:
     variant = variant_from_phi(0.4)
-    each = [layer_us(layer, engine) for layer in layers(variant)]
+    each = [layer_us(layer, PIXEL4) for layer in layers(variant)]
     assert min(each) > 0
-    assert work_ms(variant, engine) == pytest.approx(sum(each) / 1000)
+    p50 = predict(variant, PIXEL4).p50
+    assert sum(each) / 1000 + fit_terms(PIXEL4, "int8").fixed_ms == pytest.approx(p50)
 
 
 def test_published_and_scaled_are_two_words() -> None:
@@ -66,11 +67,46 @@ def test_published_and_scaled_are_two_words() -> None:
 def test_one_point_moves_a_scaled_prediction_to_it() -> None:
     pixel7 = SHIPPED["pixel7"]
     before = predict(released("lite2"), pixel7).p50
-    point = dataclasses.replace(PIXEL4.points[2], latency_ms=2 * before, source="tensor")
+    point = dataclasses.replace(PIXEL4.points[2], latency_ms=2 * before, source="soc")
     assert (point.network, point.precision) == ("lite2", "int8")
     seen = dataclasses.replace(pixel7, points=(point,))
     assert predict(released("lite2"), seen).p50 == pytest.approx(2 * before, rel=0.05)
     assert fit_terms(seen, "int8").basis == "published"
+
+
+def test_the_users_own_measurement_outweighs_what_is_published() -> None:
+    mine = dataclasses.replace(PIXEL4.points[0], latency_ms=20.0, measured=True)
+    terms = fit_terms(dataclasses.replace(PIXEL4, points=(*PIXEL4.points, mine)), "int8")
+    assert terms.basis == "measured here"
+    assert terms.known_ms == (20.0, 20.0)
+
+
+def test_points_of_another_thread_count_do_not_count() -> None:
+    alone = dataclasses.replace(PIXEL4, threads=1)
+    assert fit_terms(alone, "int8").basis == "scaled"
+    assert predict(released("lite0"), alone).p50 > 1.5 * predict(released("lite0"), PIXEL4).p50
+
+
+def test_a_gpu_is_predicted_from_its_own_points_only() -> None:
+    assert predict(released("lite2"), PIXEL4, "float16").p50 == pytest.approx(10, rel=0.05)
+    with pytest.raises(InputError, match="GPU of Google Pixel 7"):
+        predict(released("lite2"), SHIPPED["pixel7"], "float16")
+
+
+def test_a_core_that_nobody_knows() -> None:
+    odd = dataclasses.replace(PIXEL4.cores[0], kind="Cortex-Z9")
+    with pytest.raises(InputError, match=r"Cortex-Z9.*known: .*Cortex-A76"):
+        predict(released("lite0"), dataclasses.replace(PIXEL4, cores=(odd,)))
+
+
+def test_more_and_faster_cores_are_never_slower() -> None:
+    pixel7 = SHIPPED["pixel7"]
+    base = predict(released("lite2"), pixel7).p50
+    faster = tuple(dataclasses.replace(core, clock_ghz=core.clock_ghz * 1.1) for core in pixel7.cores)
+    assert predict(released("lite2"), dataclasses.replace(pixel7, cores=faster)).p50 < base
+    assert predict(released("lite2"), dataclasses.replace(pixel7, threads=2)).p50 > base
+    without = dataclasses.replace(pixel7, dotprod=False)
+    assert predict(released("lite2"), without).p50 > 1.4 * base
 
 
 def test_the_interval_widens_outside_of_the_points() -> None:

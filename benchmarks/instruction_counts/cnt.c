@@ -10,8 +10,8 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-enum { TOTAL, DOTPROD, I8MM, WIDENING, LOAD, STORE, SIMD, CLASSES };
-static const char *names[CLASSES] = {"total", "dotprod", "i8mm", "smlal/smull", "load", "store", "simd_fp"};
+enum { TOTAL, DOTPROD, I8MM, LOAD, STORE, SIMD, CLASSES };
+static const char *names[CLASSES] = {"total", "dotprod", "i8mm", "load", "store", "simd_fp"};
 static uint64_t counts[CLASSES], at_start[CLASSES];
 
 /* Classes by encoding: Arm Architecture Reference Manual, C4.1 (bits 28:25 are the top-level group). */
@@ -22,9 +22,6 @@ static void classify(uint32_t word, int *found) {
     if ((word & 0x9f20fc00) == 0x0e009400 || (word & 0x9f00f400) == 0x0f00e000) found[DOTPROD]++;
     if ((word & 0xffe0fc00) == 0x4e80a400 || (word & 0xffe0fc00) == 0x6e80a400 || (word & 0xffe0fc00) == 0x4e80ac00)
       found[I8MM]++;
-    if ((word & 0x9f20dc00) == 0x0e208000 || (word & 0x9f20fc00) == 0x0e20c000 || (word & 0x9f00d400) == 0x0f002000 ||
-        (word & 0x9f00f400) == 0x0f00a000)
-      found[WIDENING]++;
   }
   if ((group & 5) == 4) found[word & (1u << 22) ? LOAD : STORE]++;
 }

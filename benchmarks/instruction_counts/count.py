@@ -27,7 +27,7 @@ ENGINES: dict[str, tuple[str, Dtype]] = {  # name -> qemu's -cpu, model
 }
 PER_KIND = {"pointwise": 40, "depthwise": 30, "conv": 8, "add": 8, "pool": 6, "fc": 4}
 COLUMNS = ["engine", "kind", "in_px", "in_channels", "out_px", "out_channels", "kernel", "stride", "madds"]
-COUNTS = ["total", "dotprod", "i8mm", "smlal/smull", "load", "store", "simd_fp"]
+COUNTS = ["total", "dotprod", "i8mm", "load", "store", "simd_fp"]
 
 
 def shapes(per_kind: dict[str, int], seed: int = 0) -> list[Layer]:
@@ -50,8 +50,8 @@ def count(lab: Path, cpu: str, model: Path) -> dict[str, int]:
     """Instructions of one inference, by class."""
     command = [
         *(str(lab / "root/usr/bin/qemu-aarch64"), "-cpu", cpu, "-plugin", str(lab / "cnt.so")),
-        *("-L", str(lab / "armroot"), "./ld-linux-aarch64.so.1", "--library-path", ".", "./efbench"),
-        *("--lib=libLiteRt.so", f"--graph={model}", "--num_runs=1", "--warmup_runs=1", "--mark"),
+        *("-L", str(lab / "armroot"), "./ld-linux-aarch64.so.1", "--library-path", ".", "./mark_runner"),
+        *("--lib=libLiteRt.so", f"--graph={model}"),
     ]
     libraries = {"LD_LIBRARY_PATH": str(lab / "root/usr/lib/x86_64-linux-gnu")}
     ran = subprocess.run(command, cwd=lab / "bundle", env=libraries, capture_output=True, text=True, check=True)

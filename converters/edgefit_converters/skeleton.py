@@ -92,7 +92,7 @@ class _Builder:
     def activation(self, shape: tuple[int, int, int], kind: int | None = None) -> int:
         if not self.int8:
             return self.tensor((1, *shape), fb.TensorType.FLOAT32)
-        if kind == fb.TensorType.UINT8:
+        if kind is not None:  # uint8: the same values, 128 higher
             return self.tensor((1, *shape), kind, scale=ACTIVATION_SCALE, zero=0)
         return self.tensor((1, *shape), self.type, scale=ACTIVATION_SCALE, zero=-128)
 

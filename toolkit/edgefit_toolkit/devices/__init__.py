@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from edgefit_toolkit.devices.profile import Core, DeviceProfile, Fit, Point
+from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
+from edgefit_toolkit.devices.render import render_profile
 from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import DeviceUnknown
 
@@ -16,11 +17,11 @@ __all__ = [
     "SHIPPED_DIR",
     "Core",
     "DeviceProfile",
-    "Fit",
     "Point",
     "list_profiles",
     "load_profile",
     "read_profile",
+    "render_profile",
     "save_user_profile",
     "user_devices_dir",
     "write_profile",

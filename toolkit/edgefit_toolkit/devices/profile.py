@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -32,17 +32,7 @@ class Point:
     stat: str  # "mean", "p50"
     source: str
     phi: float | None = None
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A device's own terms, found by `edgefit calibrate`: latency = scale * work + per-operator and fixed costs."""
-
-    scale: float  # times the engine's work on its reference device
-    per_op_us: float
-    fixed_ms: float
-    median_error_percent: float  # on the probes, each predicted from the others
-    source: str
+    measured: bool = False  # by `edgefit calibrate` on the user's own device; outweighs every published figure
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,7 @@ class DeviceProfile:
 
     name: str  # the file's name: "pixel7"
     title: str  # "Google Pixel 7"
+    kind: Literal["phone", "board", "computer"]
     codenames: tuple[str, ...]  # ro.product.device: which attached phone this profile is for
     soc: str
     cores: tuple[Core, ...]
@@ -65,7 +56,6 @@ class DeviceProfile:
     gpu: str | None = None
     architecture: Literal["arm64", "x86_64"] = "arm64"
     points: tuple[Point, ...] = ()
-    fits: dict[str, Fit] = field(default_factory=dict)  # by precision
     note: str = ""
     p90_over_p50: float | None = None  # measured spread, where there is one
     path: Path | None = None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgefit_toolkit.devices.profile import Core, DeviceProfile, Fit, Point
+from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
 from edgefit_toolkit.errors import OutputError, ProfileError
 
 Check = Callable[[Any], str | None]  # what is wrong with the value, or None
@@ -63,6 +63,7 @@ PRECISIONS = ("int8", "float32", "float16")
 SCHEMA: dict[str, dict[str, tuple[Check, bool]]] = {  # table -> key -> (check, required)
     "device": {
         "title": (_text, True),
+        "kind": (_one_of("phone", "board", "computer"), True),
         "codenames": (_texts, True),
         "threads": (_count, True),
         "memory_gb": (_positive, True),
@@ -92,17 +93,10 @@ SCHEMA: dict[str, dict[str, tuple[Check, bool]]] = {  # table -> key -> (check, 
         "threads": (_threads, True),
         "latency_ms": (_positive, True),
         "stat": (_text, True),
-        "source": (_text, True),
-    },
-    "fit": {
-        "scale": (_positive, True),
-        "per_op_us": (_not_negative, True),
-        "fixed_ms": (_not_negative, True),
-        "median_error_percent": (_not_negative, True),
+        "measured": (_flag, False),
         "source": (_text, True),
     },
 }
-REPEATED = ("cores", "points")  # [[cores]]; "fit" has one table per precision, [fit.int8]
 
 
 def read_profile(path: Path) -> DeviceProfile:
@@ -151,7 +145,6 @@ class _Reader:
             codenames=tuple(device.pop("codenames")),
             cores=cores,
             points=points,
-            fits=self._fits(),
             sources=self.sources,
             path=self.path,
             **device,
@@ -179,16 +172,6 @@ class _Reader:
         starts = [n for n, line in enumerate(self.lines, 1) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
         starts += [1] * (len(found) - len(starts))  # written as one inline array
         return [self._checked(name, entry, f"[[{name}]]", line) for entry, line in zip(found, starts, strict=True)]
-
-    def _fits(self) -> dict[str, Fit]:
-        fits = self.raw.get("fit", {})
-        for name in fits:
-            if name not in PRECISIONS:
-                self._unknown(f"fit.{name}", tuple(f"fit.{p}" for p in PRECISIONS), self._line(rf"\[\s*fit\.{name}"))
-        return {
-            name: Fit(**self._checked("fit", values, f"[fit.{name}]", self._line(rf"\[\s*fit\.{name}")))
-            for name, values in fits.items()
-        }
 
     def _point(self, values: dict[str, Any], index: int) -> Point:
         if (values["network"] in ("lite", "b")) != ("phi" in values):
@@ -242,6 +225,7 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
             "[device]",
             {
                 "title": profile.title,
+                "kind": profile.kind,
                 "codenames": list(profile.codenames),
                 "threads": profile.threads,
                 "memory_gb": profile.memory_gb,
@@ -264,7 +248,6 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
         ),
         *(("[[cores]]", vars(core)) for core in profile.cores),
         *(("[[points]]", vars(point)) for point in profile.points),
-        *((f"[fit.{name}]", vars(fit)) for name, fit in profile.fits.items()),
     ]
     blocks = [
         "\n".join([title, *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)])
