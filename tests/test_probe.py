@@ -106,6 +106,11 @@ def line(epoch: int, train_loss: float, val_loss: float, val_top1: float, train_
     return Epoch(epoch, phase, train_loss, train_top1, val_loss, val_top1, 10.0, 1e-4)
 
 
+def test_what_stays_true_is_said_once() -> None:
+    first, second = line(1, 0.4, 0.35, 0.92, train_top1=1.0), line(2, 0.3, 0.34, 0.93, train_top1=1.0)
+    assert "every training picture" not in observe([START, first, second], patience=2)
+
+
 START = line(0, 0.5, 0.40, 0.90)
 
 

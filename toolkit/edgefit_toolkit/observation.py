@@ -39,7 +39,7 @@ def observe(trace: Sequence[Epoch], patience: int) -> str:
         parts.append("no change on val")
     else:
         parts.append("as many val pictures right as at best, with a higher loss")
-    if now.train_top1 == 1.0:
+    if now.train_top1 == 1.0 and all(line.train_top1 < 1.0 for line in before):
         parts.append("every training picture is told right: little left to learn from them")
     if stale >= patience:
         parts.append(f"nothing better in {stale} epochs: training stops here")
