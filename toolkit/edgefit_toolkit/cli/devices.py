@@ -29,7 +29,27 @@ def command(ctx: click.Context, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for profile in profiles:
         table.add_row(profile.name, profile.title, profile.soc, profile.basis)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_attached())
+
+
+def _attached() -> str:
+    """The phones that adb sees, one line each."""
+    from edgefit_benchmarks.doctor import attached_devices
+    from edgefit_toolkit.errors import DeviceError
+
+    try:
+        phones = attached_devices()
+    except DeviceError as error:
+        return f"\nattached: unknown, {error.message} (`edgefit doctor` helps)"
+    if not phones:
+        return "\nattached: no phone"
+    lines = []
+    for phone in phones:
+        what = f"{phone.name} ({phone.codename}), {phone.system}" if phone.state == "device" else phone.state
+        lines.append(f"  {phone.serial}  {what}" + (f"; next: {phone.hint}" if phone.hint else ""))
+    return "\nattached:\n" + "\n".join(lines)
 
 
 @command.command("show")

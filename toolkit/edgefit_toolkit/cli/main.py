@@ -31,6 +31,7 @@ COMMANDS = {
     "convert": ("convert", "Take a trained run on to its guarded int8 .tflite."),
     "bench": ("bench", "Time a .tflite model."),
     "inspect": ("inspect", "Show what is inside a .tflite model."),
+    "calibrate": ("calibrate", "Fit a device's profile to a few measured probes."),
     "doctor": ("doctor", "Look at adb, attached phones, runners and this host."),
     "report": ("report", "Print a run's report, or several side by side."),
     "bundle": ("bundle", "Make the app bundle of a finished run: model, labels, card, app."),
@@ -78,6 +79,8 @@ def cli() -> None:
 
 def main() -> None:
     """The console script: errors become one message and the documented exit code."""
+    # torch's idle threads would spin at every barrier; on a busy machine that costs far more than sleeping does
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     verbose = "-v" in sys.argv or "--verbose" in sys.argv
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)  # other libraries' own chatter
     try:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgefit_toolkit import calibrate
 from edgefit_toolkit.bracket import Bracket, apply, bracket
-from edgefit_toolkit.devices.profile import DeviceProfile
+from edgefit_toolkit.calibrate import Calibration
+from edgefit_toolkit.devices import DeviceProfile, load_profile, save_user_profile
 from edgefit_toolkit.errors import DeviceError
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
 from edgefit_toolkit.search import Plan
@@ -132,3 +135,37 @@ def write_probe(variant: Variant, path: Path) -> None:
     export_float(EfficientNet.from_variant(variant).eval(), float_path)
     quantize_int8(float_path, noise, path)
     float_path.unlink()
+
+
+def calibrate_profile(
+    device: str, ui: Ui, *, serial: str | None, host: str | None, threads: int | None, count: int
+) -> tuple[Calibration, Path]:
+    """Measure `count` probes on the device, fit its profile to them and keep it among the user's own.
+
+    The probes are timed in turns, so that a machine that gets busier does so for all of them.
+    """
+    from importlib.metadata import version
+
+    from edgefit_benchmarks.runner import measure_interleaved
+    from edgefit_benchmarks.stats import summarise
+
+    profile = load_profile(device)
+    bench = find_bench(profile, serial=serial, host=host, threads=threads, required=True)
+    assert bench is not None
+    with tempfile.TemporaryDirectory(prefix="edgefit-probe-") as folder:
+        variants = {variant.label: variant for variant in calibrate.probes(count)}
+        paths = {label: Path(folder) / f"probe-{i}.tflite" for i, label in enumerate(variants)}
+        for label, variant in variants.items():
+            write_probe(variant, paths[label])
+        ui.note(f"measuring {count} probes on {bench.target.facts().label}, {bench.threads} threads")
+        try:
+            rows = measure_interleaved(bench.target, paths, threads=bench.threads, cpus=bench.cpus)
+        finally:
+            bench.target.cleanup()
+    measured = [(variants[label], summarise(row.samples_ms).p50_ms) for label, row in rows.items()]
+    for variant, p50_ms in measured:
+        ui.note(f"{variant.label}: p50 {p50_ms:.2f} ms")
+    row = next(iter(rows.values()))
+    source = f"edgefit calibrate on {row.target}, {row.runtime}, ai-edge-litert {version('ai-edge-litert')}"
+    made = calibrate.fit_profile(profile, measured, source=f"{source}, {date.today()}", threads=bench.threads)
+    return made, save_user_profile(made.profile)

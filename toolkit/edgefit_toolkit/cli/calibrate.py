@@ -1,0 +1,44 @@
+"""`edgefit calibrate`: a few measured probes turn a profile into one of this very device."""
+
+from __future__ import annotations
+
+import click
+
+from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import emit, json_option, loudness, threads_option, verbosity
+
+
+@click.command("calibrate", epilog=EXIT_CODES)
+@click.option("--device", required=True, help="Device profile, e.g. pixel7 or host.")
+@click.option("--serial", default=None, help="Of the phone, where several are attached.")
+@click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh.")
+@threads_option
+@click.option("--probes", type=click.IntRange(2, 5), default=5, show_default=True, help="Networks to measure.")
+@json_option
+@loudness
+def command(
+    device: str, serial: str | None, host: str | None, threads: int | None, probes: int, as_json: bool, quiet: bool,
+    verbose: bool,
+) -> None:  # fmt: skip
+    """Measure up to 5 probes on a device and keep a profile of your own that fits them."""
+    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.pipeline.proof import calibrate_profile
+
+    ui = Terminal(verbosity(quiet or as_json, verbose))
+    try:
+        made, path = calibrate_profile(device, ui, serial=serial, host=host, threads=threads, count=probes)
+    finally:
+        ui.close()
+    if as_json:
+        emit(
+            {
+                "schema": "edgefit.calibration/1",
+                "device": device,
+                "before_percent": list(made.before_percent),
+                "after_percent": list(made.after_percent),
+                "profile": str(path),
+            }
+        )
+        return
+    click.echo(f"{device}: {made.sentence}")
+    click.echo(f"profile: {path}")
