@@ -7,6 +7,8 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 OUT     ?= edgefit-runs/demo
+# idle torch threads sleep: they must not take the cores from the busy ones
+export OMP_WAIT_POLICY ?= PASSIVE
 INPUTS  := pyproject.toml constraints.txt
 
 .PHONY: demo test test-full check lint types imports clean

@@ -60,6 +60,15 @@ def required_paths(kind: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[
 PATHS = required_paths(schema.ReportDoc)
 
 
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=40))
+def test_answers_above_the_not_sure_threshold_are_right_often_enough(answers: list[tuple[float, bool]]) -> None:
+    threshold = derive.not_sure_below([c for c, _ in answers], [ok for _, ok in answers])
+    assert 0.5 <= threshold <= 1.0
+    accepted = [ok for c, ok in answers if c >= threshold]
+    assert threshold in (0.5, 1.0) or sum(accepted) >= 0.95 * len(accepted)
+
+
+
 def test_a_whole_document_is_valid(document: dict[str, Any]) -> None:
     assert validate(json.loads(json.dumps(document))) == json.loads(json.dumps(document))
 

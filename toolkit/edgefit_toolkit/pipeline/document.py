@@ -57,7 +57,8 @@ def build_document(
         },
         "per_class": derive.per_class(table),
         "confusion": table,
-        "reliability": derive.reliability(int8.max(1).tolist(), (answered == truth).tolist()),
+        "reliability": derive.reliability(int8.max(1).tolist(), (answered == truth).tolist())
+        | {"threshold": evaluated["threshold"]},
         "agreement": evaluated["agreement"],
         "measurements": [*measured["measurements"], *web_measurements(job.run.path)],
         "reference": measured["reference"],

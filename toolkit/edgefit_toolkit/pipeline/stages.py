@@ -21,6 +21,7 @@ from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.proof import Bench, find_bench, host_threads, prove
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.records import Latency, TFLiteModel, Variant, as_json
+from edgefit_toolkit.report import derive
 from edgefit_toolkit.runs import Run, key_of, write_atomic
 from edgefit_toolkit.scaling import with_classes
 from edgefit_toolkit.search import Candidate, Plan, plan_json
@@ -222,7 +223,12 @@ def evaluate(job: Job, trained: dict[str, Any]) -> Made:
         job.ui.note(f"{name.replace('_', ' ')}: top-1 {(probabilities.argmax(1) == truth).mean():.3f} on {len(truth)}")
     parity = compare(job.float_tflite, job.int8_tflite, pixels)
     job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
-    return {"agreement": {"top1": parity.top1, "top5": parity.top5, "sqnr_db": parity.sqnr_db, "n": parity.n}}, [file]
+    agreement = {"top1": parity.top1, "top5": parity.top5, "sqnr_db": parity.sqnr_db, "n": parity.n}
+    val = TFLite(job.int8_tflite, threads=threads).predict(job.val_pixels)
+    right = val.argmax(1) == labels_of(job.dataset.val)
+    threshold = derive.not_sure_below(val.max(1).tolist(), right.tolist())
+    job.ui.note(f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)")
+    return {"agreement": agreement, "threshold": threshold}, [file]
 
 
 def measure(job: Job, bench: Bench | None) -> Made:

@@ -111,6 +111,22 @@ def reliability(confidence: Sequence[float], correct: Sequence[bool], bins: int 
     return found
 
 
+def not_sure_below(confidence: Sequence[float], correct: Sequence[bool], wanted: float = 0.95) -> float:
+    """The confidence below which an app should say "not sure", from validation answers.
+
+    The lowest confidence from which on at least `wanted` of the answers are right; never below 0.5, where all other
+    classes together are likelier; 1.0 where no confidence is enough.
+    """
+    threshold, right = 1.0, 0
+    ranked = sorted(zip(confidence, correct, strict=True), key=lambda answer: -float(answer[0]))
+    for n, (sure, ok) in enumerate(ranked, start=1):
+        right += bool(ok)
+        tied = n < len(ranked) and ranked[n][0] == sure  # equal confidences are accepted together or not at all
+        if not tied and right >= wanted * n:
+            threshold = float(sure)
+    return max(threshold, 0.5)
+
+
 def prediction(
     file: str,
     truth: int,
