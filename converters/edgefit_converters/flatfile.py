@@ -33,7 +33,12 @@ class FlatModel:
         return cls(Path(path).read_bytes())
 
     def to_bytes(self) -> bytes:
-        """The model as a file's content; the same model gives the same bytes."""
+        """The model as a file's content; the same model gives the same bytes. Replaced constants are left out."""
+        used = {t.buffer for graph in self.model.subgraphs for t in graph.tensors}
+        used |= {entry.buffer for entry in self.model.metadata or []}
+        for index, buffer in enumerate(self.model.buffers):
+            if index not in used:
+                buffer.data = None
         return bytes(flatbuffer_utils.convert_object_to_bytearray(self.model))
 
     def kind(self, operator: Any) -> str:

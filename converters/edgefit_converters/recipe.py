@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 RangeMethod = Literal["minmax", "percentile", "mse"]
+WeightMethod = Literal["nearest", "corrected", "learned"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,45 @@ class Floors:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """One way to make int8, each dearer than the one before."""
+
+    name: str
+    why: str
+    ranges: RangeMethod = "minmax"  # how activations get their ranges
+    weights: WeightMethod = "nearest"  # how weights are rounded; all but "nearest" correct the biases as well
+    equalized: bool = False  # residual streams scaled channel by channel first
+
+
+LADDER = (
+    Rung("min-max PTQ", "the plain recipe: every range as wide as what was seen"),
+    Rung("bias correction", "each layer's mean output is the float model's again", weights="corrected"),
+    Rung(
+        "learned rounding",
+        "residual streams are equalized, and each weight goes up or down as keeps the layer's output",
+        weights="learned",
+        equalized=True,
+    ),
+    Rung(
+        "least-squares ranges",
+        "rare large activations are clipped for finer steps everywhere else",
+        ranges="mse",
+        weights="learned",
+        equalized=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a float .tflite becomes int8."""
 
-    ranges: RangeMethod = "minmax"  # how activations get their ranges
+    ranges: RangeMethod = "minmax"  # of quantize_int8 alone; the ladder's rungs have their own
     io_dtype: Literal["uint8", "int8"] = "uint8"  # what the app hands in; uint8 takes raw RGB bytes
     calibration_photos: int = 100
     floors: Floors = field(default_factory=Floors)
+    ladder: tuple[Rung, ...] = LADDER
+    first: int = 1  # the first rung that may be handed over: bias correction always paid, so it is on by default
 
     @property
     def name(self) -> str:

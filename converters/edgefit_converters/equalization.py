@@ -1,0 +1,85 @@
+"""Gives every channel of the residual streams its share of the 256 levels, without changing the function.
+
+A stream is what the blocks of one stage hand on: outputs of projections and their sums, with no activation between
+them and the expansions that read them. So a channel may be scaled by any factor where it is written and by its inverse
+where it is read: the network stays the same to rounding, but channels with small values no longer drown in the steps
+of large ones (cross-layer equalization, Nagel et al. 2019, on the only tensors of an EfficientNet where it is exact:
+ReLU6 and swish are not linear in scale). Lite0: activations alone 24.8 -> 25.8 dB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgefit_toolkit.interpreter import Pixels
+
+from . import torchgraph
+from .torchgraph import Graph, Layer, Op
+
+PHOTOS = 24  # that show the channels' ranges
+POWER = 0.5  # half of the way to equal ranges: the rest would come back as uneven weights where the stream is read
+LARGEST = 8.0  # factor of one channel
+
+
+def equalize(graph: Graph, pixels: Pixels) -> Graph:
+    """The same function with other constants. pixels: uint8 [N, R, R, 3], PHOTOS of which are used."""
+    written = {op.name: op for op in graph.ops}
+    layers = dict(graph.layers)
+    largest = _largest(graph, pixels[np.linspace(0, len(pixels) - 1, min(PHOTOS, len(pixels))).astype(int)])
+    for stream in streams(graph):
+        readers = [op for op in graph.ops if op.kind != "ADD" and stream & set(op.inputs)]
+        if any(op.kind != "CONV_2D" for op in readers):
+            continue  # something else reads it: leave it alone
+        reach = torch.stack([largest[name] for name in stream]).amax(0)
+        factor = (reach.max() / reach.clamp_min(1e-9)).pow(POWER).clamp(1.0, LARGEST)
+        for name in stream:
+            if written[name].layer:
+                old = layers[written[name].layer]
+                layers[written[name].layer] = Layer(old.weight * factor.view(-1, 1, 1, 1), old.bias * factor)
+        for op in readers:
+            old = layers[op.layer]
+            layers[op.layer] = replace(old, weight=old.weight / factor.view(1, -1, 1, 1))
+    return replace(graph, layers=layers)
+
+
+def streams(graph: Graph) -> list[frozenset[str]]:
+    """Tensors that are one residual stream: linear convolutions' outputs, joined by the sums they enter."""
+    joined: dict[str, frozenset[str]] = {}
+    for op in graph.ops:
+        if _is_linear(op, graph):
+            joined[op.name] = frozenset((op.name,))
+        elif op.kind == "ADD":
+            parts = [joined.get(name) for name in op.inputs]
+            if None in parts:
+                for part in parts:  # a sum with something else: none of it may be scaled
+                    for name in part or ():
+                        joined.pop(name, None)
+                continue
+            whole = frozenset((op.name,)).union(*(part for part in parts if part))
+            joined.update(dict.fromkeys(whole, whole))
+    return sorted(set(joined.values()), key=min)
+
+
+def _is_linear(op: Op, graph: Graph) -> bool:
+    """A convolution whose output nothing but convolutions and sums read as it is (swish reads it twice)."""
+    readers = {reader.kind for reader in graph.ops if op.name in reader.inputs}
+    return op.kind == "CONV_2D" and op.groups == 1 and not op.activation and readers <= {"CONV_2D", "ADD"}
+
+
+def _largest(graph: Graph, pixels: Pixels) -> dict[str, Tensor]:
+    """Largest magnitude of every channel [C] of every activation."""
+    values, found = {"image": torchgraph.image(pixels)}, {}
+    last_use = graph.last_use()
+    with torch.no_grad():
+        for index, op in enumerate(graph.ops):
+            value = torchgraph.run(op, [values[n] for n in op.inputs], graph.layers.get(op.layer))
+            values[op.name] = value
+            found[op.name] = value.abs().amax((0, 2, 3)) if value.dim() == 4 else value.abs().amax(0)
+            for name in op.inputs:
+                if last_use[name] == index:
+                    values.pop(name, None)
+    return found

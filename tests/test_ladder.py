@@ -1,0 +1,166 @@
+"""The ladder and its parts, on the small network of tests/models.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import drawn_pixels
+from torch import Tensor
+
+from edgefit_converters import equalization, ladder, lockstep, parity, quantize, ranges, rounding, torchgraph
+from edgefit_converters.flatfile import FlatModel
+from edgefit_converters.ladder import Step
+from edgefit_converters.recipe import LADDER, Floors, Recipe
+from edgefit_converters.torchgraph import Graph, Layer, Op
+from edgefit_toolkit.errors import GuardFailed
+from edgefit_toolkit.interpreter import TFLite
+
+CALIBRATION, HOLDOUT = drawn_pixels(32, seed=1)[0], drawn_pixels(48, seed=5)[0]
+
+
+def outputs(graph: Graph, pixels: np.ndarray) -> Tensor:
+    values = {"image": torchgraph.image(pixels)}
+    for op in graph.ops:
+        values[op.name] = torchgraph.run(op, [values[n] for n in op.inputs], graph.layers.get(op.layer))
+    return values[graph.ops[-1].name]
+
+
+@pytest.fixture(scope="module")
+def graph(small_float_tflite: Path) -> Graph:
+    return torchgraph.read_graph(small_float_tflite)
+
+
+def test_the_graph_in_torch_is_the_files(graph: Graph, small_float_tflite: Path) -> None:
+    expected = TFLite(small_float_tflite).logits(HOLDOUT[:8])
+    np.testing.assert_allclose(outputs(graph, HOLDOUT[:8]).numpy(), expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_layers_written_back_are_the_same_file_content(graph: Graph, small_float_tflite: Path, tmp_path: Path) -> None:
+    torchgraph.write_layers(small_float_tflite, graph.layers, tmp_path / "same.tflite")
+    again = torchgraph.read_graph(tmp_path / "same.tflite")
+    for name, layer in graph.layers.items():
+        assert torch.equal(again.layers[name].weight, layer.weight)
+        assert torch.equal(again.layers[name].bias, layer.bias)
+    assert abs((tmp_path / "same.tflite").stat().st_size - small_float_tflite.stat().st_size) < 10_000
+
+
+def test_equalizing_changes_constants_and_not_answers(graph: Graph) -> None:
+    equal = equalization.equalize(graph, CALIBRATION)
+    before, after = outputs(graph, HOLDOUT[:8]), outputs(equal, HOLDOUT[:8])
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+    changed = [n for n, layer in graph.layers.items() if not torch.equal(layer.weight, equal.layers[n].weight)]
+    assert "blocks.0.project" in changed
+    assert "stem" not in changed
+
+
+def test_streams_are_the_sums_of_a_stage(graph: Graph) -> None:
+    found = equalization.streams(graph)
+    sums = [op for op in graph.ops if op.kind == "ADD"]
+    assert sums
+    for op in sums:
+        assert any({op.name, *op.inputs} <= stream for stream in found)
+    assert sum(len(stream) for stream in found) == len(frozenset().union(*found))  # no tensor in two
+
+
+def test_bias_correction_brings_back_the_mean_of_every_layer(graph: Graph, small_float_tflite: Path) -> None:
+    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
+    mended = lockstep.walk(graph, CALIBRATION, limits, lockstep.nearest)
+    float_mean = outputs(graph, CALIBRATION).mean(0)
+
+    def twin(layers: dict[str, Layer]) -> Tensor:
+        values = {"image": torchgraph.image(CALIBRATION)}
+        for op in graph.ops:
+            value = torchgraph.run(op, [values[n] for n in op.inputs], layers.get(op.layer))
+            values[op.name] = value if op is graph.ops[-1] else lockstep.as_int8(value, limits[op.name])
+        return values[graph.ops[-1].name].mean(0)
+
+    plain = {
+        n: Layer(lockstep.on_grid(v.weight, lockstep.weight_scale(v.weight)), v.bias) for n, v in graph.layers.items()
+    }
+    corrected, uncorrected = (float((twin(x) - float_mean).abs().max()) for x in (mended.layers, plain))
+    assert corrected < 0.2 * uncorrected  # not zero: a bias added in another order flips a few activations
+
+
+@given(seed=st.integers(0, 10_000), width=st.integers(1, 90), out=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_learned_rounding_stays_on_the_grid_and_never_loses_to_nearest(seed: int, width: int, out: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(width, width, generator=generator)
+    inputs = torch.randn(200, width, generator=generator) @ mix  # correlated, as features are
+    layer = Layer(torch.randn(out, width, generator=generator), torch.zeros(out))
+    target = inputs @ layer.weight.T
+    scale = lockstep.weight_scale(layer.weight)
+    found = rounding.learned(Op("FULLY_CONNECTED", "y", ("x",), "y"), layer, inputs, target, scale)
+    stored = found / scale[:, None]
+    assert float((stored - stored.round()).abs().max()) < 1e-3
+    assert float(stored.abs().max()) < 127.001
+    assert float(((found - layer.weight).abs() / scale[:, None]).max()) < 1.001  # up or down, no further
+
+    def error(weight: Tensor) -> float:
+        centred = inputs - inputs.mean(0)
+        ridge = rounding.RIDGE * float(centred.square().mean())
+        moved = weight - layer.weight
+        return float((centred @ moved.T).square().mean(0).sum() + ridge * moved.square().sum())
+
+    assert error(found) <= error(lockstep.on_grid(layer.weight, scale)) * (1 + 1e-4) + 1e-9
+
+
+def test_the_file_holds_the_chosen_grid(graph: Graph, small_float_tflite: Path, tmp_path: Path) -> None:
+    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
+    mended = lockstep.walk(graph, CALIBRATION, limits, rounding.learned)
+    torchgraph.write_layers(small_float_tflite, mended.layers, tmp_path / "mended.tflite")
+    quantize.quantize_with(tmp_path / "mended.tflite", limits, tmp_path / "int8.tflite", Recipe(), mended.scales)
+    flat = FlatModel.read(tmp_path / "int8.tflite")
+    for operator, kind in flat.weighted():
+        name = flat.name(operator.inputs[1]).removesuffix("/weight")
+        record = flat.graph.tensors[operator.inputs[1]].quantization
+        np.testing.assert_allclose(record.scale, mended.scales[name], rtol=1e-5)
+        stored = torch.tensor(flat.constant(operator.inputs[1]).astype(np.float32))
+        expected = mended.layers[name].weight / torch.tensor(mended.scales[name]).view(
+            -1, *[1] * (mended.layers[name].weight.dim() - 1)
+        )
+        assert torch.equal(torchgraph._from_tflite(stored, kind), expected.round())
+
+
+def test_climbing_stops_at_the_first_rung_that_passes(small_float_tflite: Path, tmp_path: Path) -> None:
+    heard: list[Step] = []
+    low = Recipe(floors=Floors(top1=0.5, sqnr_db=3.0))
+    out = tmp_path / "model.tflite"
+    result = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, out, low, heard.append)
+    assert [s.name for s in result.steps] == [r.name for r in LADDER[:2]]  # bias correction is on by default
+    assert tuple(heard) == result.steps
+    assert result.chosen in {s.name for s in result.steps}
+    assert result.parity.sqnr_db == max(s.parity.sqnr_db for s in result.steps)
+    assert parity.compare(small_float_tflite, out, HOLDOUT) == result.parity
+    assert [f.name for f in tmp_path.iterdir()] == ["model.tflite"]
+    again = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "again.tflite", low)
+    assert again.model.sha256 == result.model.sha256
+
+
+def test_when_no_rung_passes_nothing_is_handed_over(small_float_tflite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.tflite"
+    out.write_bytes(b"of an earlier run")
+    with pytest.raises(GuardFailed, match=r"best is .*dB") as failed:
+        ladder.climb(
+            small_float_tflite, CALIBRATION, HOLDOUT, out, Recipe(floors=Floors(sqnr_db=90.0), ladder=LADDER[:2])
+        )
+    assert "| min-max PTQ |" in failed.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_on_black_pictures_is_caught(small_float_tflite: Path, tmp_path: Path) -> None:
+    black = np.zeros_like(CALIBRATION)
+    with pytest.raises(GuardFailed, match="SQNR"):
+        ladder.climb(
+            small_float_tflite,
+            black,
+            HOLDOUT,
+            tmp_path / "model.tflite",
+            replace(Recipe(), floors=Floors(sqnr_db=9.0), ladder=LADDER[:2]),
+        )
