@@ -94,7 +94,7 @@ def instructions(layer: Layer, kernels: Engine) -> float:
     return sum(count * table[step] for step, count in steps.items()) / 1e6
 
 
-def work(layer: Layer, kernels: Engine) -> tuple[float, float]:
+def operator_work(layer: Layer, kernels: Engine) -> tuple[float, float]:
     """(inside convolutions by matrix product, elsewhere), in millions of instructions, the latter weighted."""
     counted = instructions(layer, kernels)
     if GROUP[layer.kind] in ("matmul", "conv"):
@@ -103,8 +103,8 @@ def work(layer: Layer, kernels: Engine) -> tuple[float, float]:
 
 
 def graph_work(graph: tuple[Layer, ...], kernels: Engine) -> tuple[float, float]:
-    """`work` summed over a network's operators."""
-    each = [work(layer, kernels) for layer in graph]
+    """`operator_work` summed over a network's operators."""
+    each = [operator_work(layer, kernels) for layer in graph]
     return math.fsum(matmul for matmul, _ in each), math.fsum(other for _, other in each)
 
 
