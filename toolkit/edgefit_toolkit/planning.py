@@ -16,8 +16,8 @@ def make_plan(budget_ms: float, device: str, percentile: int, family: str, scali
     profile = load_profile(device)
     return pick(
         Budget(budget_ms, percentile),
-        lambda variant: predict(variant, profile),
-        device=device,
+        lambda variant: predict(variant, profile, percentile=percentile),
+        device=profile.name,
         family=cast(Family, family),
         scaling=cast(Scaling, scaling),
         classes=classes,
