@@ -71,9 +71,7 @@ def run_stages(
 
         # 5. quantize
         key = key_of(after=key, stage="quantize", calibration_n=settings.calibration_n)
-        quantized = job.stage(
-            5, "quantize to int8 and guard it", "quantize", key, lambda: stages.quantize(job, trained)
-        )
+        quantized = job.stage(5, "quantize to int8 and guard it", "quantize", key, lambda: stages.quantize(job))
         if last == 5:
             return None
 

@@ -30,7 +30,7 @@ class FitSettings:
     serial: str | None = None  # of the phone to measure on, where several are attached
     host: str | None = None  # user@board to measure on over ssh
     measure: bool = True  # on the device, when it is there; False: predict only
-    calibration_n: int = 128  # photographs that set the int8 ranges
+    calibration_n: int = 96  # photographs that set the int8 ranges
 
 
 def default_out(settings: FitSettings) -> Path:

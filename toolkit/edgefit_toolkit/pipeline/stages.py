@@ -16,7 +16,6 @@ from edgefit_toolkit.data import labels as labels_of
 from edgefit_toolkit.data import load_dataset
 from edgefit_toolkit.dataset import Dataset
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.proof import Bench, find_bench, host_threads, prove
 from edgefit_toolkit.pipeline.settings import FitSettings
@@ -170,34 +169,44 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
     return {"model": _model_doc(model)}, [job.float_tflite]
 
 
-def quantize(job: Job, trained: dict[str, Any]) -> Made:
-    """The int8 .tflite, guarded on validation and test pictures: below its floors nothing is left behind.
+def quantize(job: Job) -> Made:
+    """The int8 .tflite by the ladder, guarded on validation and test pictures; nothing is left behind when it fails.
 
     Only float's and int8's answers are compared, no label is looked at, so the test split stays untouched by it.
     """
     from edgefit_converters import calibration
-    from edgefit_converters.guard import check
-    from edgefit_converters.parity import compare
-    from edgefit_converters.quantize import quantize_int8
+    from edgefit_converters.ladder import Step, climb
     from edgefit_converters.recipe import Recipe
 
-    recipe = Recipe()
-    chosen = calibration.choose(job.dataset.train, job.settings.calibration_n, job.settings.seed)
+    def tell(step: Step) -> None:
+        parity, verdict = step.parity, "passes" if not step.shortfalls else "; ".join(step.shortfalls)
+        job.ui.note(
+            f"{step.name}: agreement {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB, {step.seconds:.0f} s: {verdict}"
+        )
+
+    recipe = Recipe(calibration_photos=job.settings.calibration_n)
+    chosen = calibration.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
-    job.int8_tflite.unlink(missing_ok=True)
-    model = quantize_int8(job.float_tflite, pixels, job.int8_tflite, recipe)
-    parity = compare(job.float_tflite, job.int8_tflite, np.concatenate((job.val_pixels, job.test_pixels)))
-    try:
-        check(parity, recipe.floors)
-    except GuardFailed:
-        job.int8_tflite.unlink()
-        raise
-    job.ui.note(_file_line(model))
+    held_out = np.concatenate((job.val_pixels, job.test_pixels))
+    result = climb(job.float_tflite, pixels, held_out, job.int8_tflite, recipe, on_event=tell)
+    job.ui.note(_file_line(result.model))
+    ladder = [
+        {
+            "name": step.name,
+            "agreement": step.parity.top1,
+            "sqnr_db": step.parity.sqnr_db,
+            "seconds": round(step.seconds, 1),
+            "passed": not step.shortfalls,
+            "note": step.why,
+        }
+        for step in result.steps
+    ]
     value = {
-        "model": _model_doc(model),
+        "model": _model_doc(result.model),
         "quantization": {
-            "recipe": model.recipe,
+            "recipe": result.chosen,
             "calibration": chosen.as_record() | {"source": "training split"},
+            "ladder": ladder,
             "guard": asdict(recipe.floors),
         },
     }
