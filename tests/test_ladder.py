@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from models import drawn_pixels
 from torch import Tensor
 
-from edgefit_converters import equalization, ladder, lockstep, parity, quantize, ranges, rounding, torchgraph
+from edgefit_converters import (
+    equalization,
+    flatfile,
+    guard,
+    ladder,
+    layers,
+    lockstep,
+    parity,
+    quantize,
+    ranges,
+    rounding,
+    torchgraph,
+)
 from edgefit_converters.flatfile import FlatModel
 from edgefit_converters.ladder import Step
 from edgefit_converters.recipe import LADDER, Floors, Recipe
@@ -164,3 +176,19 @@ def test_calibration_on_black_pictures_is_caught(small_float_tflite: Path, tmp_p
             tmp_path / "model.tflite",
             replace(Recipe(), floors=Floors(sqnr_db=9.0), ladder=LADDER[:2]),
         )
+
+
+def test_a_layer_broken_on_purpose_is_named(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
+    """One layer's scales doubled, as a bug in a quantizer would."""
+    few = HOLDOUT[:4]
+    healthy = layers.compare_layers(small_float_tflite, small_int8_tflite, few)
+    assert [layer.name for layer in healthy] == [op.name for op in torchgraph.read_graph(small_float_tflite).ops]
+    flat = FlatModel.read(small_int8_tflite)
+    names = {flat.name(op.inputs[1]): op for op, _ in flat.weighted()}
+    record = flat.graph.tensors[names["blocks.4.depthwise/weight"].inputs[1]].quantization
+    record.scale = [2 * scale for scale in record.scale]
+    flatfile.write(tmp_path / "broken.tflite", flat.to_bytes())
+    broken = layers.compare_layers(small_float_tflite, tmp_path / "broken.tflite", few)
+    assert layers.worst(broken, 1)[0].name == "blocks.4.depthwise"
+    with pytest.raises(GuardFailed, match="SQNR"):
+        guard.check(parity.compare(small_float_tflite, tmp_path / "broken.tflite", HOLDOUT), Floors(sqnr_db=9.0))

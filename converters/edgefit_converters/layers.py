@@ -1,0 +1,82 @@
+"""Which layers of an int8 model lose the answer: SQNR of every activation against the float model's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefit_toolkit.interpreter import Pixels, TFLite, open_interpreter
+
+from . import equalization, torchgraph
+from .flatfile import FlatModel
+from .parity import sqnr_db
+
+
+@dataclass(frozen=True)
+class LayerParity:
+    """One operator's output."""
+
+    name: str  # as in the network: `blocks.3.expand`, `blocks.3.project/add`
+    sqnr_db: float  # of its values
+    drop_db: float  # how much cleaner its worst input was: a large drop is where the answer is lost
+
+
+def compare_layers(float_path: str | Path, int8_path: str | Path, pixels: Pixels) -> tuple[LayerParity, ...]:
+    """Every activation of both files over uint8 pictures [N, R, R, 3], in the order they are computed.
+
+    A handful of photographs is enough. Both files must come from one network (same tensor names). Channels of residual
+    streams may be scaled in the int8 file (equalization.py): there each channel is compared after its best scale.
+    """
+    graph = torchgraph.read_graph(float_path)
+    scaled = frozenset().union(*equalization.streams(graph))
+    names = [op.name for op in graph.ops]
+    reference, other = _activations(Path(float_path), names, pixels), _activations(Path(int8_path), names, pixels)
+    sqnr: dict[str, float] = {"image": float("inf")}
+    found = []
+    for op in graph.ops:
+        a, b = reference[op.name], other[op.name]
+        sqnr[op.name] = sqnr_db(a, _rescaled(a, b) if op.name in scaled else b)
+        drop = min(sqnr[name] for name in op.inputs) - sqnr[op.name]
+        found.append(LayerParity(op.name, sqnr[op.name], drop))
+    return tuple(found)
+
+
+def worst(layers: tuple[LayerParity, ...], n: int = 5) -> tuple[LayerParity, ...]:
+    """The layers with the largest drop; those that read the image are none of them, its input being exact."""
+    finite = [layer for layer in layers if np.isfinite(layer.drop_db)]
+    return tuple(sorted(finite, key=lambda layer: -layer.drop_db)[:n])
+
+
+def _rescaled(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    axes = tuple(range(other.ndim - 1))
+    power = np.square(other, dtype=np.float64).sum(axes)
+    factor = (reference.astype(np.float64) * other).sum(axes) / np.maximum(power, 1e-30)
+    return np.asarray(other * factor, np.float32)
+
+
+def _activations(path: Path, names: list[str], pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
+    """Dequantized values by name, photographs along the first axis."""
+    flat, door = FlatModel.read(path), TFLite(path).door
+    index = {flat.name(t): t for operator in flat.graph.operators for t in operator.outputs}
+    interpreter = open_interpreter(path, min(4, os.cpu_count() or 1), keep_tensors=True)
+    start = interpreter.get_input_details()[0]["index"]
+    rows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    for picture in pixels:
+        interpreter.set_tensor(start, door[picture][None])
+        interpreter.invoke()
+        for name in names:
+            rows[name].append(_real(flat.graph.tensors[index[name]], interpreter.get_tensor(index[name])))
+    return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+
+def _real(record: Any, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    values = stored.astype(np.float32)
+    if stored.dtype == np.float32:
+        return values
+    scale, zero_point = np.float32(record.quantization.scale[0]), int(record.quantization.zeroPoint[0])
+    return np.asarray((values - zero_point) * scale, np.float32)
