@@ -73,6 +73,7 @@ def build_document(
             "seed": settings.seed,
         },
         **({"device_accuracy": measured["device_accuracy"]} if "device_accuracy" in measured else {}),
+        **({"operator_times": measured["operator_times"]} if measured.get("operator_times") else {}),
         "warnings": [*trained.get("warnings", []), *measured.get("warnings", [])],
     }
 

@@ -262,11 +262,30 @@ def measure(job: Job, bench: Bench | None) -> Made:
         place.target.cleanup()
     for doc in docs:
         job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
+    times, warnings = _operators(job, benches[-1], docs)
+    for warning in warnings:
+        job.ui.warn(warning)
     reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
     job.ui.note(
         f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
     )
-    return {"measurements": docs, "reference": as_json(asdict(reference)), **there}, []
+    there["warnings"] = [*there.get("warnings", []), *warnings]
+    value = {"measurements": docs, "reference": as_json(asdict(reference)), "operator_times": times}
+    return value | there, []
+
+
+def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Time per operator of both models on this host, and warnings: none could be had, or int8 is slower, and why."""
+    from edgefit_converters.inspect import read_model
+    from edgefit_toolkit.pipeline.int8_speed import slower_warnings
+    from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
+
+    models = {"int8": job.int8_tflite, "float": job.float_tflite}
+    profiles, warnings = profile_models(models, host.threads)
+    label = host.target.facts().label
+    facts = {name: read_model(path) for name, path in models.items()}
+    warnings += slower_warnings(docs, facts["int8"], facts["float"], profiles)
+    return [times_doc(name, profile, label) for name, profile in profiles.items()], warnings
 
 
 def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:

@@ -376,6 +376,7 @@ class OperatorTime(TypedDict):
     op: str
     count: int
     ms: float
+    kernels: NotRequired[list[str]]  # XNNPACK's names for what ran; empty: outside XNNPACK
 
 
 class OperatorTimesDoc(TypedDict):
@@ -385,6 +386,9 @@ class OperatorTimesDoc(TypedDict):
     target: str
     origin: Literal["measured on device", "measured on host"]
     rows: list[OperatorTime]
+    threads: NotRequired[int]
+    runtime: NotRequired[str]
+    invoke_ms: NotRequired[float]  # the whole inference by the clock, while it was profiled
 
 
 class EnvironmentDoc(TypedDict):

@@ -1,0 +1,162 @@
+"""Is int8 faster than float on this host, and if it is not, why?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgefit_benchmarks.operators import OperatorProfile
+    from edgefit_converters.inspect import ModelFacts
+
+NOISE = 0.02  # medians that lie closer than this are called equal
+SHARE = 0.05  # of int8's time: what costs less is no reason
+_GLUE = ("TRANSPOSE", "PAD", "QUANTIZE", "DEQUANTIZE", "RESHAPE")  # moves or converts numbers, computes nothing
+# words of /proc/cpuinfo for an int8 dot product: x86 "flags" and Arm "Features" (Linux, arch/*/include/asm)
+_DOT_X86 = frozenset({"avx512_vnni", "avx_vnni", "avx_vnni_int8"})
+_DOT_ARM = frozenset({"asimddp", "i8mm"})
+
+
+@dataclass(frozen=True)
+class Int8Speed:
+    """Medians of both models, timed in turns on this host."""
+
+    int8_ms: float
+    float_ms: float
+    threads: int
+    reasons: tuple[str, ...]  # empty unless int8 is slower
+
+    @property
+    def slower(self) -> bool:
+        """int8 needs longer than float, by more than noise."""
+        return is_slower(self.int8_ms, self.float_ms)
+
+    @property
+    def sentence(self) -> str:
+        """Which is faster, and by how much."""
+        both = f"int8 {self.int8_ms:.2f} ms, float {self.float_ms:.2f} ms (p50, measured on host)"
+        if self.slower:
+            return f"int8 is SLOWER than float here, {self.int8_ms / self.float_ms:.2f} times its time: {both}"
+        if is_slower(self.float_ms, self.int8_ms):
+            return f"int8 is {self.float_ms / self.int8_ms:.2f} times as fast as float: {both}"
+        return f"int8 is as fast as float: {both}"
+
+
+def slower_warnings(
+    measurements: Iterable[Mapping[str, Any]],
+    int8: ModelFacts,
+    float_: ModelFacts,
+    profiles: Mapping[str, OperatorProfile],
+) -> list[str]:
+    """One line for every target on which int8's p50 lies above float's; `measurements` are report.MeasurementDocs.
+
+    The operators' times are this host's, so they explain this host only.
+    """
+    p50_ms: dict[tuple[str, str], dict[str, float]] = {}
+    for row in measurements:
+        p50_ms.setdefault((row["target"], row["origin"]), {})[row["model"]] = row["p50_ms"]
+    found = []
+    for (target, origin), row in p50_ms.items():
+        if not {"int8", "float"} <= row.keys() or not is_slower(row["int8"], row["float"]):
+            continue
+        here = origin == "measured on host"
+        pair = (profiles["int8"], profiles["float"]) if here and {"int8", "float"} <= profiles.keys() else None
+        why = why_slower(int8, float_, pair, cpuinfo() if here else "")
+        found.append(
+            f"int8 is slower than float on {target} ({row['int8']:.1f} against {row['float']:.1f} ms, {origin}): "
+            + "; ".join(why)
+        )
+    return found
+
+
+def is_slower(one_ms: float, other_ms: float) -> bool:
+    """By more than noise."""
+    return one_ms > other_ms * (1 + NOISE)
+
+
+def compare_speed(
+    int8: ModelFacts,
+    float_: ModelFacts,
+    threads: int,
+    *,
+    profiles: tuple[OperatorProfile, OperatorProfile] | None = None,
+    seconds: float = 1.0,
+) -> Int8Speed:
+    """Time both files in turns on this host, at least 50 samples and `seconds` each; `profiles` (int8, float)."""
+    from edgefit_benchmarks.local import LocalTarget
+    from edgefit_benchmarks.runner import measure_interleaved
+    from edgefit_benchmarks.stats import summarise
+
+    rows = measure_interleaved(
+        LocalTarget(),
+        {"int8": Path(int8.path), "float": Path(float_.path)},
+        threads=threads,
+        min_seconds=seconds,
+        max_seconds=4 * seconds,
+    )
+    int8_ms, float_ms = (summarise(rows[name].samples_ms).p50_ms for name in ("int8", "float"))
+    reasons = why_slower(int8, float_, profiles, cpuinfo()) if is_slower(int8_ms, float_ms) else ()
+    return Int8Speed(int8_ms, float_ms, threads, reasons)
+
+
+def why_slower(
+    int8: ModelFacts,
+    float_: ModelFacts,
+    profiles: tuple[OperatorProfile, OperatorProfile] | None,
+    cpu: str = "",
+) -> tuple[str, ...]:
+    """What explains an int8 model that is slower than its float twin, the most telling first."""
+    return (
+        *_by_structure(int8, float_),
+        *(_by_time(*profiles) if profiles else ()),
+        *(("this CPU has no int8 dot product instruction (see /proc/cpuinfo)",) if int8_dot(cpu) is False else ()),
+    ) or ("no single operator explains it; run it again on an idle machine with other --threads",)
+
+
+def _by_structure(int8: ModelFacts, float_: ModelFacts) -> list[str]:
+    found = []
+    if int8.float_islands:
+        n = len(int8.float_islands)
+        found.append(f"{n} operators still compute in float (float islands), with conversions around them")
+    if int8.partitions > float_.partitions:
+        found.append(f"int8 is cut into {int8.partitions} XNNPACK partitions, float into {float_.partitions}")
+    more = {kind: int8.ops.get(kind, 0) - float_.ops.get(kind, 0) for kind in _GLUE}
+    doors = 2 if int8.ops.get("QUANTIZE", 0) >= 2 else 0  # uint8 at the input and at the output is no fault
+    more["QUANTIZE"] -= min(doors, more["QUANTIZE"])
+    extra = [f"{n} {kind}" for kind, n in more.items() if n > 0]
+    if extra:
+        found.append(f"int8 has {', '.join(extra)} more than float: they move numbers and compute nothing")
+    return found
+
+
+def _by_time(int8: OperatorProfile, float_: OperatorProfile) -> list[str]:
+    found = []
+    outside = [row for row in int8.rows if not row.kernels and row.ms > SHARE * int8.total_ms]
+    if outside:
+        said = ", ".join(f"{row.op} {row.ms:.2f} ms" for row in outside)
+        found.append(f"outside XNNPACK, on plain kernels, run {said} of int8's {int8.total_ms:.2f} ms")
+    before = {row.op: row.ms for row in float_.rows}
+    for row in int8.rows:
+        if row.op in before and row.ms - before[row.op] > SHARE * int8.total_ms:
+            found.append(f"{row.op} takes {row.ms:.2f} ms in int8 and {before[row.op]:.2f} ms in float")
+    return found
+
+
+def cpuinfo() -> str:
+    """/proc/cpuinfo; empty where there is none."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def int8_dot(cpu: str) -> bool | None:
+    """Whether /proc/cpuinfo's text names an int8 dot product; None where it names no features at all."""
+    words: set[str] = set()
+    for line in cpu.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            words.update(value.split())
+    return bool(words & (_DOT_X86 | _DOT_ARM)) if words else None
