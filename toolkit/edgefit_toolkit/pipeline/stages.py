@@ -162,9 +162,11 @@ def _training_warnings(job: Job) -> list[str]:
 def convert(job: Job, trained: dict[str, Any]) -> Made:
     """The float .tflite."""
     from edgefit_converters.litert import export_float
+    from edgefit_converters.metadata import embed
 
     temperature = trained["training"]["temperature"]
     model = export_float(job.network, job.float_tflite, temperature=temperature)
+    model = embed(job.float_tflite, job.dataset.classes, name=job.variant.label).as_model(model.recipe)
     job.ui.note(_file_line(model))
     return {"model": _model_doc(model)}, [job.float_tflite]
 
@@ -176,6 +178,7 @@ def quantize(job: Job) -> Made:
     """
     from edgefit_converters import calibration
     from edgefit_converters.ladder import Step, climb
+    from edgefit_converters.metadata import embed
     from edgefit_converters.recipe import Recipe
 
     def tell(step: Step) -> None:
@@ -189,7 +192,8 @@ def quantize(job: Job) -> Made:
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
     held_out = np.concatenate((job.val_pixels, job.test_pixels))
     result = climb(job.float_tflite, pixels, held_out, job.int8_tflite, recipe, on_event=tell)
-    job.ui.note(_file_line(result.model))
+    model = embed(job.int8_tflite, job.dataset.classes, name=job.variant.label).as_model(result.model.recipe)
+    job.ui.note(_file_line(model))
     ladder = [
         {
             "name": step.name,
@@ -202,7 +206,7 @@ def quantize(job: Job) -> Made:
         for step in result.steps
     ]
     value = {
-        "model": _model_doc(result.model),
+        "model": _model_doc(model),
         "quantization": {
             "recipe": result.chosen,
             "calibration": chosen.as_record() | {"source": "training split"},
