@@ -11,6 +11,7 @@ weights.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import random
 import statistics
@@ -85,7 +86,7 @@ def main() -> None:
         "",
         f"`python benchmarks/validate_calibration.py {options}`",
         f"on {cpu_name()}, ai-edge-litert {version('ai-edge-litert')}, int8, {time.strftime('%Y-%m-%d')}.",
-        "Measured on host.",
+        f"Measured on host, load average {os.getloadavg()[0]:.1f} (other work on the same cores) at the end.",
         "",
         f"Five probes: {calibration.sentence}.",
         "",
