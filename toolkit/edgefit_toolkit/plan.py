@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from edgefit_toolkit.records import Budget, Family, Latency, Variant
 
 SCHEMA = "edgefit.plan/1"
 Scaling = Literal["continuous", "released"]
+RELEASED_REACH_PHI = 0.1  # real ImageNet weights are worth more than a step of phi this small (about 7% multiply-adds)
+RELEASED_REACH_MADDS = 0.9  # unless it happens to be a large one: just above phi 0 every stage gains a block
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Measured(Candidate):
+    """A network that was measured, some of them several times: `latency` is the median round."""
+
+    runs: tuple[Latency, ...]  # in the order of measuring
+
+
+@dataclass(frozen=True)
 class Plan:
     """The pick and everything that it was chosen from."""
 
@@ -38,6 +48,7 @@ class Plan:
     next: Candidate | None  # the next larger network, which does not fit; None when the whole range fits
     frontier: tuple[Candidate, ...]  # every distinct network of the range, in order of phi
     notes: tuple[str, ...] = ()
+    proof: tuple[Measured, ...] = ()  # everything that was measured, in that order; empty for a predicted plan
 
     @property
     def misses_below(self) -> tuple[Candidate, ...]:
@@ -57,6 +68,13 @@ def check_budget(budget: Budget) -> None:
         raise InputError(f"percentile {budget.percentile}; predictions exist for 50 and 90", "use p50 or p90")
 
 
+def released_within_reach(fitting: Sequence[Candidate], largest: Candidate) -> Candidate | None:
+    """The largest released network of `fitting` that is hardly smaller than `largest`, or None."""
+    phi, madds = largest.variant.phi - RELEASED_REACH_PHI, largest.variant.madds * RELEASED_REACH_MADDS
+    known = [c for c in fitting if c.variant.released and c.variant.phi >= phi and c.variant.madds >= madds]
+    return known[-1] if known else None
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The plan as the document `edgefit.plan/1`: plain dicts, lists and scalars."""
     return {
@@ -70,6 +88,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "pick": candidate_json(plan.pick),
         "next": candidate_json(plan.next) if plan.next else None,
         "notes": list(plan.notes),
+        **({"proof": [_proof_json(measured, plan.budget) for measured in plan.proof]} if plan.proof else {}),
         "frontier": [_point_json(candidate, plan.budget) for candidate in plan.frontier],
     }
 
@@ -96,6 +115,13 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
             "origin": latency.origin,
             "basis": latency.basis,
         },
+    }
+
+
+def _proof_json(measured: Measured, budget: Budget) -> dict[str, Any]:
+    return candidate_json(measured) | {
+        "fits": measured.fits(budget),
+        "rounds_ms": [round(latency.at(budget.percentile), 4) for latency in measured.runs],
     }
 
 

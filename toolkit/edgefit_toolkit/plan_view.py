@@ -36,7 +36,33 @@ def render_plan(plan: Plan) -> RenderableType:
         Text(f"basis: {plan.pick.latency.basis}", style="dim"),
     ]
     lines += [Text(f"note: {note}") for note in plan.notes]
+    if plan.proof:
+        lines += [Text(), Text("measured, in this order", style="bold"), _proof(plan)]
     return Group(*lines, Text(), Text(frontier_plot(plan)))
+
+
+def _proof(plan: Plan) -> RenderableType:
+    """Every network that was measured: what decided, and each of its rounds."""
+    from rich.table import Table
+
+    percentile = plan.budget.percentile
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("network")
+    for name in ("p50 ms", "p90 ms"):
+        table.add_column(name, justify="right")
+    for name in ("95% interval", "", f"p{percentile} of each round"):
+        table.add_column(name)
+    for row in plan.proof:
+        latency = row.latency
+        table.add_row(
+            row.variant.label,
+            f"{latency.p50:.2f}",
+            f"{latency.p90:.2f}",
+            f"{latency.low:.2f} to {latency.high:.2f}",
+            "fits" if row.fits(plan.budget) else "does not fit",
+            "  ".join(f"{run.at(percentile):.2f}" for run in row.runs),
+        )
+    return table
 
 
 def _column(candidate: Candidate, percentile: int) -> dict[str, str]:
@@ -48,7 +74,7 @@ def _column(candidate: Candidate, percentile: int) -> dict[str, str]:
         "multiply-adds": f"{variant.madds / 1e6:,.0f} M",
         "parameters": f"{variant.params / 1e6:.2f} M",
         f"p{percentile}, {latency.origin}": f"{latency.at(percentile):.2f} ms",
-        "80% interval": f"{latency.low:.2f} to {latency.high:.2f} ms",
+        "interval": f"{'80' if latency.origin == 'predicted' else '95'}%: {latency.low:.2f} to {latency.high:.2f} ms",
     }
 
 

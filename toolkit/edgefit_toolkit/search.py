@@ -15,7 +15,15 @@ from functools import lru_cache
 from itertools import pairwise
 
 from edgefit_toolkit.errors import BudgetMissed, InputError
-from edgefit_toolkit.plan import Candidate, Plan, Scaling, check_budget, plan_json
+from edgefit_toolkit.plan import (
+    RELEASED_REACH_PHI,
+    Candidate,
+    Plan,
+    Scaling,
+    check_budget,
+    plan_json,
+    released_within_reach,
+)
 from edgefit_toolkit.plan_view import render_plan
 from edgefit_toolkit.records import Budget, Family, Latency, Variant
 from edgefit_toolkit.scaling import (
@@ -37,10 +45,9 @@ from edgefit_toolkit.scaling import (
     with_classes,
 )
 
-__all__ = ["Candidate", "Plan", "Scaling", "candidates", "pick", "plan_json", "render_plan"]
+__all__ = ["RELEASED_REACH_PHI", "Candidate", "Plan", "Scaling", "candidates", "pick", "plan_json", "render_plan"]
 
 PHI_RANGE = (-4.0, 6.0)  # lite: 128 px, 50 M multiply-adds .. 518 px, 17 G; beyond, nothing trains or runs well
-RELEASED_REACH_PHI = 0.1  # real ImageNet weights are worth more than a step of phi this small (about 7% multiply-adds)
 
 Predictor = Callable[[Variant], Latency]
 
@@ -67,15 +74,13 @@ def pick(
         raise _missed(budget, device, frontier)
     largest = fitting[-1]
     after = frontier[frontier.index(largest) + 1 :]
-    reach = largest.variant.phi - RELEASED_REACH_PHI
-    known = [c for c in fitting if c.variant.released and c.variant.phi >= reach]
     plan = Plan(
         budget,
         device,
         family,
         scaling,
         phi_range,
-        known[-1] if known else largest,
+        released_within_reach(fitting, largest) or largest,
         after[0] if after else None,
         frontier,
     )

@@ -42,6 +42,8 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
         "histograms": histograms,
         "comparison": view.comparison(report),
         "candidates": view.candidates(report),
+        "proof": view.proof(report),
+        "attempts": view.attempts(report),
         "confused": view.confused(report),
         "operators": view.operators(report),
         "caution": view.caution(report),

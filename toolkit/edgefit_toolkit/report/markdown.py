@@ -19,6 +19,8 @@ def render_markdown(doc: ReportDoc | dict[str, Any]) -> str:
         "verdict_words": view.verdict_words(report),
         "comparison": view.comparison(report),
         "candidates": view.candidates(report),
+        "proof": view.proof(report),
+        "attempts": view.attempts(report),
         "confused": view.confused(report),
         "caution": view.caution(report),
         "most_classes": view.MOST_CLASSES_IN_MATRIX,

@@ -59,6 +59,13 @@ class FrontierPoint(TypedDict):
     fits: NotRequired[bool]
 
 
+class ProofDoc(CandidateDoc):
+    """One untrained network of the same graph, measured before training; `latency_ms` is the median round."""
+
+    fits: bool
+    rounds_ms: list[float]  # of each round, at the budget's percentile
+
+
 class PlanDoc(TypedDict):
     """`edgefit.plan/1`: what `edgefit plan --json` prints."""
 
@@ -70,6 +77,7 @@ class PlanDoc(TypedDict):
     next: CandidateDoc | None  # the next phi up, which does not fit; None: the whole range fits
     frontier: NotRequired[list[FrontierPoint]]
     notes: NotRequired[list[str]]  # what the picker has to say about its pick
+    proof: NotRequired[list[ProofDoc]]  # what was measured to find it, in that order
 
 
 class VerdictDoc(TypedDict):
@@ -359,6 +367,16 @@ class PredictionTraceDoc(TypedDict):
     picture: NotRequired[str]
 
 
+class AttemptDoc(TypedDict):
+    """A network that was trained, measured over the budget after all, and set aside for a smaller one."""
+
+    label: str
+    phi: float
+    latency_ms: LatencyDoc  # of the trained int8 model
+    top1: float  # int8, on test
+    folder: str  # in the run directory: what is left of it
+
+
 class DeviceAccuracyDoc(TypedDict):
     """The test pictures answered on the device itself, and on this host."""
 
@@ -426,6 +444,7 @@ class ReportDoc(TypedDict):
     worst_mistakes: NotRequired[list[PredictionDoc]]
     pipeline_trace: NotRequired[list[TraceStep]]
     prediction_trace: NotRequired[PredictionTraceDoc]
+    attempts: NotRequired[list[AttemptDoc]]
     device_accuracy: NotRequired[DeviceAccuracyDoc]
     operator_times: NotRequired[list[OperatorTimesDoc]]
     environment: NotRequired[EnvironmentDoc]

@@ -194,6 +194,41 @@ def candidates(doc: ReportDoc) -> list[dict[str, Any]]:
     return rows
 
 
+def proof(doc: ReportDoc) -> list[dict[str, Any]]:
+    """What was measured before training, as table rows in that order."""
+    rows = []
+    for row in doc["plan"].get("proof", []):
+        latency = row["latency_ms"]
+        rows.append(
+            {
+                "name": name_of(row),
+                "input": f"{row['resolution_px']} px",
+                "p50": words.ms(latency["p50"]),
+                "p90": words.ms(latency["p90"]),
+                "interval": f"{words.number(latency['low'])}–{words.ms(latency['high'])}",
+                "rounds": ", ".join(words.number(ms) for ms in row["rounds_ms"]),
+                "fits": row["fits"],
+                "origin": latency["origin"],
+            }
+        )
+    return rows
+
+
+def attempts(doc: ReportDoc) -> list[str]:
+    """What was trained before, and missed; one sentence each."""
+    percentile, budget_ms = doc["plan"]["percentile"], doc["plan"]["budget_ms"]
+    found = []
+    for row in doc.get("attempts", []):
+        at = at_percentile(row["latency_ms"], percentile)
+        low, high = row["latency_ms"]["low"], row["latency_ms"]["high"]
+        found.append(
+            f"{row['label']} was trained first: its int8 model took {words.ms(at)} (p{percentile}, "
+            f"{row['latency_ms']['origin']}; 95% interval {words.number(low)}–{words.ms(high)}), over the budget of "
+            f"{budget_ms:g} ms. Its top-1 on test was {words.percent(row['top1'])}; it is kept in {row['folder']}."
+        )
+    return found
+
+
 def name_of(candidate: Any) -> str:
     """`EfficientNet-Lite2` or `EfficientNet-Lite, φ 1.370`."""
     if candidate.get("released"):
