@@ -1,29 +1,118 @@
-"""`edgefit inspect`: what is inside a .tflite file."""
+"""`edgefit inspect`: what is inside a .tflite file, and what each of its operators costs on this host."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgefit_toolkit.cli.options import emit, json_option
+from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.errors import InputError
 
-
-@click.command("inspect")
-@click.argument("model", type=click.Path(path_type=Path))
-@json_option
-def command(model: Path, as_json: bool) -> None:
-    """Show operators, partitions, float islands, inputs and outputs of a .tflite MODEL."""
+if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
+    from edgefit_benchmarks.operators import OperatorProfile
+    from edgefit_converters.inspect import ModelFacts
+    from edgefit_toolkit.pipeline.int8_speed import Int8Speed
+
+INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory calls its models
+
+
+@click.command("inspect", epilog=EXIT_CODES)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--float",
+    "float_path",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The float twin of an int8 MODEL: is int8 faster here, and if not, why?",
+)
+@click.option("--no-time", is_flag=True, help="Read the file only; time nothing.")
+@threads_option
+@json_option
+def command(model: Path, float_path: Path | None, no_time: bool, threads: int | None, as_json: bool) -> None:
+    """Show operators, partitions, float islands, inputs and outputs of a .tflite MODEL and what its operators cost.
+
+    MODEL may be a run directory: its int8 model is shown, beside its float model.
+    """  # fmt: skip
+    from rich.console import Console
+
+    from edgefit_benchmarks.local import LocalTarget
+    from edgefit_converters.gpu import QUANTIZED_NOTE, gpu_fallback
     from edgefit_converters.inspect import read_model
+    from edgefit_toolkit.pipeline.int8_speed import compare_speed
+    from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
+    from edgefit_toolkit.pipeline.proof import host_threads
     from edgefit_toolkit.records import as_json as plain
 
-    facts = read_model(model)
+    model, float_path = _models(model, float_path)
+    facts = {"model": read_model(model)}
+    if float_path is not None:
+        facts["float"] = read_model(float_path)
+        if not _quantized(facts["model"]) or _quantized(facts["float"]):
+            raise InputError(
+                f"{model} is no quantized model with {float_path} as its float twin",
+                "edgefit inspect INT8.tflite --float FLOAT.tflite",
+            )
+    threads = threads or host_threads()
+    profiles: dict[str, OperatorProfile] = {}
+    warnings: list[str] = []
+    speed: Int8Speed | None = None
+    if not no_time:
+        profiles, warnings = profile_models({name: Path(f.path) for name, f in facts.items()}, threads)
+        if "float" in facts:
+            pair = (profiles["model"], profiles["float"]) if len(profiles) == 2 else None
+            speed = compare_speed(facts["model"], facts["float"], threads, profiles=pair)
+    fallback = gpu_fallback(facts["model"].ops)
+    note = QUANTIZED_NOTE if _quantized(facts["model"]) else None
     if as_json:
-        emit({"schema": "edgefit.inspect/1"} | plain(facts))
+        label = LocalTarget().facts().label
+        doc: dict[str, Any] = {"schema": "edgefit.inspect/1"} | plain(facts["model"])
+        doc["gpu"] = {"fallback": list(fallback), "note": note}
+        doc["operator_times"] = [times_doc(name, profile, label) for name, profile in profiles.items()]
+        doc["int8_speed"] = plain(speed) | {"slower": speed.slower} if speed else None
+        emit(doc | {"warnings": warnings})
         return
+    out = Console(highlight=False)
+    _show_facts(out, facts["model"])
+    out.print(f"\n[bold]GPU delegate[/]  {_gpu_line(fallback)}" + (f"\n{note}" if note else ""))
+    if "model" in profiles:
+        _show_times(out, profiles["model"], profiles.get("float"))
+    if speed is not None:
+        out.print(f"\n{'[bold red]warning[/]: ' if speed.slower else ''}{speed.sentence}", soft_wrap=True)
+        for reason in speed.reasons:
+            out.print(f"  - {reason}", soft_wrap=True)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _models(model: Path, float_path: Path | None) -> tuple[Path, Path | None]:
+    """The model to show and its float twin; a run directory holds both."""
+    if not model.is_dir():
+        return model, float_path
+    if not (model / INT8).is_file():
+        raise InputError(f"{model} holds no {INT8}", "hand over a .tflite file or the directory of a finished run")
+    twin = model / FLOAT
+    return model / INT8, float_path or (twin if twin.is_file() else None)
+
+
+def _quantized(facts: ModelFacts) -> bool:
+    return facts.full_integer or bool(facts.float_islands)
+
+
+def _gpu_line(fallback: tuple[str, ...]) -> str:
+    if not fallback:
+        return "takes every kind of operator here"
+    return f"leaves to the CPU: {', '.join(fallback)} (each crossing costs a copy)"
+
+
+def _show_facts(out: Console, facts: ModelFacts) -> None:
+    from rich.table import Table
+
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -39,4 +128,29 @@ def command(model: Path, as_json: bool) -> None:
     table.add_row("integer", "fully, between input and output" if facts.full_integer else "no")
     if facts.float_islands:
         table.add_row("float islands", ", ".join(facts.float_islands))
-    Console(highlight=False).print(table)
+    out.print(table)
+
+
+def _show_times(out: Console, profile: OperatorProfile, twin: OperatorProfile | None) -> None:
+    """One row per kind; beside it the float twin's time for the same kind."""
+    from rich.table import Table
+
+    plural = "s" if profile.threads > 1 else ""
+    out.print(
+        f"\n[bold]time per operator on this host[/], {profile.threads} thread{plural}, {profile.runtime}, "
+        f"mean of {profile.runs} runs (measured on host)",
+        soft_wrap=True,
+    )
+    table = Table(box=None)
+    table.add_column("operator")
+    for title in ("count", "ms", "share", *(("float ms",) if twin else ())):
+        table.add_column(title, justify="right")
+    table.add_column("runs as", style="dim")
+    other = {row.op: row.ms for row in twin.rows} if twin else {}
+    for row in profile.rows:
+        beside = (f"{other[row.op]:.3f}" if row.op in other else "-",) if twin else ()
+        kernel = ", ".join(row.kernels) or "LiteRT's own kernel, outside XNNPACK"
+        table.add_row(row.op, str(row.count), f"{row.ms:.3f}", f"{row.ms / profile.total_ms:.0%}", *beside, kernel)
+    beside = (f"{twin.total_ms:.3f}",) if twin else ()
+    table.add_row("together", "", f"{profile.total_ms:.3f}", "100%", *beside, f"whole call {profile.invoke_ms:.3f} ms")
+    out.print(table)
