@@ -160,9 +160,12 @@ def document(kind: str = "photographs") -> dict[str, Any]:
                 "target": "Fixture CPU",
                 "origin": "measured on host",
                 "rows": [
-                    {"op": "CONV_2D", "count": 33, "ms": 3.1},
+                    {"op": "CONV_2D", "count": 33, "ms": 3.1, "kernels": ["Fully Connected (NC, F32) GEMM"]},
                     {"op": "DEPTHWISE_CONV_2D", "count": 16, "ms": 1.0},
                 ],
+                "threads": 2,
+                "runtime": "ai-edge-litert 2.3.0",
+                "invoke_ms": 4.3,
             }
         ],
         "environment": {

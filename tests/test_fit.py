@@ -96,6 +96,11 @@ def test_the_report_keeps_its_contract(doc: dict[str, Any]) -> None:
         assert row["origin"] == "measured on host"
         assert row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
     assert doc["verdict"]["origin"] == "predicted"
+    assert [times["model"] for times in doc["operator_times"]] == ["int8", "float"]
+    for times in doc["operator_times"]:
+        counts = {row["op"]: row["count"] for row in times["rows"]}
+        assert counts == doc["models"][times["model"]]["ops"]
+        assert times["origin"] == "measured on host"
 
 
 def test_the_files_are_the_ones_that_the_report_names(
