@@ -80,6 +80,9 @@ def document(kind: str = "photographs") -> dict[str, Any]:
             "next": candidate(following),
             "frontier": frontier,
             "notes": ["a fixture's note about the pick"],
+            "proof": [
+                candidate(v) | {"fits": v is pick, "rounds_ms": [latency(v)["p90"]]} for v in (following, pick)
+            ],
         },
         "data": {
             "name": "fixture-flowers",
@@ -146,6 +149,15 @@ def document(kind: str = "photographs") -> dict[str, Any]:
         "worst_mistakes": worst,
         "pipeline_trace": traces.pipeline_trace(pick, preprocessing, pixel),
         "prediction_trace": _prediction_trace(probabilities[0]),
+        "attempts": [
+            {
+                "label": following.label,
+                "phi": following.phi,
+                "latency_ms": latency(following),
+                "top1": 0.9,
+                "folder": "attempt-1",
+            }
+        ],
         "device_accuracy": {
             "target": "Fixture phone",
             "n": 100,

@@ -171,7 +171,9 @@ def test_a_measured_plan_says_measured_and_carries_its_proof() -> None:
     assert [row["label"] for row in doc["proof"]] == [m.variant.label for m in found.measured]
     for row in doc["proof"]:
         assert row["fits"] == (row["latency_ms"]["p90"] <= 15.0)
-        assert row["latency_ms"]["p90"] == pytest.approx(sorted(row["rounds_ms"])[(len(row["rounds_ms"]) - 1) // 2], abs=1e-3)
+        assert row["latency_ms"]["p90"] == pytest.approx(
+            sorted(row["rounds_ms"])[(len(row["rounds_ms"]) - 1) // 2], abs=1e-3
+        )
     origins = [point["origin"] for point in doc["frontier"]]
     assert origins.count("measured on device") == len(found.measured)
     assert origins.count("predicted") == len(origins) - len(found.measured)

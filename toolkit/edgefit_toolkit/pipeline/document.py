@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,8 @@ from edgefit_toolkit.data import labels as labels_of
 from edgefit_toolkit.data import open_photo, to_network_input, worked_pixel
 from edgefit_toolkit.dataset import Dataset, Photo
 from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.making import Made
+from edgefit_toolkit.pipeline.stepdown import Attempt
 from edgefit_toolkit.records import Measurement
 from edgefit_toolkit.report import derive, traces
 from edgefit_toolkit.search import Plan, plan_json
@@ -23,16 +26,14 @@ SHOWN = 12  # test pictures shown with their answers
 def build_document(
     job: Job,
     plan: Plan,
-    trained: dict[str, Any],
-    floated: dict[str, Any],
-    quantized: dict[str, Any],
-    evaluated: dict[str, Any],
-    measured: dict[str, Any],
+    made: Made,
     *,
     command: str,
+    attempts: Sequence[Attempt] = (),
 ) -> dict[str, Any]:
     """The whole document, ready for report.validate."""
     settings, dataset = job.settings, job.dataset
+    trained, evaluated, measured = made.trained, made.evaluated, made.measured
     planned = plan_json(plan)
     truth = labels_of(dataset.test)
     answers = np.load(job.run.path / "answers.npz")
@@ -49,8 +50,8 @@ def build_document(
         "data": _data(dataset),
         "weights": trained["provenance"],
         "training": trained["training"],
-        "models": {"float": floated["model"], "int8": quantized["model"]},
-        "quantization": quantized["quantization"],
+        "models": {"float": made.floated["model"], "int8": made.quantized["model"]},
+        "quantization": made.quantized["quantization"],
         "accuracy": {
             name: derive.score(int((answers[name].argmax(1) == truth).sum()), len(truth))
             for name in ("float_torch", "float_tflite", "int8_tflite")
@@ -74,7 +75,12 @@ def build_document(
         },
         **({"device_accuracy": measured["device_accuracy"]} if "device_accuracy" in measured else {}),
         **({"operator_times": measured["operator_times"]} if measured.get("operator_times") else {}),
-        "warnings": [*trained.get("warnings", []), *measured.get("warnings", [])],
+        **({"attempts": [attempt.doc for attempt in attempts]} if attempts else {}),
+        "warnings": [
+            *(attempt.sentence for attempt in attempts),
+            *trained.get("warnings", []),
+            *measured.get("warnings", []),
+        ],
     }
 
 

@@ -6,8 +6,10 @@
 4. convert   torch -> float .tflite
 5. quantize  int8, each step of the ladder guarded against the float model's answers
 6. evaluate  the same test pictures through float torch, float .tflite and int8 .tflite
-7. measure   latency on this host; the float reference in torch
+7. measure   latency on the device and on this host; the float reference in torch
 8. report    report.json, report.md, report.html
+
+A model that misses the budget on the device after all is set aside, and stages 3 to 7 run again for a smaller network.
 """
 
 from __future__ import annotations
@@ -17,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.errors import OutputError
-from edgefit_toolkit.pipeline import stages
-from edgefit_toolkit.pipeline.document import build_document
+from edgefit_toolkit.pipeline import document, making, stages, stepdown
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.planning import make_plan
-from edgefit_toolkit.runs import environment, key_of, open_run
+from edgefit_toolkit.runs import environment, open_run
 from edgefit_toolkit.ui import Ui
 
 TOTAL = 8
@@ -43,51 +44,42 @@ def run_stages(
 ) -> dict[str, Any] | None:
     """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
     # 1. pick: before anything is written, so that a wrong flag leaves nothing behind
-    plan = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
+    predicted = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
         ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
-        stages.tell_plan(plan, ui)
-        plan, bench = stages.prove_plan(plan, settings, run, ui)
+        stages.tell_plan(predicted, ui)
+        plan, bench = stages.prove_plan(predicted, settings, run, ui)
 
         # 2. data
         ui.stage(2, last, "data")
         dataset = stages.load_data(settings, ui)
-        job = Job(settings, run, ui, stages.with_classes_of(plan, dataset), dataset, last)
 
-        # 3. train
-        key = key_of(
-            variant=asdict(job.variant), data=dataset.sha256, seed=settings.seed, epochs=settings.epochs,
-            offline=settings.offline, versions=run.manifest["environment"]["versions"],
-        )  # fmt: skip
-        trained = job.stage(3, f"fine-tune {job.variant.label}", "train", key, lambda: stages.train(job, key))
-        if last == 3:
-            return None
-
-        # 4. convert
-        key = key_of(after=key, stage="convert")
-        floated = job.stage(4, "convert to a float .tflite", "convert", key, lambda: stages.convert(job, trained))
-
-        # 5. quantize
-        key = key_of(after=key, stage="quantize", calibration_n=settings.calibration_n)
-        quantized = job.stage(5, "quantize to int8 and guard it", "quantize", key, lambda: stages.quantize(job))
-        if last == 5:
-            return None
-
-        # 6. evaluate
-        key = key_of(after=key, stage="evaluate")
-        evaluated = job.stage(6, "evaluate on test pictures", "evaluate", key, lambda: stages.evaluate(job, trained))
-
-        # 7. measure
-        where = bench.target.facts().label if bench else ""
-        key = key_of(
-            after=key, stage="measure", threads=settings.threads, host=run.manifest["environment"]["cpu"], target=where
-        )
-        measured = job.stage(7, "measure latency", "measure", key, lambda: stages.measure(job, bench))
+        # 3 to 7, again with a smaller network when the trained one misses the budget
+        attempts: list[stepdown.Attempt] = []
+        while True:
+            job = Job(settings, run, ui, stages.with_classes_of(plan, dataset), dataset, last)
+            keys, number = making.keys_of(job, bench), len(attempts) + 1
+            missed = stepdown.set_aside_before(job, number, keys["measure"])
+            if missed is None:
+                made = making.make(job, bench, keys)
+                if made is None:
+                    return None
+                if bench is None or len(attempts) == stepdown.MAX_STEP_DOWNS:
+                    break
+                latency = stepdown.trained_latency(made.measured, settings.percentile, bench.target.facts().origin)
+                if not stepdown.misses(plan, latency) or stepdown.smaller(plan, predicted, latency) is None:
+                    break
+                missed = stepdown.set_aside(job, plan, number, keys["measure"], latency)
+            after = stepdown.smaller(plan, predicted, missed.latency)
+            assert after is not None  # else it had not been set aside
+            ui.warn(f"{missed.sentence}: stepping down to {after.pick.variant.label}")
+            attempts.append(missed)
+            plan = after
 
         # 8. report: always written anew, so that a better renderer reaches an old run
         ui.stage(8, last, "report")
-        doc = build_document(job, plan, trained, floated, quantized, evaluated, measured, command=command)
+        doc = document.build_document(job, plan, made, command=command, attempts=attempts)
         stages.write(job, doc)
         return doc

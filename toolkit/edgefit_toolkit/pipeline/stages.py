@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.bracket import Bracket, apply
+from edgefit_toolkit.bracket import ROUNDS, Bracket, apply
 from edgefit_toolkit.data import labels as labels_of
 from edgefit_toolkit.data import load_dataset
 from edgefit_toolkit.dataset import Dataset
@@ -19,11 +19,12 @@ from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.proof import Bench, find_bench, host_threads, prove
 from edgefit_toolkit.pipeline.settings import FitSettings
+from edgefit_toolkit.plan import Measured
 from edgefit_toolkit.records import Latency, TFLiteModel, Variant, as_json
 from edgefit_toolkit.report import derive
 from edgefit_toolkit.runs import Run, key_of, write_atomic
 from edgefit_toolkit.scaling import with_classes
-from edgefit_toolkit.search import Candidate, Plan, plan_json
+from edgefit_toolkit.search import Plan, plan_json
 from edgefit_toolkit.ui import Ui
 
 Made = tuple[dict[str, Any], list[Path]]
@@ -35,7 +36,7 @@ def tell_plan(plan: Plan, ui: Ui) -> None:
     at = latency.at(plan.budget.percentile)
     ui.note(
         f"{plan.pick.variant.label}: {at:.1f} ms {latency.origin} "
-        f"(80% interval {latency.low:.1f} to {latency.high:.1f})"
+        f"({80 if latency.origin == 'predicted' else 95}% interval {latency.low:.1f} to {latency.high:.1f})"
     )
     ui.note(f"basis: {latency.basis}")
     if plan.next is not None:
@@ -54,31 +55,43 @@ def prove_plan(plan: Plan, settings: FitSettings, run: Run, ui: Ui) -> tuple[Pla
     if bench is None:
         return plan, None
     facts = bench.target.facts()
-    key = key_of(plan=plan_json(plan), target=facts.label, threads=bench.threads, cpus=bench.cpus)
+    key = key_of(plan=plan_json(plan), rounds=ROUNDS, target=facts.label, threads=bench.threads, cpus=bench.cpus)
     before = run.done("proof", key)
     if before is not None:
-        by_label = {(c.variant.label, c.variant.phi): c for c in plan.frontier}
-        measured = tuple(
-            Candidate(by_label[row["label"], row["phi"]].variant, Latency(**row["latency"]))
-            for row in before["measured"]
-        )
-        pick, after = before["pick"], before["next"]
-        found = Bracket(
-            measured[pick], measured[after] if after is not None else None, measured, True, tuple(before["notes"])
-        )
-        return apply(plan, found), bench
+        proven, _ = _restored(plan, before)
+        tell_plan(proven, ui)
+        return proven, bench
     ui.note(f"measuring untrained networks on {facts.label}, {bench.threads} threads")
     started = time.monotonic()
     proven, found = prove(plan, bench, ui)
-    rows = [{"label": c.variant.label, "phi": c.variant.phi, "latency": asdict(c.latency)} for c in found.measured]
+    tell_plan(proven, ui)
+    order = [c.variant for c in plan.frontier]
     value = {
-        "measured": rows,
+        "measured": [{"network": order.index(m.variant)} | as_json(asdict(m)) for m in found.measured],
         "pick": found.measured.index(found.pick),
         "next": found.measured.index(found.next) if found.next else None,
+        "closed": found.closed,
         "notes": list(found.notes),
     }
     run.finish("proof", key, value, [], time.monotonic() - started)
     return proven, bench
+
+
+def _restored(plan: Plan, before: dict[str, Any]) -> tuple[Plan, Bracket]:
+    """The proven plan from what an earlier process recorded."""
+    measured = tuple(
+        Measured(
+            plan.frontier[row["network"]].variant,
+            Latency(**row["latency"]),
+            tuple(Latency(**run) for run in row["runs"]),
+        )
+        for row in before["measured"]
+    )
+    pick, after = measured[before["pick"]], before["next"]
+    found = Bracket(
+        pick, None if after is None else measured[after], measured, before["closed"], tuple(before["notes"])
+    )
+    return apply(plan, found), found
 
 
 def load_data(settings: FitSettings, ui: Ui) -> Dataset:
@@ -242,73 +255,6 @@ def evaluate(job: Job, trained: dict[str, Any]) -> Made:
     threshold = derive.not_sure_below(val.max(1).tolist(), right.tolist())
     job.ui.note(f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)")
     return {"agreement": agreement, "threshold": threshold}, [file]
-
-
-def measure(job: Job, bench: Bench | None) -> Made:
-    """Latency of both models on the device (when it is there) and on this host, and the float reference in torch."""
-    from edgefit_benchmarks.local import LocalTarget
-    from edgefit_benchmarks.reference import measure_reference
-    from edgefit_benchmarks.runner import measure_interleaved
-    from edgefit_toolkit.pipeline.document import measurement_doc
-
-    benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
-    if bench is not None and bench.target.facts().kind != "local":
-        benches.insert(0, bench)
-    docs = []
-    for place in benches:
-        job.ui.note(f"measuring on {place.target.facts().label}, {place.threads} threads")
-        rows = measure_interleaved(
-            place.target, {"int8": job.int8_tflite, "float": job.float_tflite}, threads=place.threads, cpus=place.cpus
-        )
-        docs += [measurement_doc(row) for row in rows.values()]
-    there = _answers_there(job, benches[0])
-    for place in benches:
-        place.target.cleanup()
-    for doc in docs:
-        job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
-    times, warnings = _operators(job, benches[-1], docs)
-    for warning in warnings:
-        job.ui.warn(warning)
-    reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
-    job.ui.note(
-        f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
-    )
-    there["warnings"] = [*there.get("warnings", []), *warnings]
-    value = {"measurements": docs, "reference": as_json(asdict(reference)), "operator_times": times}
-    return value | there, []
-
-
-def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Time per operator of both models on this host, and warnings: none could be had, or int8 is slower, and why."""
-    from edgefit_converters.inspect import read_model
-    from edgefit_toolkit.pipeline.int8_speed import slower_warnings
-    from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
-
-    models = {"int8": job.int8_tflite, "float": job.float_tflite}
-    profiles, warnings = profile_models(models, host.threads)
-    label = host.target.facts().label
-    facts = {name: read_model(path) for name, path in models.items()}
-    warnings += slower_warnings(docs, facts["int8"], facts["float"], profiles)
-    return [times_doc(name, profile, label) for name, profile in profiles.items()], warnings
-
-
-def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:
-    """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
-    from edgefit_benchmarks.device_accuracy import device_accuracy
-    from edgefit_benchmarks.remote import RemoteTarget
-
-    if not isinstance(bench.target, RemoteTarget):
-        return {}
-    found = device_accuracy(
-        bench.target, job.int8_tflite, job.test_pixels, labels_of(job.dataset.test), threads=bench.threads
-    )
-    job.ui.note(f"int8 on the device: top-1 {found.top1:.3f}, {found.equal} of {found.n} answers equal to this host's")
-    warnings = []
-    if found.agreement < 1.0:
-        warnings.append(
-            f"the device gives another first answer than this host on {1 - found.agreement:.1%} of pictures"
-        )
-    return {"device_accuracy": as_json(asdict(found)), "warnings": warnings}
 
 
 def write(job: Job, doc: dict[str, Any]) -> None:

@@ -1,0 +1,95 @@
+"""Stage 7: both models on the device and on this host, their operators, and the float reference."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from edgefit_toolkit.bracket import ROUNDS
+from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.proof import Bench, host_threads, measured_latency
+from edgefit_toolkit.pipeline.stages import Made
+from edgefit_toolkit.records import Budget, Measurement, as_json
+
+
+def measure(job: Job, bench: Bench | None) -> Made:
+    """Latency of both models on the device (when it is there) and on this host, and the float reference in torch."""
+    from edgefit_benchmarks.local import LocalTarget
+    from edgefit_benchmarks.reference import measure_reference
+    from edgefit_toolkit.pipeline.document import measurement_doc
+
+    benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
+    if bench is not None and bench.target.facts().kind != "local":
+        benches.insert(0, bench)
+    docs = []
+    for place in benches:
+        job.ui.note(f"measuring on {place.target.facts().label}, {place.threads} threads")
+        docs += [measurement_doc(row) for row in _timed(job, place, decides=bench is not None and place is benches[0])]
+    there = _answers_there(job, benches[0])
+    for place in benches:
+        place.target.cleanup()
+    for doc in docs:
+        job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
+    times, warnings = _operators(job, benches[-1], docs)
+    for warning in warnings:
+        job.ui.warn(warning)
+    reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
+    job.ui.note(
+        f"float reference in torch on {reference.hardware}: p50 {reference.p50_ms:.1f} ms, top-1 {reference.top1:.3f}"
+    )
+    there["warnings"] = [*there.get("warnings", []), *warnings]
+    value = {"measurements": docs, "reference": as_json(asdict(reference)), "operator_times": times}
+    return value | there, []
+
+
+def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
+    """Both models, timed in turns. Where the verdict hangs on it, a miss is measured again; the median int8 counts."""
+    from edgefit_benchmarks.runner import measure_interleaved
+
+    budget = Budget(job.settings.budget_ms, job.settings.percentile)
+
+    def int8_ms(rows: dict[str, Measurement]) -> float:
+        return measured_latency(rows["int8"], budget.percentile).at(budget.percentile)
+
+    runs: list[dict[str, Measurement]] = []
+    models = {"int8": job.int8_tflite, "float": job.float_tflite}
+    while len(runs) < ROUNDS:
+        runs.append(measure_interleaved(place.target, models, threads=place.threads, cpus=place.cpus, seed=len(runs)))
+        if not decides or int8_ms(runs[0]) <= budget.latency_ms:
+            return list(runs[0].values())
+        job.ui.note(f"int8: p{budget.percentile} {int8_ms(runs[-1]):.2f} ms, over the budget; measuring again")
+    return list(sorted(runs, key=int8_ms)[ROUNDS // 2].values())
+
+
+def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Time per operator of both models on this host, and warnings: none could be had, or int8 is slower, and why."""
+    from edgefit_converters.inspect import read_model
+    from edgefit_toolkit.pipeline.int8_speed import slower_warnings
+    from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
+
+    models = {"int8": job.int8_tflite, "float": job.float_tflite}
+    profiles, warnings = profile_models(models, host.threads)
+    label = host.target.facts().label
+    facts = {name: read_model(path) for name, path in models.items()}
+    warnings += slower_warnings(docs, facts["int8"], facts["float"], profiles)
+    return [times_doc(name, profile, label) for name, profile in profiles.items()], warnings
+
+
+def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:
+    """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
+    from edgefit_benchmarks.device_accuracy import device_accuracy
+    from edgefit_benchmarks.remote import RemoteTarget
+
+    if not isinstance(bench.target, RemoteTarget):
+        return {}
+    found = device_accuracy(
+        bench.target, job.int8_tflite, job.test_pixels, labels_of(job.dataset.test), threads=bench.threads
+    )
+    job.ui.note(f"int8 on the device: top-1 {found.top1:.3f}, {found.equal} of {found.n} answers equal to this host's")
+    warnings = []
+    if found.agreement < 1.0:
+        warnings.append(
+            f"the device gives another first answer than this host on {1 - found.agreement:.1%} of pictures"
+        )
+    return {"device_accuracy": as_json(asdict(found)), "warnings": warnings}
