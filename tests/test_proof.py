@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.latency import predict
 from edgefit_toolkit.plan import Candidate, Plan
-from edgefit_toolkit.records import Budget, Latency, Variant
+from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
 from edgefit_toolkit.scaling import variant_from_phi
 from edgefit_toolkit.search import PHI_RANGE, candidates, pick, plan_json, render_plan
 
@@ -214,3 +215,38 @@ def test_this_host_proves_a_pick_of_tiny_networks() -> None:
     impossible = replace(plan, budget=Budget(1e-6))
     with pytest.raises(BudgetMissed, match="measured on host"):
         prove(impossible, Bench(LocalTarget(), threads=1), Silent(), limit_s=0.0)
+
+
+def test_a_round_that_other_programs_disturbed_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a /proc/stat of our own, in which others are busy, or not, while a round runs."""
+    from edgefit_benchmarks import other_work
+    from edgefit_toolkit.pipeline.proof import DISTURBED_AGAIN, _Quiet
+    from edgefit_toolkit.ui import Silent
+
+    stat, busy = tmp_path / "stat", [0]
+    monkeypatch.setattr(other_work, "PROC_STAT", stat)
+    rounds: list[int] = []
+
+    def taking(disturbed: int) -> Callable[[], dict[str, Measurement]]:
+        def measure() -> dict[str, Measurement]:
+            rounds.append(1)
+            busy[0] += 10_000_000 if len(rounds) <= disturbed else 0
+            stat.write_text(f"cpu {busy[0]} 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+            return {}
+
+        return measure
+
+    stat.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
+    quiet = _Quiet(True, Silent())
+    quiet.round(taking(disturbed=2))
+    assert len(rounds) == 3
+    assert quiet.notes() == ()
+    rounds.clear()
+    quiet.round(taking(disturbed=100))
+    assert len(rounds) == DISTURBED_AGAIN - 2 + 1
+    assert "100% of this computer's cores" in quiet.notes()[0]
+    rounds.clear()
+    _Quiet(False, Silent()).round(taking(disturbed=100))  # a phone: this host's load is not its own
+    assert len(rounds) == 1
+    stat.unlink()
+    assert other_work.OtherWork().share() is None
