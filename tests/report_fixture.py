@@ -80,9 +80,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
             "next": candidate(following),
             "frontier": frontier,
             "notes": ["a fixture's note about the pick"],
-            "proof": [
-                candidate(v) | {"fits": v is pick, "rounds_ms": [latency(v)["p90"]]} for v in (following, pick)
-            ],
+            "proof": [candidate(v) | {"fits": v is pick, "rounds_ms": [latency(v)["p90"]]} for v in (following, pick)],
         },
         "data": {
             "name": "fixture-flowers",

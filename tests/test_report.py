@@ -68,7 +68,6 @@ def test_answers_above_the_not_sure_threshold_are_right_often_enough(answers: li
     assert threshold in (0.5, 1.0) or sum(accepted) >= 0.95 * len(accepted)
 
 
-
 def test_a_whole_document_is_valid(document: dict[str, Any]) -> None:
     assert validate(json.loads(json.dumps(document))) == json.loads(json.dumps(document))
 

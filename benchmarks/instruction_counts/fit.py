@@ -1,6 +1,6 @@
 """Fit the steps of kernels.toml to instruction_counts.csv, and show how well they add up.
 
-    python benchmarks/instruction_counts/fit.py            prints the tables for toolkit/edgefit_toolkit/kernels.toml
+python benchmarks/instruction_counts/fit.py            prints the tables for toolkit/edgefit_toolkit/kernels.toml
 """
 
 from __future__ import annotations

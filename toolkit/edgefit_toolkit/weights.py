@@ -116,7 +116,8 @@ def _find_parent(
 def _missed(names: list[str], error: DownloadError | None) -> str:
     if not names:
         return ""
-    reason = error.message.partition(";")[0] if error is not None else "not on this machine, and downloads are switched off"
+    offline = "not on this machine, and downloads are switched off"
+    reason = offline if error is None else error.message.partition(";")[0]
     return f"{names[0]} would be nearer, but its weights could not be had ({reason})"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgefit_toolkit.bracket import ROUNDS
 from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.proof import Bench, host_threads, measured_latency
 from edgefit_toolkit.pipeline.stages import Made
@@ -26,12 +27,15 @@ def measure(job: Job, bench: Bench | None) -> Made:
     for place in benches:
         job.ui.note(f"measuring on {place.target.facts().label}, {place.threads} threads")
         docs += [measurement_doc(row) for row in _timed(job, place, decides=bench is not None and place is benches[0])]
+    gpu, gpu_warnings = _on_gpu(job, benches[0])
+    docs += [measurement_doc(row) for row in gpu]
     there = _answers_there(job, benches[0])
     for place in benches:
         place.target.cleanup()
     for doc in docs:
         job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
     times, warnings = _operators(job, benches[-1], docs)
+    warnings += gpu_warnings
     for warning in warnings:
         job.ui.warn(warning)
     reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
@@ -60,6 +64,25 @@ def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
             return list(runs[0].values())
         job.ui.note(f"int8: p{budget.percentile} {int8_ms(runs[-1]):.2f} ms, over the budget; measuring again")
     return list(sorted(runs, key=int8_ms)[ROUNDS // 2].values())
+
+
+def _on_gpu(job: Job, place: Bench) -> tuple[list[Measurement], list[str]]:
+    """float on the phone's GPU delegate, where a benchmark_model for it is at hand; a failure is a warning, no end."""
+    from edgefit_benchmarks.runner import measure
+    from edgefit_benchmarks.runners import find_runner
+
+    if place.target.facts().kind != "adb":
+        return [], []
+    try:
+        runner = find_runner(place.target.facts())
+        if runner is None:
+            return [], ["float on the phone's GPU was not measured: no benchmark_model (`edgefit doctor` says how)"]
+        row = measure(
+            place.target, job.float_tflite, model="float", threads=place.threads, gpu=True, runner=runner.path
+        )
+    except EdgefitError as error:
+        return [], [f"float on the phone's GPU was not measured: {error.message}"]
+    return [row], []
 
 
 def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
