@@ -59,7 +59,12 @@ def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
     runs: list[dict[str, Measurement]] = []
     models = {"int8": job.int8_tflite, "float": job.float_tflite}
     while len(runs) < ROUNDS:
-        runs.append(measure_interleaved(place.target, models, threads=place.threads, cpus=place.cpus, seed=len(runs)))
+        runs.append(
+            measure_interleaved(
+                place.target, models, threads=place.threads, cpus=place.cpus, seed=len(runs),
+                log_dir=job.run.path / "logs" / place.target.facts().kind,
+            )
+        )  # fmt: skip
         if not decides or int8_ms(runs[0]) <= budget.latency_ms:
             return list(runs[0].values())
         job.ui.note(f"int8: p{budget.percentile} {int8_ms(runs[-1]):.2f} ms, over the budget; measuring again")
