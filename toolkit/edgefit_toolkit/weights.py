@@ -117,7 +117,7 @@ def _missed(names: list[str], error: DownloadError | None) -> str:
     if not names:
         return ""
     offline = "not on this machine, and downloads are switched off"
-    reason = offline if error is None else error.message.partition(";")[0]
+    reason = offline if error is None else error.message
     return f"{names[0]} would be nearer, but its weights could not be had ({reason})"
 
 
