@@ -22,6 +22,7 @@ from edgefit_toolkit.network import (
     ImageNetNorm,
     SameConv2d,
     fold_batch_norm,
+    recalibrate_batch_norms,
     reset_classifier,
     same_padding,
 )
@@ -230,3 +231,18 @@ def test_dropout_only_in_training() -> None:
     x = pictures(64)
     with torch.inference_mode():
         assert torch.equal(network(x), network.classifier(network.features(x)))
+
+
+def test_recalibrated_batch_norms_hold_the_statistics_of_the_inputs() -> None:
+    torch.manual_seed(0)
+    network = EfficientNet.from_variant(scaling.variant_from_phi(-4, classes=3)).eval()
+    weights = {name: value.clone() for name, value in network.named_parameters()}
+    batches = [torch.randn(8, 3, network.variant.resolution_px, network.variant.resolution_px) for _ in range(3)]
+    recalibrate_batch_norms(network, batches)
+    with torch.no_grad():
+        means = torch.stack([network.stem.conv(batch).mean((0, 2, 3)) for batch in batches]).mean(0)
+    torch.testing.assert_close(network.stem.norm.running_mean, means, atol=1e-5, rtol=1e-4)
+    assert not network.training
+    assert network.stem.norm.momentum is not None
+    for name, value in network.named_parameters():
+        assert torch.equal(value, weights[name])

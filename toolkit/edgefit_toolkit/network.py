@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
@@ -267,3 +268,25 @@ def _initialise_classifier(classifier: nn.Linear, generator: torch.Generator | N
     bound = 1.0 / math.sqrt(classifier.out_features)
     nn.init.uniform_(classifier.weight, -bound, bound, generator=generator)
     nn.init.zeros_(classifier.bias)
+
+
+def recalibrate_batch_norms(network: EfficientNet, batches: Iterable[Tensor]) -> None:
+    """Batch norm statistics measured anew, in place, over inputs [N, 3, R, R]: those of a cut network are its parent's.
+
+    Weights stay as they are, and so does the mode (training or eval).
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = network.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    try:
+        network.train()
+        with torch.no_grad():
+            for batch in batches:
+                network(batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.train(was_training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from edgefit_toolkit.cli.options import (
     verbosity,
 )
 
+if TYPE_CHECKING:
+    from edgefit_toolkit.pipeline import FitSettings
+
 run_options = together(
     budget_options,
     click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`."),
@@ -36,24 +39,22 @@ run_options = together(
 )  # fmt: skip
 
 
+def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
+    """The settings that the run options spell; every other flag has its field's name."""
+    from edgefit_toolkit.pipeline import FitSettings
+
+    return FitSettings(measure=not predict_only, **flags)
+
+
 @click.command("fit", epilog=EXIT_CODES)
 @run_options
 @json_option
-def command(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
-    seed: int, epochs: int | None, threads: int | None, offline: bool, serial: str | None, host: str | None,
-    predict_only: bool, as_json: bool, quiet: bool, verbose: bool,
-) -> None:  # fmt: skip
+def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import FitSettings, default_out, fit
-    from edgefit_toolkit.records import Family
+    from edgefit_toolkit.pipeline import default_out, fit
 
-    settings = FitSettings(
-        budget_ms=budget_ms, device=device, percentile=percentile, family=cast(Family, family), scaling=scaling,
-        data=data, seed=seed, epochs=epochs, threads=threads, offline=offline,
-        serial=serial, host=host, measure=not predict_only,
-    )  # fmt: skip
+    settings = settings_of(**flags)
     run_dir = out or default_out(settings)
     ui = Terminal(verbosity(quiet, verbose))
     try:

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import click
 
-from edgefit_toolkit.cli.fit import run_options
+from edgefit_toolkit.cli.fit import run_options, settings_of
 from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import command_line, verbosity
 
 
 @click.command("train", epilog=EXIT_CODES)
 @run_options
-def command(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, data: str | None, out: Path | None,
-    seed: int, epochs: int | None, threads: int | None, offline: bool, serial: str | None, host: str | None,
-    predict_only: bool, quiet: bool, verbose: bool,
-) -> None:  # fmt: skip
+def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import FitSettings, default_out, run_stages
-    from edgefit_toolkit.records import Family
+    from edgefit_toolkit.pipeline import default_out, run_stages
 
-    settings = FitSettings(
-        budget_ms=budget_ms, device=device, percentile=percentile, family=cast(Family, family), scaling=scaling,
-        data=data, seed=seed, epochs=epochs, threads=threads, offline=offline,
-        serial=serial, host=host, measure=not predict_only,
-    )  # fmt: skip
+    settings = settings_of(**flags)
     run_dir = out or default_out(settings)
     ui = Terminal(verbosity(quiet, verbose))
     try:

@@ -116,6 +116,9 @@ def train(job: Job, key: str) -> Made:
     """ImageNet weights, probe, fine-tuning; leaves the checkpoint, labels.txt and preprocessing.json."""
     from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
     from edgefit_toolkit.compute import choose_compute
+    from edgefit_toolkit.data import to_network_input
+    from edgefit_toolkit.features import FORWARD_BATCH, in_batches
+    from edgefit_toolkit.network import recalibrate_batch_norms
     from edgefit_toolkit.train import TrainSettings, fine_tune
     from edgefit_toolkit.weights import load_network
 
@@ -128,6 +131,11 @@ def train(job: Job, key: str) -> Made:
     )
     job.ui.note(provenance.note)
     chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), compute.device, settings.seed)
+    if provenance.how == "cut":
+        pixels = job.pixels(job.dataset.train, "reading training pictures")
+        recalibrate_batch_norms(network, (to_network_input(batch) for batch in in_batches(pixels, FORWARD_BATCH)))
+        if compute.device == "cpu":  # a GPU trains every layer anyway
+            chosen = chosen.for_cut(job.variant, len(job.dataset.train))
     if settings.epochs is not None:
         chosen = replace(chosen, epochs=settings.epochs)
     result = fine_tune(
