@@ -1,4 +1,4 @@
-"""The report: the document's contract, and that every rendering says what the document says."""
+"""The report's renderings: each says what the document says."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import io
 import itertools
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, NotRequired, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import report_fixture
+from html_page import read_page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import InputError, OutputError
-from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import (
     derive,
     read_report,
@@ -29,100 +27,15 @@ from edgefit_toolkit.report import (
     render_html,
     render_markdown,
     schema,
-    traces,
     validate,
     words,
     write_report,
 )
-from edgefit_toolkit.report.svg import ticks
-
-VOID = {"meta", "link", "img", "br", "line", "rect", "circle", "polygon", "polyline", "path", "input", "hr"}
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     return report_fixture.document()
-
-
-def required_paths(kind: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every field of a TypedDict that may not be missing, as a path into the fixture document."""
-    found: list[tuple[str | int, ...]] = []
-    for name, inner in get_type_hints(kind, include_extras=True).items():
-        if get_origin(inner) is schema.NotRequired:
-            continue
-        found.append((*prefix, name))
-        nested = next((t for t in (inner, *getattr(inner, "__args__", ())) if hasattr(t, "__required_keys__")), None)
-        if nested is not None:
-            found += required_paths(nested, (*prefix, name, 0) if get_origin(inner) is list else (*prefix, name))
-    return found
-
-
-PATHS = required_paths(schema.ReportDoc)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=40))
-def test_answers_above_the_not_sure_threshold_are_right_often_enough(answers: list[tuple[float, bool]]) -> None:
-    threshold = derive.not_sure_below([c for c, _ in answers], [ok for _, ok in answers])
-    assert 0.5 <= threshold <= 1.0
-    accepted = [ok for c, ok in answers if c >= threshold]
-    assert threshold in (0.5, 1.0) or sum(accepted) >= 0.95 * len(accepted)
-
-
-def test_a_whole_document_is_valid(document: dict[str, Any]) -> None:
-    assert validate(json.loads(json.dumps(document))) == json.loads(json.dumps(document))
-
-
-def test_the_contract_of_issue_2_is_required() -> None:
-    dotted = {".".join(str(p) for p in path if not isinstance(p, int)) for path in PATHS}
-    for key in ("path", "sha256", "size_bytes", "io_dtype", "ops", "partitions"):
-        assert {f"models.int8.{key}", f"models.float.{key}"} <= dotted
-    for key in ("phi", "family", "width", "depth", "resolution_px", "madds", "params"):
-        assert {f"plan.pick.{key}", f"plan.next.{key}"} <= dotted
-    for key in ("p50", "p90", "low", "high", "origin", "basis"):
-        assert f"plan.pick.latency_ms.{key}" in dotted
-    for key in ("model", "target", "delegate", "threads", "origin", "p50_ms", "p90_ms", "p99_ms", "samples_ms"):
-        assert f"measurements.{key}" in dotted
-    assert {"agreement.top1", "agreement.sqnr_db", "agreement.n"} <= dotted
-    assert {"reference.hardware", "reference.dtype", "reference.p50_ms", "reference.top1"} <= dotted
-
-
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
-def test_a_missing_field_is_named(document: dict[str, Any], path: tuple[str | int, ...]) -> None:
-    broken = copy.deepcopy(document)
-    at: Any = broken
-    for step in path[:-1]:
-        at = at[step]
-    del at[path[-1]]
-    name = re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, path)))
-    with pytest.raises(InputError, match=re.escape(f"report: {name} is missing")):
-        validate(broken)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "words"),
-    [
-        (("schema",), "edgefit.report/2", "schema is 'edgefit.report/2'"),
-        (("verdict", "origin"), "guessed", "verdict.origin is 'guessed'"),
-        (("verdict", "fits"), False, "verdict.fits is False"),
-        (("verdict", "margin"), 0.5, "verdict.margin is 0.5"),
-        (("accuracy", "int8_tflite", "top1"), float("nan"), "accuracy.int8_tflite.top1 is nan, not a finite number"),
-        (("agreement", "n"), True, "agreement.n is True, not a whole number"),
-        (("measurements", 0, "origin"), "predicted", r"measurements\[0\].origin is 'predicted'"),
-        (("measurements", 1, "samples_ms"), [], r"measurements\[1\].samples_ms is empty"),
-        (("predictions", 0, "picture"), "https://example.org/a.jpg", r"predictions\[0\].picture is not"),
-        (("predictions", 0, "top3"), [["daisy"]], r"predictions\[0\].top3\[0\] is \['daisy'\], not a list of 2"),
-        (("confusion", "matrix"), [[1]], "confusion.matrix is not 5 x 5"),
-        (("plan", "pick"), 3, "plan.pick is 3, not an object"),
-    ],
-)
-def test_a_wrong_field_is_named(document: dict[str, Any], path: tuple[str | int, ...], value: Any, words: str) -> None:
-    broken = copy.deepcopy(document)
-    at: Any = broken
-    for step in path[:-1]:
-        at = at[step]
-    at[path[-1]] = value
-    with pytest.raises(InputError, match=words):
-        validate(broken)
 
 
 def test_an_emulator_is_no_device_and_no_latency(document: dict[str, Any]) -> None:
@@ -137,39 +50,6 @@ def test_an_emulator_is_no_device_and_no_latency(document: dict[str, Any]) -> No
     row["origin"] = "measured on device"
     with pytest.raises(InputError, match="of an emulator"):
         validate(changed)
-
-
-class Page(HTMLParser):
-    """Checks that tags balance; gathers what the tests ask about."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID or tag in ("rect", "circle", "polygon"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def read_page(html: str) -> Page:
-    page = Page()
-    page.feed(html)
-    page.close()
-    assert page.open == []
-    return page
 
 
 def test_html_is_whole_accessible_and_alone(document: dict[str, Any]) -> None:
@@ -266,7 +146,7 @@ def test_drawn_pictures_are_said(document: dict[str, Any], render: Any) -> None:
 
 
 OPTIONAL = [name for name, kind in get_type_hints(schema.ReportDoc, include_extras=True).items()
-            if get_origin(kind) is schema.NotRequired]  # fmt: skip
+            if get_origin(kind) is NotRequired]  # fmt: skip
 
 
 @settings(max_examples=25, deadline=None)
@@ -295,14 +175,14 @@ def test_nested_optional_fields_may_be_missing(document: dict[str, Any]) -> None
 
 def prune(value: Any, kind: Any) -> Any:
     """The value without the optional fields of nested objects (the report's own sections stay)."""
-    if get_origin(kind) is schema.NotRequired:
+    if get_origin(kind) is NotRequired:
         kind = kind.__args__[0]
     if value is None:
         return None
     if hasattr(kind, "__required_keys__"):
         hints = get_type_hints(kind, include_extras=True)
         top = kind is schema.ReportDoc
-        return {k: prune(value[k], h) for k, h in hints.items() if top or get_origin(h) is not schema.NotRequired}
+        return {k: prune(value[k], h) for k, h in hints.items() if top or get_origin(h) is not NotRequired}
     nested = next((t for t in getattr(kind, "__args__", ()) if hasattr(t, "__required_keys__")), None)
     if nested is not None:
         return [prune(v, nested) for v in value] if isinstance(value, list) else prune(value, nested)
@@ -395,107 +275,6 @@ def test_csv_has_every_figure_in_fixed_units(document: dict[str, Any]) -> None:
         assert found["latency", m["model"], "p99"] == m["p99_ms"]
     assert found["accuracy", "int8_tflite", "top1"] == document["accuracy"]["int8_tflite"]["top1"]
     assert found["size", "int8", "file"] == document["models"]["int8"]["size_bytes"]
-
-
-@given(n=st.integers(1, 2000), data=st.data())
-def test_wilson_holds_the_share(n: int, data: st.DataObject) -> None:
-    correct = data.draw(st.integers(0, n))
-    low, high = derive.wilson(correct, n)
-    assert 0 <= low <= correct / n <= high <= 1
-    assert high - low > 0
-
-
-def test_wilson_known_values() -> None:
-    # Newcombe (1998), table I: 81 of 263 and 15 of 148
-    assert derive.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert derive.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60),
-    st.integers(1, 12),
-)
-def test_reliability_keeps_every_picture(pairs: list[tuple[float, bool]], bins: int) -> None:
-    found = derive.reliability([c for c, _ in pairs], [ok for _, ok in pairs], bins)
-    assert sum(b["n"] for b in found["bins"]) == len(pairs)
-    assert sum(b["accuracy"] * b["n"] for b in found["bins"]) == pytest.approx(sum(ok for _, ok in pairs))
-    assert 0 <= found["ece"] <= 1
-    for b in found["bins"]:
-        assert b["low"] - 1e-9 <= b["confidence"] <= b["high"] + 1e-9
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
-def test_ticks_lie_inside_and_are_few(low: float, span: float, most: int) -> None:
-    found = ticks(low, low + span, most)
-    slack = 1e-6 * max(abs(low), span, 1)
-    assert all(low - slack <= t <= low + span + slack for t in found)
-    assert len(found) <= most + 1
-
-
-@given(st.floats(0, 1))
-def test_percent_never_rounds_to_certainty(share: float) -> None:
-    text = words.percent(share, 0)
-    assert (text == "0%") == (share == 0)
-    assert (text == "100%") == (share == 1)
-
-
-def test_pipeline_trace_of_phi_0_and_of_another() -> None:
-    variant = scaling.variant_from_phi(0, classes=5)
-    steps = traces.pipeline_trace(variant, Preprocessing(224))
-    assert [s["step"] for s in steps] == ["input", "preprocessing", "features", "pooling", "classification"]
-    assert [s["shape"] for s in steps] == [[224, 224, 3], [224, 224, 3], [7, 7, 1280], [1280], [5]]
-    stages = steps[2]["stages"]
-    assert [s["repeats"] for s in stages] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
-    assert [s["shape"][2] for s in stages] == [32, 16, 24, 40, 80, 112, 192, 320, 1280]
-    classifier = 1280 * 5
-    assert sum(s["madds"] for s in stages) + classifier == variant.madds
-
-
-def test_worked_pixel() -> None:
-    pixel = traces.worked_pixel((255, 127, 0), 3, 4, Preprocessing(224))
-    assert pixel["value"] == [1.0, 0.0, -127 / 128]
-    assert "(255 - 127) / 128 = 1.0000" in pixel["formula"]
-
-
-def test_activations_are_those_of_the_network() -> None:
-    import torch
-
-    from edgefit_toolkit.network import EfficientNet
-
-    torch.manual_seed(0)
-    variant = scaling.variant_from_phi(-6, classes=4)
-    network = EfficientNet.from_variant(variant).train()
-    inputs = torch.rand(1, 3, variant.resolution_px, variant.resolution_px) * 2 - 1
-    found = traces.record_activations(network, inputs)
-    assert network.training
-    network.eval()
-    with torch.inference_mode():
-        np.testing.assert_allclose(found["pooling"], network.features(inputs)[0].numpy(), atol=1e-5)
-        np.testing.assert_allclose(found["classifier"], network(inputs)[0].numpy(), atol=1e-5)
-    stages = traces.pipeline_trace(variant, Preprocessing(variant.resolution_px))[2]["stages"]
-    assert {name: list(found[name].shape) for name in (s["name"] for s in stages)} == {
-        s["name"]: s["shape"] for s in stages
-    }
-    labels = ["a", "b", "c", "d"]
-    probabilities = np.array([0.1, 0.2, 0.3, 0.4], dtype=np.float32)
-    trace = traces.prediction_trace("x.jpg", "a", labels, found, probabilities, probabilities)
-    assert trace["answer"] == "d"
-    assert [s["name"] for s in trace["steps"]] == [*found, "float answer", "int8 answer"]
-    strongest, value = trace["steps"][0]["top"][0]
-    assert value == pytest.approx(float(found["stem"].mean(axis=(0, 1)).max()))
-    assert strongest == f"channel {int(found['stem'].mean(axis=(0, 1)).argmax())}"
-
-
-def test_worst_mistakes_are_the_surest() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.99, 0.01]], dtype=np.float32)
-    assert derive.worst([1, 1, 0, 0], probabilities) == [0, 2]
-
-
-def test_picture_of_a_photograph(flowers_dir: Path) -> None:
-    photo = sorted((flowers_dir / "test" / "rose").iterdir())[0]
-    uri = derive.picture(photo)
-    assert uri.startswith("data:image/jpeg;base64,")
-    assert len(uri) < 20_000
 
 
 def test_photographs_are_credited(flowers_dir: Path, document: dict[str, Any]) -> None:

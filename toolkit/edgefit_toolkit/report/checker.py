@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 from edgefit_toolkit.errors import InputError
 
-HINT = "the fields are documented in edgefit_toolkit/report/schema.py"
+HINT = "the fields are documented in edgefit_toolkit/report/schema"
 
 
 def check(value: Any, expected: Any, where: str) -> None:

@@ -1,0 +1,163 @@
+"""The report document, `edgefit.report/1`: what stands in report.json, field by field, and its validation.
+
+The TypedDicts are the schema: `validate` walks them, so a field that is described here is a field that is checked.
+Fields may be added freely; a reader must ignore those it does not know. A `NotRequired` field that is missing drops
+its section from the rendered report. Milliseconds, bytes and shares (0..1) throughout; never a bare percentage.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.report.checker import check
+
+from .making import (
+    CalibrationDoc,
+    CreditDoc,
+    DataDoc,
+    EnvironmentDoc,
+    EpochDoc,
+    LadderStep,
+    ModelDoc,
+    ModelsDoc,
+    QuantizationDoc,
+    SkippedDoc,
+    SplitCounts,
+    TrainingDoc,
+    WeightsDoc,
+)
+from .plan import AttemptDoc, CandidateDoc, FrontierPoint, LatencyDoc, PlanDoc, ProofDoc, VerdictDoc
+from .results import (
+    AccuracyDoc,
+    AgreementDoc,
+    ConfusionDoc,
+    DeviceAccuracyDoc,
+    MeasurementDoc,
+    OperatorTime,
+    OperatorTimesDoc,
+    PredictionDoc,
+    RecallDoc,
+    ReferenceDoc,
+    ReliabilityBin,
+    ReliabilityDoc,
+    ScoreDoc,
+)
+from .steps import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
+
+__all__ = [
+    "PLAN_SCHEMA",
+    "SCHEMA",
+    "AccuracyDoc",
+    "AgreementDoc",
+    "AttemptDoc",
+    "CalibrationDoc",
+    "CandidateDoc",
+    "ConfusionDoc",
+    "CreditDoc",
+    "DataDoc",
+    "DeviceAccuracyDoc",
+    "EnvironmentDoc",
+    "EpochDoc",
+    "FrontierPoint",
+    "LadderStep",
+    "LatencyDoc",
+    "MeasurementDoc",
+    "ModelDoc",
+    "ModelsDoc",
+    "OperatorTime",
+    "OperatorTimesDoc",
+    "PlanDoc",
+    "PredictionDoc",
+    "PredictionStep",
+    "PredictionTraceDoc",
+    "ProofDoc",
+    "QuantizationDoc",
+    "RecallDoc",
+    "ReferenceDoc",
+    "ReliabilityBin",
+    "ReliabilityDoc",
+    "ReportDoc",
+    "ScoreDoc",
+    "SkippedDoc",
+    "SplitCounts",
+    "StageDoc",
+    "TraceStep",
+    "TrainingDoc",
+    "VerdictDoc",
+    "WeightsDoc",
+    "WorkedPixel",
+    "validate",
+]
+
+SCHEMA = "edgefit.report/1"
+PLAN_SCHEMA = "edgefit.plan/1"
+
+
+class ReportDoc(TypedDict):
+    """report.json."""
+
+    schema: Literal["edgefit.report/1"]
+    edgefit: str  # version
+    created: str  # UTC, ISO 8601
+    command: str  # reproduces the run
+    verdict: VerdictDoc
+    plan: PlanDoc
+    data: DataDoc
+    models: ModelsDoc
+    accuracy: AccuracyDoc
+    agreement: AgreementDoc
+    measurements: list[MeasurementDoc]
+    reference: ReferenceDoc
+    weights: NotRequired[WeightsDoc]
+    training: NotRequired[TrainingDoc]
+    quantization: NotRequired[QuantizationDoc]
+    per_class: NotRequired[list[RecallDoc]]
+    confusion: NotRequired[ConfusionDoc]
+    reliability: NotRequired[ReliabilityDoc]
+    predictions: NotRequired[list[PredictionDoc]]
+    worst_mistakes: NotRequired[list[PredictionDoc]]
+    pipeline_trace: NotRequired[list[TraceStep]]
+    prediction_trace: NotRequired[PredictionTraceDoc]
+    attempts: NotRequired[list[AttemptDoc]]
+    device_accuracy: NotRequired[DeviceAccuracyDoc]
+    operator_times: NotRequired[list[OperatorTimesDoc]]
+    environment: NotRequired[EnvironmentDoc]
+    warnings: NotRequired[list[str]]
+
+
+def validate(doc: Any) -> ReportDoc:
+    """The document, if it is an `edgefit.report/1`; raises InputError that names the first bad field."""
+    check(doc, ReportDoc, "report")
+    report: ReportDoc = doc
+    _agree(report)
+    return report
+
+
+def _agree(doc: ReportDoc) -> None:
+    """Fields that say the same thing twice must not differ."""
+    verdict = doc["verdict"]
+    if verdict["fits"] != (verdict["latency_ms"] <= verdict["budget_ms"]):
+        raise _bad("verdict.fits", f"is {verdict['fits']}, yet {verdict['latency_ms']} ms meets a budget of "
+                   f"{verdict['budget_ms']} ms: {verdict['latency_ms'] <= verdict['budget_ms']}")  # fmt: skip
+    margin = 1 - verdict["latency_ms"] / verdict["budget_ms"]
+    if abs(margin - verdict["margin"]) > 0.005:
+        raise _bad("verdict.margin", f"is {verdict['margin']:g}; 1 - latency_ms / budget_ms is {margin:.4f}")
+    for i, row in enumerate(doc["measurements"]):
+        if not row["samples_ms"]:
+            raise _bad(f"measurements[{i}].samples_ms", "is empty; statistics without their samples are not kept")
+        if row.get("emulated") and row["origin"] == "measured on device":
+            raise _bad(f"measurements[{i}].origin", "says 'measured on device' of an emulator")
+    confusion = doc.get("confusion")
+    if confusion is not None:
+        size = len(confusion["labels"])
+        if [len(row) for row in confusion["matrix"]] != [size] * size:
+            raise _bad("confusion.matrix", f"is not {size} x {size}, as its labels ask")
+    for i, prediction in enumerate([*doc.get("predictions", []), *doc.get("worst_mistakes", [])]):
+        picture = prediction.get("picture")
+        if picture is not None and not picture.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")):
+            raise _bad(f"predictions[{i}].picture", "is not a JPEG or PNG data URI: the report must stand alone")
+
+
+def _bad(field: str, problem: str) -> InputError:
+    return InputError(f"report: {field} {problem}", "make the run again: edgefit fit")

@@ -1,0 +1,136 @@
+"""How the model came about: data, weights, training, conversion, and the machine that did it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class SplitCounts(TypedDict):
+    """Pictures per split."""
+
+    train: int
+    val: int
+    test: int
+
+
+class SkippedDoc(TypedDict):
+    """A file that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+class CreditDoc(TypedDict):
+    """Whose picture, under which licence."""
+
+    file: str
+    author: str
+    license: str
+    url: NotRequired[str]
+
+
+class DataDoc(TypedDict):
+    """What the model was trained and tested on."""
+
+    name: str
+    kind: Literal["photographs", "drawn"]  # drawn pictures are said in a banner
+    classes: list[str]
+    counts: SplitCounts
+    skipped: NotRequired[list[SkippedDoc]]
+    notes: NotRequired[list[str]]
+    license: NotRequired[str]
+    credits: NotRequired[list[CreditDoc]]
+
+
+class WeightsDoc(TypedDict):
+    """Where the network's first weights came from (weights.Provenance)."""
+
+    parent: str  # "lite2"
+    how: str  # "released" | "grown" | "cut"
+    source: str  # package or hub name with its version or revision
+    sha256: str
+    license: str
+    note: NotRequired[str]
+
+
+class EpochDoc(TypedDict):
+    """records.Epoch: one line of the training trace."""
+
+    epoch: int
+    phase: str
+    train_loss: float
+    train_top1: float
+    val_loss: float
+    val_top1: float
+    images_per_s: NotRequired[float]
+    lr: NotRequired[float]
+    observation: NotRequired[str]
+
+
+class TrainingDoc(TypedDict):
+    """How fine-tuning went."""
+
+    trace: list[EpochDoc]
+    best_epoch: NotRequired[int]
+    seconds: NotRequired[float]
+    settings: NotRequired[dict[str, Any]]
+    device: NotRequired[str]  # what it was trained on
+    temperature: NotRequired[float]  # fitted on val, divides the logits inside the model file
+
+
+class ModelDoc(TypedDict):
+    """records.TFLiteModel: a .tflite file and what reading it back showed."""
+
+    path: str  # relative to the run directory
+    sha256: str
+    size_bytes: int
+    io_dtype: str
+    ops: dict[str, int]  # operator kind -> count
+    partitions: int  # XNNPACK partitions; 1: nothing falls back
+    recipe: NotRequired[str]
+    notes: NotRequired[list[str]]
+
+
+class ModelsDoc(TypedDict):
+    """The two files of a run. `float` is float32."""
+
+    float: ModelDoc
+    int8: ModelDoc
+
+
+class CalibrationDoc(TypedDict):
+    """The representative data set."""
+
+    n: int
+    seed: int
+    source: NotRequired[str]
+
+
+class LadderStep(TypedDict):
+    """One recipe that was tried, in order."""
+
+    name: str
+    agreement: float  # top-1, against float
+    sqnr_db: float
+    seconds: float
+    passed: bool
+    note: NotRequired[str]
+
+
+class QuantizationDoc(TypedDict):
+    """How int8 was reached."""
+
+    recipe: str  # the step that was kept
+    calibration: NotRequired[CalibrationDoc]
+    ladder: NotRequired[list[LadderStep]]
+    guard: NotRequired[dict[str, Any]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}
+
+
+class EnvironmentDoc(TypedDict):
+    """The machine that made the run."""
+
+    host: str
+    cpu: str
+    versions: dict[str, str]
+    seed: int
+    gpu: NotRequired[str]

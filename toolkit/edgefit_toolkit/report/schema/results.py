@@ -1,0 +1,144 @@
+"""What the finished models were measured to do."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from .making import CreditDoc
+
+
+class ScoreDoc(TypedDict):
+    """Share of n test pictures answered correctly; low and high are Wilson's 95% interval."""
+
+    top1: float
+    n: int
+    low: NotRequired[float]
+    high: NotRequired[float]
+
+
+class AccuracyDoc(TypedDict):
+    """The same test pictures through three networks."""
+
+    float_torch: ScoreDoc
+    float_tflite: ScoreDoc
+    int8_tflite: ScoreDoc
+
+
+class RecallDoc(TypedDict):
+    """int8 on the test pictures of one class."""
+
+    label: str
+    recall: float
+    n: int
+    low: NotRequired[float]
+    high: NotRequired[float]
+
+
+class ConfusionDoc(TypedDict):
+    """int8 on test: matrix[truth][answer] counts pictures."""
+
+    labels: list[str]
+    matrix: list[list[int]]
+
+
+class ReliabilityBin(TypedDict):
+    """Test pictures whose confidence lies in [low, high]; confidence and accuracy are means over them."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class ReliabilityDoc(TypedDict):
+    """Does int8 know when it is unsure?"""
+
+    bins: list[ReliabilityBin]
+    ece: NotRequired[float]  # expected calibration error: mean |confidence - accuracy| weighted by n
+    threshold: NotRequired[float]  # below this confidence the app says "not sure"
+
+
+class AgreementDoc(TypedDict):
+    """int8 against float on the same pictures: the same first answer, not accuracy."""
+
+    top1: float
+    sqnr_db: float
+    n: int
+
+
+class MeasurementDoc(TypedDict):
+    """records.Measurement with its derived statistics."""
+
+    model: str  # "int8" | "float"
+    target: str
+    delegate: str
+    threads: int
+    origin: Literal["measured on device", "measured on host"]
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    samples_ms: list[float]
+    model_sha256: NotRequired[str]
+    runtime: NotRequired[str]
+    warmups: NotRequired[int]
+    emulated: NotRequired[bool]  # an emulator ran it: its milliseconds are not a latency and are not shown as one
+    notes: NotRequired[list[str]]
+
+
+class ReferenceDoc(TypedDict):
+    """The float network in torch, on a GPU where there is one."""
+
+    hardware: str
+    dtype: str
+    p50_ms: float
+    top1: float
+    device: NotRequired[str]  # "cuda" | "mps" | "cpu"
+    p90_ms: NotRequired[float]
+    n: NotRequired[int]
+    samples_ms: NotRequired[list[float]]
+    note: NotRequired[str]
+
+
+class PredictionDoc(TypedDict):
+    """What int8 said about one test picture."""
+
+    file: str  # name only, never a machine's path
+    truth: str
+    top3: list[tuple[str, float]]
+    correct: bool
+    picture: NotRequired[str]  # data:image/jpeg;base64,... about 160 px
+    credit: NotRequired[CreditDoc]  # of that picture
+    note: NotRequired[str]
+
+
+class DeviceAccuracyDoc(TypedDict):
+    """The test pictures answered on the device itself, and on this host."""
+
+    target: str
+    n: int
+    top1: float  # on the device
+    host_top1: float
+    equal: int  # pictures whose outputs are the same bytes on both
+    agreement: float  # share with the same first answer on both
+
+
+class OperatorTime(TypedDict):
+    """Time of one operator kind within an inference."""
+
+    op: str
+    count: int
+    ms: float
+    kernels: NotRequired[list[str]]  # XNNPACK's names for what ran; empty: outside XNNPACK
+
+
+class OperatorTimesDoc(TypedDict):
+    """Per-operator profile of one model on one target."""
+
+    model: str
+    target: str
+    origin: Literal["measured on device", "measured on host"]
+    rows: list[OperatorTime]
+    threads: NotRequired[int]
+    runtime: NotRequired[str]
+    invoke_ms: NotRequired[float]  # the whole inference by the clock, while it was profiled
