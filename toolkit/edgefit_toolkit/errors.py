@@ -9,6 +9,7 @@
     │   ├── ProfileError        a profile file that is not a profile
     │   ├── DataError           photographs, classes, splits
     │   ├── DownloadError       a file from the network is missing, broken or not the pinned one
+    │   ├── SideEnvironmentError  packages of a route or runtime, in an environment of their own, cannot be had
     │   └── OutputError         the run directory cannot be written
     ├── DeviceError         3   the device is not there, not ready, or not the one asked for
     └── ConversionError     4   a converter or the quantizer failed
@@ -69,6 +70,10 @@ class DataError(InputError):
 
 class DownloadError(InputError):
     """A file could not be fetched, or is not the one that was pinned."""
+
+
+class SideEnvironmentError(InputError):
+    """The environment with a route's or runtime's own packages cannot be made."""
 
 
 class OutputError(InputError):
