@@ -9,16 +9,15 @@ of them are held out once and none is ever both. Writes guard_ladder.json and .m
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from edgefit_benchmarks.halves import join, listed, read_halves
 from edgefit_benchmarks.local import cpu_name
 from edgefit_converters import ladder, litert
 from edgefit_converters.ladder import Step
@@ -37,11 +36,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    with open(arguments.photographs / "labels.csv", newline="") as file:
-        paths = [arguments.photographs / row["file"] for row in csv.DictReader(file)]
-    rows = [row for name in arguments.networks for row in judge(name, paths)]
+    folder: Path = arguments.photographs
+    rows = [row for name in arguments.networks for row in judge(name, folder)]
     document = {
-        "photographs": f"{len(paths)} of {arguments.photographs.name}, two halves, each judged by the other's model",
+        "photographs": f"{len(listed(folder))} of {folder.name}, two halves, each judged by the other's model",
         "hardware": f"{cpu_name()}, {arguments.threads} threads",
         "versions": {
             name: version(name) for name in ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "numpy")
@@ -55,36 +53,28 @@ def main() -> None:
     print(markdown(document))
 
 
-def judge(name: str, paths: list[Path]) -> list[dict[str, object]]:
+def judge(name: str, photographs: Path) -> list[dict[str, object]]:
     """One row per step: both halves together."""
     variant = scaling.released(name)
     network, _ = weights.load_network(variant)
-    how = preprocessing.preprocessing_for(variant)
-    pixels = np.stack([preprocessing.apply(preprocessing.open_upright(path), how) for path in paths])
+    halves = read_halves(photographs, preprocessing.preprocessing_for(variant))
     folds: list[tuple[Step, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         float_path = Path(folder) / "float.tflite"
         litert.export_float(network, float_path)
-        for fold in (0, 1):
-            calibration, holdout = pixels[fold::2], pixels[1 - fold :: 2]
-            result = ladder.climb(float_path, calibration, holdout, Path(folder) / "int8.tflite", ALL_RUNGS)
+        for number, half in enumerate(halves, 1):
+            result = ladder.climb(float_path, half.calibration, half.holdout, Path(folder) / "int8.tflite", ALL_RUNGS)
             folds.append(result.steps)
-            print(f"{name}, half {fold + 1}\n{ladder.table(result.steps)}\n", flush=True)
+            print(f"{name}, half {number}\n{ladder.table(result.steps)}\n", flush=True)
     return [row(name, first, second) for first, second in zip(*folds, strict=True)]
 
 
 def row(name: str, first: Step, second: Step) -> dict[str, object]:
-    """Noise powers are averaged, not decibels: a bad half may not hide behind a good one."""
-    same = sum(sum(step.parity.per_image) for step in (first, second))
-    n = first.parity.n + second.parity.n
-    noise = np.mean([10 ** (-step.parity.sqnr_db / 10) for step in (first, second)])
+    """Both halves of one step."""
     return {
         "network": name,
         "step": first.name,
-        "top1_agreement": same / n,
-        "n": n,
-        "sqnr_db": round(float(-10 * np.log10(noise)), 2),
-        "sqnr_db_halves": [round(step.parity.sqnr_db, 2) for step in (first, second)],
+        **join([first.parity, second.parity]),
         "seconds": round((first.seconds + second.seconds) / 2, 1),
     }
 
