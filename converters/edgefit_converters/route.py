@@ -1,0 +1,53 @@
+"""What a converter route is: a way from the network to .tflite files. routes.py lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgefit_toolkit.interpreter import Pixels
+from edgefit_toolkit.records import TFLiteModel
+
+from .deploy import Deployed
+from .quantize import Scales
+from .ranges import Range
+from .recipe import Recipe, Rung
+
+Progress = Callable[[str, int, int], None]  # what is being done, done, in all
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A rung's network before it becomes int8: what the ladder hands to a route."""
+
+    float_path: Path  # float .tflite of the same route, with the rung's constants in it
+    pixels: Pixels  # uint8 [N, R, R, 3] to calibrate on
+    ranges: Mapping[str, Range]  # of every activation, chosen by the rung's method
+    scales: Scales | None  # the grid that weights have been rounded to; None: they have not
+    network: Deployed | None = None  # for routes that start from it; its constants give way to those of float_path
+
+
+class Route(Protocol):
+    """One way to convert. Every route's files have layer names on their tensors and the same doors."""
+
+    @property
+    def name(self) -> str:
+        """As in `--converter`."""
+
+    @property
+    def stack(self) -> str:
+        """What a network passes through, for the report: `torch -> litert-torch -> ...`."""
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages that convert."""
+
+    def declines(self, rung: Rung) -> str:
+        """Why the route cannot climb this rung; empty when it can."""
+
+    def export_float(self, network: Deployed, path: str | Path) -> TFLiteModel:
+        """The network as a float .tflite with softmax at its end. Raises ConversionError, SideEnvironmentError."""
+
+    def quantize(self, draft: Draft, path: str | Path, recipe: Recipe) -> TFLiteModel:
+        """The draft as int8, read back and checked. Raises ConversionError, SideEnvironmentError."""

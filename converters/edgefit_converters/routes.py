@@ -1,0 +1,52 @@
+"""The converter routes by name: the default, the card's own, and TensorFlow's converter on a rebuilt network."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.records import TFLiteModel
+
+from . import litert, quantize
+from .deploy import Deployed
+from .recipe import Recipe, Rung
+from .route import Draft, Progress, Route
+
+DEFAULT = "litert"
+NAMES = (DEFAULT, "onnx-tf", "tensorflow")
+
+__all__ = ["DEFAULT", "NAMES", "Draft", "LiteRT", "Progress", "Route", "open_route"]
+
+
+def open_route(name: str, on_progress: Progress | None = None, *, offline: bool = False) -> Route:
+    """The route of this name; at once, whatever it needs is made when it converts.
+
+    `offline` forbids to fetch a side environment that is not there yet. Raises InputError for an unknown name.
+    """
+    if name == DEFAULT:
+        return LiteRT()
+    raise InputError(f"{name!r} is not a converter; valid: {', '.join(NAMES)}", f"use --converter {DEFAULT}")
+
+
+class LiteRT:
+    """The default: litert-torch writes the float file, ai-edge-quantizer makes it int8 with edgefit's ranges."""
+
+    name = "litert"
+    stack = "torch -> litert-torch -> ai-edge-quantizer"
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages that convert."""
+        return {package: version(package) for package in ("torch", "litert-torch", "ai-edge-quantizer")}
+
+    def declines(self, rung: Rung) -> str:
+        """Nothing: the ladder was made for this route."""
+        return ""
+
+    def export_float(self, network: Deployed, path: str | Path) -> TFLiteModel:
+        """See Route."""
+        return litert.export_deployed(network, path)
+
+    def quantize(self, draft: Draft, path: str | Path, recipe: Recipe) -> TFLiteModel:
+        """See Route."""
+        return quantize.quantize_with(draft.float_path, draft.ranges, path, recipe, draft.scales)
