@@ -5,33 +5,23 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefit_toolkit.errors import GuardFailed
-from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
+from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import Parity, TFLiteModel
 
-from . import equalization, lockstep, rounding, torchgraph
-from .guard import shortfalls
+from . import equalization, faults, guard, layers, lockstep, rounding, torchgraph
+from .accuracy import Accuracy, Labels
 from .lockstep import Mended
-from .parity import compare_answers
 from .quantize import quantize_with
 from .ranges import Range, choose_ranges, observe
 from .recipe import RangeMethod, Recipe, Rung, WeightMethod
+from .steps import Holdout, Step, table
 
-
-@dataclass(frozen=True)
-class Step:
-    """One rung as it was climbed."""
-
-    name: str
-    why: str
-    parity: Parity
-    seconds: float  # wall time of this rung alone, quantizing and comparing included
-    size_bytes: int
-    shortfalls: tuple[str, ...]  # what is below its floor; empty: it passes
+FEW = 4  # photographs that name the layer which loses the answer
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,7 @@ class LadderResult:
     model: TFLiteModel
     parity: Parity
     chosen: str  # the name of the step whose model it is
+    accuracy: Accuracy | None = None  # of that step
 
 
 def climb(
@@ -51,29 +42,36 @@ def climb(
     out_path: str | Path,
     recipe: Recipe | None = None,
     on_event: Callable[[Step], None] | None = None,
+    *,
+    labels: Labels | None = None,
 ) -> LadderResult:
     """Quantizes a float .tflite by the recipe's ladder, rung after rung, until a model passes the recipe's floors.
 
     Agreement and SQNR are measured on `holdout_pixels`, which must not be among `calibration_pixels` (both uint8
-    [N, R, R, 3]). Of the rungs climbed, the passing one with the best SQNR is handed over (a dearer rung is not always
-    better). `on_event` hears of each step. Raises GuardFailed with the table when none passes; then `out_path` does
-    not exist.
+    [N, R, R, 3]); accuracy on those of them that have a label in `labels` [N] (-1: none). Of the rungs climbed, the
+    passing one with the best SQNR is handed over (a dearer rung is not always better). `on_event` hears of each step.
+    Raises GuardFailed with the table, and with what kind of break it looks like, when none passes or calibration is
+    useless; then `out_path` does not exist.
     """
     recipe, out_path = recipe or Recipe(), Path(out_path)
     out_path.unlink(missing_ok=True)
     out_path.parent.mkdir(parents=True, exist_ok=True)
+    guard.check_calibration(calibration_pixels, holdout_pixels)
     started = time.monotonic()
-    reference = TFLite(float_path).answers(holdout_pixels)
+    holdout = Holdout(float_path, holdout_pixels, labels)
     steps: list[Step] = []
+    models: list[TFLiteModel] = []
     best: tuple[Step, TFLiteModel] | None = None
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".ladder-") as folder:
         works = _Workshop(Path(float_path), Path(folder), calibration_pixels)
         for number, rung in enumerate(recipe.ladder):
             candidate = Path(folder) / f"{number}.tflite"
             model = works.make(rung, candidate, recipe)
-            step = _judge(rung, model, reference, holdout_pixels, recipe, time.monotonic() - started)
+            seconds, before = time.monotonic() - started, steps[-1] if steps else None
+            step = holdout.judge(rung.name, rung.why, model, recipe.floors, seconds, before)
             started = time.monotonic()
             steps.append(step)
+            models.append(model)
             if on_event is not None:
                 on_event(step)
             if not step.shortfalls and (best is None or step.parity.sqnr_db > best[0].parity.sqnr_db):
@@ -81,19 +79,10 @@ def climb(
             if best is not None and number >= recipe.first:
                 break
         if best is None:
-            raise _none_passes(steps, recipe)
+            raise _none_passes(steps, models, Path(float_path), holdout)
         step, model = best
         os.replace(model.path, out_path)
-    return LadderResult(tuple(steps), replace(model, path=str(out_path)), step.parity, step.name)
-
-
-def table(steps: Sequence[Step]) -> str:
-    """The steps as a Markdown table."""
-    lines = ["| step | top-1 agreement | top-5 | SQNR | seconds |", "|---|---|---|---|---|"]
-    for s in steps:
-        p = s.parity
-        lines.append(f"| {s.name} | {p.top1:.3f} | {p.top5:.3f} | {p.sqnr_db:.1f} dB | {s.seconds:.0f} |")
-    return "\n".join(lines)
+    return LadderResult(tuple(steps), replace(model, path=str(out_path)), step.parity, step.name, step.accuracy)
 
 
 class _Base:
@@ -150,19 +139,14 @@ class _Workshop:
         return self._equalized
 
 
-def _judge(
-    rung: Rung, model: TFLiteModel, reference: tuple[Floats, Floats], pixels: Pixels, recipe: Recipe, seconds: float
-) -> Step:
-    before = time.monotonic()
-    parity = compare_answers(reference, TFLite(model.path).answers(pixels))
-    seconds += time.monotonic() - before
-    return Step(rung.name, rung.why, parity, seconds, model.size_bytes, shortfalls(parity, recipe.floors))
-
-
-def _none_passes(steps: list[Step], recipe: Recipe) -> GuardFailed:
-    best = max(steps, key=lambda step: step.parity.sqnr_db)
+def _none_passes(steps: list[Step], models: list[TFLiteModel], float_path: Path, holdout: Holdout) -> GuardFailed:
+    best = max(range(len(steps)), key=lambda i: steps[i].parity.sqnr_db)
+    step, path = steps[best], models[best].path
+    looks_like = faults.explain(holdout.logits, path, holdout.pixels)
+    looks_like = looks_like or layers.blame(layers.compare_layers(float_path, path, holdout.pixels[:FEW]))
     return GuardFailed(
-        f"int8 does not keep the float model's answers at any step of the ladder; best is {best.name}: "
-        f"{'; '.join(best.shortfalls)}\n{table(steps)}",
+        f"int8 does not keep the float model's answers at any step of the ladder; best is {step.name}: "
+        f"{'; '.join(step.shortfalls)}. It looks like this: {looks_like}\n{table(steps)}",
         "nothing was handed over; calibrate on more photographs of the kind that the app will see, or train longer",
+        steps,
     )

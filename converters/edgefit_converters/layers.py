@@ -16,6 +16,9 @@ from . import equalization, torchgraph
 from .flatfile import FlatModel
 from .parity import sqnr_db
 
+STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
+FIRST_DB = 15.0  # of a layer that reads the (exact) image; a healthy one has 25 and more
+
 
 @dataclass(frozen=True)
 class LayerParity:
@@ -50,6 +53,21 @@ def worst(layers: tuple[LayerParity, ...], n: int = 5) -> tuple[LayerParity, ...
     """The layers with the largest drop; those that read the image are none of them, its input being exact."""
     finite = [layer for layer in layers if np.isfinite(layer.drop_db)]
     return tuple(sorted(finite, key=lambda layer: -layer.drop_db)[:n])
+
+
+def blame(layers: tuple[LayerParity, ...]) -> str:
+    """The layers that lose the answer, in a sentence; whether one of them alone does."""
+    blurred = [layer for layer in layers if not np.isfinite(layer.drop_db) and layer.sqnr_db < FIRST_DB]
+    if blurred:
+        return f"{blurred[0].name} has {blurred[0].sqnr_db:.0f} dB left of an exact image: its scale looks wrong"
+    first, *others = worst(layers, 3)
+    if first.drop_db > STANDS_OUT_DB and all(first.drop_db > 2 * other.drop_db for other in others):
+        return (
+            f"one layer stands out, {first.name} loses {first.drop_db:.0f} dB by itself: its scale, or that of what it "
+            "reads, looks wrong"
+        )
+    said = ", ".join(f"{layer.name} ({layer.drop_db:.0f} dB)" for layer in (first, *others))
+    return f"no single layer stands out; most is lost in {said}"
 
 
 def _rescaled(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

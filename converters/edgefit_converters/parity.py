@@ -40,6 +40,7 @@ def compare_answers(reference: tuple[Floats, Floats], other: tuple[Floats, Float
         sqnr_db=sqnr_db(ref_logits, logits),
         n=len(same),
         per_image=tuple(bool(s) for s in same),
+        classes=logits.shape[1],
     )
 
 

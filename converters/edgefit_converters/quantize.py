@@ -21,7 +21,7 @@ from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels, silent_stderr
 from edgefit_toolkit.records import TFLiteModel
 
-from . import flatfile, inspect
+from . import faults, flatfile, inspect
 from .flatfile import FlatModel, schema
 from .litert import FORBIDDEN
 from .ranges import LEVELS, Range, choose_ranges, observe, scale_of
@@ -32,7 +32,6 @@ WEIGHT_LEVELS = 127  # symmetric: -127 .. 127
 # twice that, so that float32 rounding cannot fall below it
 LEAST_ADDEND = 2.0**-9
 BIAS_LIMIT = 2**30  # of an int32 bias, with room for the sum that it joins
-DOOR = {"uint8": ((1 / 128, 127), (1 / 256, 0)), "int8": ((1 / 128, -1), (1 / 256, -128))}  # (scale, zero point)
 
 # XNNPACK takes neither a uint8 <-> int8 QUANTIZE nor an int8 SOFTMAX; at the two ends they cost microseconds
 OUTSIDE = ("QUANTIZE", "SOFTMAX")
@@ -86,23 +85,20 @@ def quantize_with(
 def check(path: str | Path, recipe: Recipe) -> None:
     """Reads an int8 file back. Raises ConversionError with everything that is not as ordered."""
     facts = inspect.read_model(path)
-    faults = []
+    found = []
     if not facts.full_integer:
-        faults.append(f"computes in float: {', '.join(facts.float_islands[:3]) or 'every operator'}")
+        found.append(f"computes in float: {', '.join(facts.float_islands[:3]) or 'every operator'}")
     left = [kind for kind in FORBIDDEN if facts.ops.get(kind)]
     if left:
-        faults.append(f"has {', '.join(left)} operators")
+        found.append(f"has {', '.join(left)} operators")
     outside = ", ".join(sorted(set(facts.fallback) - set(OUTSIDE))) or "nothing"
     if facts.partitions != 1 or outside != "nothing":
-        faults.append(f"runs in {facts.partitions} XNNPACK partitions, with {outside} outside")
-    for facts_of, (scale, zero_point) in zip((facts.inputs[0], facts.outputs[0]), DOOR[recipe.io_dtype], strict=True):
-        found = (facts_of.dtype, facts_of.scale, facts_of.zero_point)
-        if found != (recipe.io_dtype, scale, zero_point):
-            faults.append(f"{facts_of.name} is {found}, not {(recipe.io_dtype, scale, zero_point)}")
+        found.append(f"runs in {facts.partitions} XNNPACK partitions, with {outside} outside")
+    found += faults.door(facts, recipe.io_dtype)
     if facts.inputs[0].shape[0] != 1:
-        faults.append(f"has a batch of {facts.inputs[0].shape[0]}")
-    if faults:
-        raise ConversionError(f"the int8 file {'; it '.join(faults)}", "this is a fault of edgefit: please report it")
+        found.append(f"has a batch of {facts.inputs[0].shape[0]}")
+    if found:
+        raise ConversionError(f"the int8 file {'; it '.join(found)}", "this is a fault of edgefit: please report it")
 
 
 def scale_floor(bias: npt.NDArray[np.float32], input_scale: float) -> npt.NDArray[np.float32]:

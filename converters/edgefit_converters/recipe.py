@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgefit_toolkit.records import IoDtype
+
+DOOR = {"uint8": ((1 / 128, 127), (1 / 256, 0)), "int8": ((1 / 128, -1), (1 / 256, -128))}  # (scale, zero point)
+
 RangeMethod = Literal["minmax", "percentile", "mse"]
 WeightMethod = Literal["nearest", "corrected", "learned"]
 
@@ -20,7 +24,10 @@ class Floors:
     """
 
     top1: float = 0.95  # share of held-out photographs with the float model's first answer
+    top5: float = 0.99  # share whose first float answer is among int8's first five
     sqnr_db: float = 15.0  # of the logits
+    accuracy_loss: float = 0.02  # int8 may not answer fewer labelled photographs right by more than this, significantly
+    top5_classes: int = 10  # top-5 is judged from so many classes on: below, five guesses hit every second time or more
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Recipe:
     """How a float .tflite becomes int8."""
 
     ranges: RangeMethod = "minmax"  # of quantize_int8 alone; the ladder's rungs have their own
-    io_dtype: Literal["uint8", "int8"] = "uint8"  # what the app hands in; uint8 takes raw RGB bytes
+    io_dtype: IoDtype = "uint8"  # what the app hands in; uint8 takes raw RGB bytes
     calibration_photos: int = 100
     floors: Floors = field(default_factory=Floors)
     ladder: tuple[Rung, ...] = LADDER

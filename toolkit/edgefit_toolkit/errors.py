@@ -19,7 +19,8 @@ Each carries what was found (the message) and what to do next (the hint). Only c
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class EdgefitError(Exception):
@@ -43,9 +44,13 @@ class BudgetMissed(EdgefitError):  # noqa: N818  (an outcome, not a fault)
 
 
 class GuardFailed(EdgefitError):  # noqa: N818
-    """The int8 model differs too much from the float model."""
+    """The int8 model differs too much from the float model. `steps` is what was tried (converters' Step records)."""
 
     exit_code = 1
+
+    def __init__(self, message: str, hint: str = "", steps: Sequence[Any] = ()) -> None:
+        super().__init__(message, hint)
+        self.steps = tuple(steps)
 
 
 class InputError(EdgefitError):

@@ -29,7 +29,15 @@ class Evaluation:
 def predict(
     network: EfficientNet, pixels: Pixels, *, temperature: float = 1.0, on_event: OnEvent = ignore_event
 ) -> Floats:
-    """Probabilities [N, classes] of pixels uint8 [N, R, R, 3], in float32, where the network's weights lie.
+    """Probabilities [N, classes] of pixels uint8 [N, R, R, 3]; see `logits`."""
+    raw = torch.from_numpy(logits(network, pixels, temperature=temperature, on_event=on_event))
+    return np.asarray(torch.softmax(raw, 1).numpy(), np.float32)
+
+
+def logits(
+    network: EfficientNet, pixels: Pixels, *, temperature: float = 1.0, on_event: OnEvent = ignore_event
+) -> Floats:
+    """Logits / temperature [N, classes] of pixels uint8 [N, R, R, 3], in float32, where the network's weights lie.
 
     The network's mode (training or eval) is as before afterwards.
     """
@@ -42,7 +50,7 @@ def predict(
         with torch.inference_mode():
             for batch in in_batches(pixels, FORWARD_BATCH):
                 x = to_network_input(batch).to(device, memory_format=torch.channels_last)
-                answers.append(torch.softmax(network(x) / temperature, 1).cpu().numpy())
+                answers.append((network(x) / temperature).cpu().numpy())
                 meter.add(len(batch))
     finally:
         network.train(was_training)

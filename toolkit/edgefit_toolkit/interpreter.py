@@ -54,11 +54,18 @@ def silent_stderr() -> Iterator[None]:
 class TFLite:
     """One .tflite image classifier with a static batch of 1, NHWC or (from the onnx-tf route) NCHW.
 
-    Attributes: `path`, `input`, `output` (TensorFacts). Raises InputError when the file is not such a model.
+    Attributes: `path`, `input`, `output` (TensorFacts). `normalization` is the (mean, std) that its network takes
+    pixels by; others than ours serve to find out what is wrong with a file. Raises InputError when it is no such model.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        *,
+        normalization: tuple[float, float] = (PIXEL_MEAN, PIXEL_STD),
+    ) -> None:
+        self.path, self._normalization = Path(path), normalization
         self.threads = threads or min(4, os.cpu_count() or 1)
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}", "hand over the path of a .tflite model")
@@ -78,7 +85,8 @@ class TFLite:
 
         For uint8 with scale 1/128 and zero point 127 it is the byte itself.
         """
-        real = (np.arange(256, dtype=np.float32) - PIXEL_MEAN) / PIXEL_STD
+        mean, std = self._normalization
+        real = ((np.arange(256, dtype=np.float32) - mean) / std).astype(np.float32)
         if self.input.dtype == "float32":
             return real
         kind = np.iinfo(self.input.dtype)

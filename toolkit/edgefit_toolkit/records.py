@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Family = Literal["lite", "b"]
 Origin = Literal["predicted", "measured on device", "measured on host"]
+IoDtype = Literal["uint8", "int8"]  # of an int8 model's input and output
 Precision = Literal["int8", "float32", "float16"]
 
 
@@ -112,6 +113,7 @@ class Parity:
     sqnr_db: float  # of the logits
     n: int
     per_image: tuple[bool, ...] = field(default=(), repr=False)
+    classes: int = 0  # how many there are; 0: not said
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ loudness = together(
 )
 
 
+def io_option(default: str | None) -> Callable[[F], F]:
+    """--io; the default differs between a new run and one that goes on."""
+    return click.option(
+        "--io", "io_dtype", type=click.Choice(["uint8", "int8"]), default=default, show_default=default is not None,
+        help="What the int8 model takes and gives; uint8 takes raw bytes, and apps, LiteRT.js and MediaPipe need it.",
+    )  # fmt: skip
+
+
 def verbosity(quiet: bool, verbose: bool) -> int:
     """For console.Terminal."""
     return 0 if quiet else 2 if verbose else 1

@@ -15,8 +15,23 @@ from edgefit_toolkit.cli.options import emit
 def command(runs: tuple[Path, ...], fmt: str) -> None:
     """Print the report of a run directory on stdout, or compare several."""
     from edgefit_toolkit.errors import InputError
-    from edgefit_toolkit.report import read_report, render_comparison, render_csv, render_html, render_markdown
+    from edgefit_toolkit.report import (
+        read_refusal,
+        read_report,
+        render_comparison,
+        render_csv,
+        render_html,
+        render_markdown,
+        render_refusal,
+    )
 
+    refusal = read_refusal(runs[0]) if len(runs) == 1 and fmt != "csv" else None
+    if refusal is not None:
+        if fmt == "json":
+            emit(refusal)
+        else:
+            click.echo(render_refusal(refusal, html=fmt == "html"), nl=False)
+        return
     docs = [read_report(run) for run in runs]
     if fmt == "json":
         emit(docs[0] if len(docs) == 1 else docs)

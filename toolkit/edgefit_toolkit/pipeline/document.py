@@ -32,14 +32,13 @@ def build_document(
     attempts: Sequence[Attempt] = (),
 ) -> dict[str, Any]:
     """The whole document, ready for report.validate."""
-    settings, dataset = job.settings, job.dataset
+    dataset = job.dataset
     trained, evaluated, measured = made.trained, made.evaluated, made.measured
     planned = plan_json(plan)
     truth = labels_of(dataset.test)
     answers = np.load(job.run.path / "answers.npz")
     int8, answered = answers["int8_tflite"], answers["int8_tflite"].argmax(1)
     table = derive.confusion(truth.tolist(), answered.tolist(), dataset.classes)
-    environment = job.run.manifest["environment"]
     return {
         "schema": "edgefit.report/1",
         "edgefit": __version__,
@@ -67,12 +66,7 @@ def build_document(
         "worst_mistakes": [_prediction(dataset, int8, i) for i in derive.worst(truth.tolist(), int8)],
         "pipeline_trace": _pipeline_trace(job, dataset.test[0]),
         "prediction_trace": _prediction_trace(job, answers),
-        "environment": {
-            "host": f"{environment['os']} {environment['machine']}, {environment['cores']} cores",
-            "cpu": environment["cpu"],
-            "versions": environment["versions"],
-            "seed": settings.seed,
-        },
+        "environment": environment_doc(job),
         **({"device_accuracy": measured["device_accuracy"]} if "device_accuracy" in measured else {}),
         **({"operator_times": measured["operator_times"]} if measured.get("operator_times") else {}),
         **({"attempts": [attempt.doc for attempt in attempts]} if attempts else {}),
@@ -81,6 +75,17 @@ def build_document(
             *trained.get("warnings", []),
             *measured.get("warnings", []),
         ],
+    }
+
+
+def environment_doc(job: Job) -> dict[str, Any]:
+    """report.schema.EnvironmentDoc: the machine that made the run."""
+    environment = job.run.manifest["environment"]
+    return {
+        "host": f"{environment['os']} {environment['machine']}, {environment['cores']} cores",
+        "cpu": environment["cpu"],
+        "versions": environment["versions"],
+        "seed": job.settings.seed,
     }
 
 

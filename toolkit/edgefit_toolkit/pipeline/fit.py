@@ -18,11 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.errors import OutputError
-from edgefit_toolkit.pipeline import document, making, stages, stepdown
+from edgefit_toolkit.errors import GuardFailed, OutputError
+from edgefit_toolkit.pipeline import document, making, refusal, stages, stepdown
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.planning import make_plan
+from edgefit_toolkit.report.refusal import clear_refusal
 from edgefit_toolkit.runs import environment, open_run
 from edgefit_toolkit.ui import Ui
 
@@ -48,6 +49,7 @@ def run_stages(
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
+        clear_refusal(run_dir)
         ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
         stages.tell_plan(predicted, ui)
         plan, bench = stages.prove_plan(predicted, settings, run, ui)
@@ -63,7 +65,10 @@ def run_stages(
             keys, number = making.keys_of(job, bench), len(attempts) + 1
             missed = stepdown.set_aside_before(job, number, keys["measure"])
             if missed is None:
-                made = making.make(job, bench, keys)
+                try:
+                    made = making.make(job, bench, keys)
+                except GuardFailed as failed:
+                    raise refusal.refuse(job, failed, command=command) from failed
                 if made is None:
                     return None
                 if bench is None or len(attempts) == stepdown.MAX_STEP_DOWNS:

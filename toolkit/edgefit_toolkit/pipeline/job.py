@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgefit_toolkit.checkpoints import CheckpointMeta
     from edgefit_toolkit.data import Dataset, Photo
     from edgefit_toolkit.network import EfficientNet
 
@@ -58,11 +59,20 @@ class Job:
         return preprocessing_for(self.variant)
 
     @cached_property
-    def network(self) -> EfficientNet:
-        """The fine-tuned network, from its checkpoint."""
+    def _loaded(self) -> tuple[EfficientNet, CheckpointMeta]:
         from edgefit_toolkit.checkpoints import load_checkpoint
 
-        return load_checkpoint(self.checkpoint)[0]
+        return load_checkpoint(self.checkpoint)
+
+    @property
+    def network(self) -> EfficientNet:
+        """The fine-tuned network, from its checkpoint."""
+        return self._loaded[0]
+
+    @property
+    def meta(self) -> CheckpointMeta:
+        """What the checkpoint says of itself: classes in their order, preprocessing, temperature, validated top-1."""
+        return self._loaded[1]
 
     @cached_property
     def test_pixels(self) -> NDArray[np.uint8]:

@@ -32,7 +32,9 @@ def keys_of(job: Job, bench: Bench | None) -> dict[str, str]:
         )
     }  # fmt: skip
     keys["convert"] = key_of(after=keys["train"], stage="convert")
-    keys["quantize"] = key_of(after=keys["convert"], stage="quantize", calibration_n=settings.calibration_n)
+    keys["quantize"] = key_of(
+        after=keys["convert"], stage="quantize", calibration_n=settings.calibration_n, io_dtype=settings.io_dtype
+    )
     keys["evaluate"] = key_of(after=keys["quantize"], stage="evaluate")
     where = bench.target.facts().label if bench else ""
     keys["measure"] = key_of(

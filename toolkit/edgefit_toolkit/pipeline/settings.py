@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.records import Family
+from edgefit_toolkit.records import Family, IoDtype
 from edgefit_toolkit.runs import MANIFEST
 
 
@@ -31,6 +31,7 @@ class FitSettings:
     host: str | None = None  # user@board to measure on over ssh
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
+    io_dtype: IoDtype = "uint8"  # at the int8 model's door
 
 
 def default_out(settings: FitSettings) -> Path:
@@ -43,6 +44,8 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(settings.family)
     if settings.scaling != "continuous":
         parts.append(settings.scaling)
+    if settings.io_dtype != "uint8":
+        parts.append(f"{settings.io_dtype}-io")
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
     return Path("edgefit-runs") / name
 
@@ -52,7 +55,11 @@ def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:
     file = run_dir / MANIFEST
     try:
         saved = json.loads(file.read_text())["settings"]
-        known = {field.name: saved[field.name] for field in dataclasses.fields(FitSettings)}
+        fields = {field.name: field for field in dataclasses.fields(FitSettings)}
+        missing = [name for name, field in fields.items() if name not in saved and field.default is dataclasses.MISSING]
+        if missing:
+            raise ValueError(f"it has no {missing[0]}")
+        known = {name: saved[name] for name in fields if name in saved}  # an older run knows fewer choices
         return FitSettings(**known), str(saved["command"])
     except FileNotFoundError as error:
         raise InputError(

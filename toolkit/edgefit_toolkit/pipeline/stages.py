@@ -181,13 +181,15 @@ def _training_warnings(job: Job) -> list[str]:
 
 
 def convert(job: Job, trained: dict[str, Any]) -> Made:
-    """The float .tflite."""
+    """The float .tflite, which must compute what the checkpoint computes."""
     from edgefit_converters.litert import export_float
     from edgefit_converters.metadata import embed
+    from edgefit_toolkit.pipeline import guarding
 
     temperature = trained["training"]["temperature"]
     model = export_float(job.network, job.float_tflite, temperature=temperature)
     model = embed(job.float_tflite, job.dataset.classes, name=job.variant.label).as_model(model.recipe)
+    guarding.check_float(job, job.float_tflite)
     job.ui.note(_file_line(model))
     return {"model": _model_doc(model)}, [job.float_tflite]
 
@@ -195,43 +197,31 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
 def quantize(job: Job) -> Made:
     """The int8 .tflite by the ladder, guarded on validation and test pictures; nothing is left behind when it fails.
 
-    Only float's and int8's answers are compared, no label is looked at, so the test split stays untouched by it.
+    Test labels are not looked at: see guarding.py.
     """
     from edgefit_converters import calibration
-    from edgefit_converters.ladder import Step, climb
+    from edgefit_converters.ladder import climb
     from edgefit_converters.metadata import embed
     from edgefit_converters.recipe import Recipe
+    from edgefit_toolkit.pipeline import guarding
 
-    def tell(step: Step) -> None:
-        parity, verdict = step.parity, "passes" if not step.shortfalls else "; ".join(step.shortfalls)
-        job.ui.note(
-            f"{step.name}: agreement {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB, {step.seconds:.0f} s: {verdict}"
-        )
-
-    recipe = Recipe(calibration_photos=job.settings.calibration_n)
+    recipe = Recipe(calibration_photos=job.settings.calibration_n, io_dtype=job.settings.io_dtype)
     chosen = calibration.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
-    held_out = np.concatenate((job.val_pixels, job.test_pixels))
-    result = climb(job.float_tflite, pixels, held_out, job.int8_tflite, recipe, on_event=tell)
+    held_out, labels = guarding.held_out(job)
+    result = climb(
+        job.float_tflite, pixels, held_out, job.int8_tflite, recipe,
+        on_event=lambda step: job.ui.note(step.sentence), labels=labels,
+    )  # fmt: skip
     model = embed(job.int8_tflite, job.dataset.classes, name=job.variant.label).as_model(result.model.recipe)
+    guarding.check_names(job, job.int8_tflite)
     job.ui.note(_file_line(model))
-    ladder = [
-        {
-            "name": step.name,
-            "agreement": step.parity.top1,
-            "sqnr_db": step.parity.sqnr_db,
-            "seconds": round(step.seconds, 1),
-            "passed": not step.shortfalls,
-            "note": step.why,
-        }
-        for step in result.steps
-    ]
     value = {
         "model": _model_doc(model),
         "quantization": {
             "recipe": result.chosen,
             "calibration": chosen.as_record() | {"source": "training split"},
-            "ladder": ladder,
+            "ladder": guarding.ladder_doc(result.steps),
             "guard": asdict(recipe.floors),
         },
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from edgefit_toolkit.report.schema import (
     ScoreDoc,
     VerdictDoc,
 )
+from edgefit_toolkit.shares import wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,19 +31,7 @@ if TYPE_CHECKING:
 
     from edgefit_toolkit.records import Latency, Origin
 
-Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 PICTURE_PX = 160
-
-
-def wilson(correct: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share (Wilson 1927): honest for small n and near 0 and 1. (0, 1) where n is 0."""
-    if n == 0:
-        return 0.0, 1.0
-    share = correct / n
-    scale = 1 + Z_95**2 / n
-    centre = (share + Z_95**2 / (2 * n)) / scale
-    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n)) / scale
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def score(correct: int, n: int) -> ScoreDoc:

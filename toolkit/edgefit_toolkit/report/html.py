@@ -44,6 +44,7 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
         "candidates": view.candidates(report),
         "proof": view.proof(report),
         "attempts": view.attempts(report),
+        "floors": view.floors(report.get("quantization", {}).get("guard")),
         "confused": view.confused(report),
         "operators": view.operators(report),
         "caution": view.caution(report),

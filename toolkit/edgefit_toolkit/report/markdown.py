@@ -21,6 +21,7 @@ def render_markdown(doc: ReportDoc | dict[str, Any]) -> str:
         "candidates": view.candidates(report),
         "proof": view.proof(report),
         "attempts": view.attempts(report),
+        "floors": view.floors(report.get("quantization", {}).get("guard")),
         "confused": view.confused(report),
         "caution": view.caution(report),
         "most_classes": view.MOST_CLASSES_IN_MATRIX,

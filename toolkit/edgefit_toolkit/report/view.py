@@ -214,6 +214,20 @@ def proof(doc: ReportDoc) -> list[dict[str, Any]]:
     return rows
 
 
+FLOOR_WORDS = {  # fields of the converters' Floors
+    "top1": "same first answer on {:.1%}",
+    "top5": "float's answer among the first five on {:.1%}",
+    "sqnr_db": "SQNR {:g} dB",
+    "accuracy_loss": "not significantly more than {:.1%} of the labelled pictures lost",
+    "top5_classes": "first five judged from {:g} classes on",
+}
+
+
+def floors(guard: dict[str, Any] | None) -> str:
+    """The guard's floors in words; a floor that this version does not know keeps its name."""
+    return "; ".join(FLOOR_WORDS.get(name, name + " {:g}").format(value) for name, value in (guard or {}).items())
+
+
 def attempts(doc: ReportDoc) -> list[str]:
     """What was trained before, and missed; one sentence each."""
     percentile, budget_ms = doc["plan"]["percentile"], doc["plan"]["budget_ms"]

@@ -9,6 +9,7 @@ from typing import Any
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report.html import render_html
 from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.refusal import raise_if_refused
 from edgefit_toolkit.report.schema import ReportDoc, validate
 from edgefit_toolkit.runs import write_atomic
 
@@ -33,7 +34,10 @@ def write_report(doc: ReportDoc | dict[str, Any], run_dir: Path) -> dict[str, Pa
 
 
 def read_report(path: Path) -> ReportDoc:
-    """The document of a run directory, or of a report.json file. Raises InputError that says what is wrong."""
+    """The document of a run directory, or of a report.json file.
+
+    Raises InputError that says what is wrong, GuardFailed where the report is a refusal.
+    """
     file = path / "report.json" if path.is_dir() else path
     try:
         doc = json.loads(file.read_text())
@@ -41,4 +45,5 @@ def read_report(path: Path) -> ReportDoc:
         raise InputError(f"{file} does not exist", "finish the run: edgefit fit, with the same flags") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{file} is not a report: {error}", "make the run again: edgefit fit") from error
+    raise_if_refused(file)
     return validate(doc)

@@ -13,21 +13,19 @@ from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.report.checker import check
 
 from .making import (
-    CalibrationDoc,
     CreditDoc,
     DataDoc,
     EnvironmentDoc,
     EpochDoc,
-    LadderStep,
     ModelDoc,
     ModelsDoc,
-    QuantizationDoc,
     SkippedDoc,
     SplitCounts,
     TrainingDoc,
     WeightsDoc,
 )
 from .plan import AttemptDoc, CandidateDoc, FrontierPoint, LatencyDoc, PlanDoc, ProofDoc, VerdictDoc
+from .quantization import CalibrationDoc, GuardAccuracyDoc, LadderStep, QuantizationDoc
 from .results import (
     AccuracyDoc,
     AgreementDoc,
@@ -60,6 +58,7 @@ __all__ = [
     "EnvironmentDoc",
     "EpochDoc",
     "FrontierPoint",
+    "GuardAccuracyDoc",
     "LadderStep",
     "LatencyDoc",
     "MeasurementDoc",

@@ -98,34 +98,6 @@ class ModelsDoc(TypedDict):
     int8: ModelDoc
 
 
-class CalibrationDoc(TypedDict):
-    """The representative data set."""
-
-    n: int
-    seed: int
-    source: NotRequired[str]
-
-
-class LadderStep(TypedDict):
-    """One recipe that was tried, in order."""
-
-    name: str
-    agreement: float  # top-1, against float
-    sqnr_db: float
-    seconds: float
-    passed: bool
-    note: NotRequired[str]
-
-
-class QuantizationDoc(TypedDict):
-    """How int8 was reached."""
-
-    recipe: str  # the step that was kept
-    calibration: NotRequired[CalibrationDoc]
-    ladder: NotRequired[list[LadderStep]]
-    guard: NotRequired[dict[str, Any]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}
-
-
 class EnvironmentDoc(TypedDict):
     """The machine that made the run."""
 

@@ -1,0 +1,107 @@
+"""One int8 candidate judged by held-out photographs: the same for every rung of the ladder and every route."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgefit_toolkit.interpreter import Pixels, TFLite
+from edgefit_toolkit.records import Parity, TFLiteModel
+
+from . import faults
+from .accuracy import UNKNOWN, Accuracy, Labels, compare_accuracy
+from .guard import shortfalls
+from .parity import compare_answers
+from .recipe import Floors
+
+
+@dataclass(frozen=True)
+class Step:
+    """One candidate: what it is worth, what it cost, and what it is worth more than the one before."""
+
+    name: str
+    why: str
+    parity: Parity
+    seconds: float  # wall time of this step alone, quantizing and comparing included
+    size_bytes: int
+    shortfalls: tuple[str, ...]  # what is below its floor; empty: it passes
+    accuracy: Accuracy | None = None  # on the photographs whose labels may be looked at; None: there are none
+    gain_db: float | None = None  # SQNR over the step before; None: it is the first
+    gain_top1: float | None = None  # agreement over the step before
+
+    @property
+    def sentence(self) -> str:
+        """`bias correction: agreement 0.992 (+0.009), SQNR 29.1 dB (+7.1), ..., 10 s, 13.2 MB: passes`."""
+        p = self.parity
+        parts = [
+            f"agreement {p.top1:.3f}{_signed(self.gain_top1, '.3f')}",
+            f"SQNR {p.sqnr_db:.1f} dB{_signed(self.gain_db, '.1f')}",
+        ]
+        if self.accuracy is not None:
+            low, high = self.accuracy.difference_interval
+            parts.append(
+                f"top-1 {self.accuracy.int8_top1:.3f} (float {self.accuracy.float_top1:.3f}, "
+                f"difference {100 * low:+.1f} to {100 * high:+.1f} points)"
+            )
+        parts += [f"{self.seconds:.0f} s", f"{self.size_bytes / 1e6:.1f} MB"]
+        return f"{self.name}: {', '.join(parts)}: {'; '.join(self.shortfalls) or 'passes'}"
+
+
+class Holdout:
+    """Held-out photographs with the float model's answers to them.
+
+    `pixels` uint8 [N, R, R, 3]; `labels` [N] with -1 where a label is not known or must not be looked at (test
+    photographs: agreement needs no label, and a decision that looks at theirs would spoil them). None: no labels.
+    """
+
+    def __init__(self, float_path: str | Path, pixels: Pixels, labels: Labels | None = None) -> None:
+        self.pixels = pixels
+        self.labels = np.full(len(pixels), UNKNOWN) if labels is None else labels
+        if len(self.labels) != len(pixels):
+            raise ValueError(f"{len(self.labels)} labels for {len(pixels)} photographs")
+        self.scores, self.logits = TFLite(float_path).answers(pixels)
+
+    def judge(
+        self, name: str, why: str, model: TFLiteModel, floors: Floors, seconds: float, before: Step | None = None
+    ) -> Step:
+        """The model against the float answers; `seconds` is what making it took, `before` the step before it."""
+        started = time.monotonic()
+        scores, logits = TFLite(model.path).answers(self.pixels)
+        parity = compare_answers((self.scores, self.logits), (scores, logits))
+        accuracy = compare_accuracy(self.scores, scores, self.labels)
+        fault = faults.softmax(scores, logits)
+        found = (*shortfalls(parity, floors, accuracy), *((fault,) if fault else ()))
+        return Step(
+            name, why, parity, seconds + time.monotonic() - started, model.size_bytes, found, accuracy,
+            None if before is None else parity.sqnr_db - before.parity.sqnr_db,
+            None if before is None else parity.top1 - before.parity.top1,
+        )  # fmt: skip
+
+
+def table(steps: Sequence[Step]) -> str:
+    """The steps as a Markdown table."""
+    lines = [
+        "| step | top-1 agreement | top-5 | SQNR | gained | int8 right - float right, 95% interval | seconds | size |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for s in steps:
+        p = s.parity
+        gained = "" if s.gain_db is None else f"{s.gain_db:+.1f} dB, {s.gain_top1:+.3f}"
+        difference = ""
+        if s.accuracy is not None:
+            low, high = s.accuracy.difference_interval
+            difference = f"{100 * s.accuracy.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+        lines.append(
+            f"| {s.name} | {p.top1:.3f} | {p.top5:.3f} | {p.sqnr_db:.1f} dB | {gained} | {difference} "
+            f"| {s.seconds:.0f} | {s.size_bytes / 1e6:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def _signed(gain: float | None, digits: str) -> str:
+    return "" if gain is None or not math.isfinite(gain) else f" ({gain:+{digits}})"
