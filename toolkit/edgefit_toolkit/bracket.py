@@ -2,33 +2,40 @@
 
 A measurement costs seconds of device time, so the predictor says where to look and every result corrects it (measured /
 predicted, nearest first; it may be off by a factor). Two things make a plain bisection lie: latency is not monotone in
-phi, and a busy device is slower for seconds at a time, which moves a p90 far more than one network's step to the next.
-So what is compared is measured in turns within one round; a figure is the median of its rounds, each a session of its
-own; and the pick and the next one keep a distance from the budget, on either side of it, that a repetition does not
-bridge. The walk ends when it holds a bracket: the pick fits, the next one does not, and what lies between is too near
-to the budget to tell.
+phi, and a machine is slower for seconds at a time, which moves every figure far more than one network's step to the
+next. So what is compared is measured in turns within rounds that share one network, and corrected by it (rounds.py);
+no single round decides; and the pick and the next one keep a distance from the budget, on either side of it, that
+grows with the spread seen between rounds. The walk ends when it holds a bracket: the pick fits, the next one does not,
+and what lies between is too near to the budget to tell. When time runs out before, the bracket is what the
+measurements hold by then.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.plan import Candidate, Measured, Plan, check_budget, released_within_reach
 from edgefit_toolkit.records import Budget, Latency, Variant
+from edgefit_toolkit.rounds import Rounds
 
 Measurer = Callable[[Sequence[Variant]], Sequence[Latency]]  # one round: all of them in turns
 
-# Medians of three rounds of one network, minutes apart on a quiet 2-core host, agree within about 1%.
-FITS_BY = 0.01  # relative: the pick is this far under the budget; the trained model has to fit later, too
-MISSES_BY = 0.015  # relative: the next one is this far over it
-ROUNDS = 3  # of the pick and of the next one; the median outvotes one disturbed round
-MAX_ROUNDS = 12  # in all; a good predictor needs four or five
-MAX_TOGETHER = 5  # networks in one round
-NEAR_STEPS = 3  # networks between the guess and the nearest measured one: closer, and the bracket can be measured
+# The distances, like the counts below, were tuned on a simulated machine (tests/simulated_machine.py) whose noise was
+# fitted to traces of a quiet 2-core host.
+FITS_BY = 0.01  # relative: the pick is at least this far under the budget; the trained model has to fit later, too
+MISSES_BY = 0.015  # relative: the next one is at least this far over it
+SPREADS = 1.5  # standard deviations of the pace between rounds: the distance on a machine that is not steady
+FAR = 0.06  # relative: and at most
+UNKNOWN_SPREAD = 0.02  # before three rounds
+ROUNDS = 3  # of the pick and of the next one
+SHARED_ROUNDS = 9  # that share a network, in all: the pace is the largest uncertainty of every figure
+DECIDES = 2  # rounds without which a network is not picked while another one has them
+MAX_ROUNDS = 16  # in all
+TOGETHER = 3  # networks in one round, more only so that one of them is new: a short round sees one pace
+NEAR = 0.15  # relative, of the budget: near enough to be slowed alike, and to need the pace exactly
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,10 @@ def bracket(
     walk = _Walk(budget, predicted)
     first = next((i for i, c in enumerate(predicted) if c.variant == start), walk.pick())
     wanted = [first]
-    for _ in range(max_rounds):
-        if not wanted or (walk.runs and not in_time()):
+    for done in range(max_rounds):
+        if not wanted or (done and not in_time()):
             break
-        for index, latency in zip(wanted, measure([predicted[i].variant for i in wanted]), strict=True):
-            walk.runs.setdefault(index, []).append(latency)
+        walk.add(wanted, measure([predicted[i].variant for i in wanted]))
         wanted = walk.wanted()
     return walk.outcome(closed=not wanted)
 
@@ -90,99 +96,137 @@ class _Walk:
 
     def __init__(self, budget: Budget, predicted: Sequence[Candidate]) -> None:
         self.budget, self.predicted = budget, predicted
-        self.runs: dict[int, list[Latency]] = {}  # in the order of measuring
+        self.rounds = Rounds(budget.percentile)
+        self.estimates = [candidate.latency.at(budget.percentile) for candidate in predicted]
+
+    def add(self, networks: Sequence[int], latencies: Sequence[Latency]) -> None:
+        """One round."""
+        self.rounds.add(dict(zip(networks, latencies, strict=True)))
+        self.estimates = self._estimates()
 
     def pick(self) -> int:
         """The largest network that fits with room to spare, as far as is known; else the largest that just fits, else
         the quickest."""
         everything = range(len(self.predicted))
-        for limit_ms in (self.budget.latency_ms * (1 - FITS_BY), self.budget.latency_ms):
-            if fitting := [i for i in everything if self.estimate(i) <= limit_ms]:
+        for limit_ms in (self.fits_ms, self.budget.latency_ms):
+            if fitting := [i for i in everything if self.estimates[i] <= limit_ms]:
                 return fitting[-1]
-        return min(everything, key=self.estimate)
+        return min(everything, key=self.estimates.__getitem__)
 
     def next(self, pick: int) -> int | None:
         """The smallest network above the pick that clearly does not fit, as far as is known."""
-        limit_ms = self.budget.latency_ms * (1 + MISSES_BY)
-        return next((i for i in range(pick + 1, len(self.predicted)) if self.estimate(i) > limit_ms), None)
+        return next((i for i in range(pick + 1, len(self.predicted)) if self.estimates[i] > self.misses_ms), None)
 
     def favoured(self, pick: int) -> int:
         """The released network that is worth more than the pick, when there is one in reach; else the pick."""
         known = released_within_reach(self.predicted[: pick + 1], self.predicted[pick])
         return pick if known is None else next(i for i, c in enumerate(self.predicted) if c is known)
 
+    @property
+    def fits_ms(self) -> float:
+        """What the pick may take, at the usual pace: the less steady the machine, the less."""
+        return self.budget.latency_ms * (1 - max(FITS_BY, self._distance))
+
+    @property
+    def misses_ms(self) -> float:
+        """What the next one takes at least."""
+        return self.budget.latency_ms * (1 + max(MISSES_BY, self._distance))
+
     def wanted(self) -> list[int]:
         """The networks of the next round; none when the bracket is held."""
-        pick = self.pick()
-        if min(abs(pick - i) for i in self.runs) > NEAR_STEPS:
+        rounds, pick = self.rounds, self.pick()
+        shared = self._shared(pick)
+        if shared is None:
             return [pick]  # still far: one network corrects the predictor enough
         after = self.next(pick)
-        ends = [i for i in (pick, after) if i is not None]
-        top = len(self.predicted) if after is None else after
-        between = [i for i in range(pick + 1, top) if i not in self.runs]
-        favoured = self.favoured(pick)
-        if favoured != pick and len(self.runs.get(favoured, ())) < ROUNDS:
-            between.insert(0, favoured)
-        if all(len(self.runs.get(i, ())) >= ROUNDS for i in ends) and not between:
+        ends = [i for i in (pick, self.favoured(pick), after) if i is not None]
+        between = [
+            i for i in range(pick + 1, len(self.predicted) if after is None else after) if i not in rounds.p50_ms
+        ]
+        close = any(self._near(i) for i in ends)
+        if (
+            not between
+            and all(rounds.count(i) >= ROUNDS for i in ends)
+            and rounds.shared >= (SHARED_ROUNDS if close else ROUNDS)
+        ):
             return []
-        return sorted({*ends, *between[: MAX_TOGETHER - len(ends)]})
+        together = {shared, *ends}
+        return sorted(together | set(_spread_out(between, max(1, TOGETHER - len(together)))))
 
     def outcome(self, closed: bool) -> Bracket:
         """The bracket that the measurements hold, whether the walk came to its end or ran out of rounds."""
-        measured = {i: self._measured(i) for i in self.runs}
-        just = [i for i in measured if measured[i].fits(self.budget)]
-        fitting = [i for i in just if self.estimate(i) <= self.budget.latency_ms * (1 - FITS_BY)] or just
+        measured = {i: self._measured(i) for i in self.rounds.p50_ms}
+        fitting = [i for i in measured if measured[i].fits(self.budget)]
         if not fitting:
             raise self._missed(measured)
-        largest = max(fitting)
-        above = sorted(i for i in measured if i > largest and not measured[i].fits(self.budget))
-        clear = [i for i in above if self.estimate(i) > self.budget.latency_ms * (1 + MISSES_BY)]
-        after = next(iter(clear or above), None)
+        largest = max(
+            self._surest(
+                fitting, lambda i, room: self.estimates[i] <= (self.fits_ms if room else self.budget.latency_ms)
+            )
+        )
+        above = [i for i in measured if i > largest and not measured[i].fits(self.budget)]
+        after = min(
+            self._surest(
+                above, lambda i, room: self.estimates[i] > (self.misses_ms if room else self.budget.latency_ms)
+            ),
+            default=None,
+        )
         favoured = self.favoured(largest)
-        if favoured not in measured or not measured[favoured].fits(self.budget):
+        if favoured not in fitting:
             favoured = largest
         notes = self._notes(measured, favoured, largest, after, closed)
         return Bracket(
             measured[favoured], None if after is None else measured[after], tuple(measured.values()), closed, notes
         )
 
-    def estimate(self, index: int) -> float:
-        """ms at the budget's percentile: the median of the rounds, where there are enough of them.
+    def _surest(self, networks: Sequence[int], holds: Callable[[int, bool], bool]) -> list[int]:
+        """Those that hold with room to spare and were measured more than once; without them, less sure ones."""
+        for rounds in (DECIDES, 1):
+            for room in (True, False):
+                if found := [i for i in networks if self.rounds.count(i) >= rounds and holds(i, room)]:
+                    return found
+        return list(networks)
 
-        Before that the tail is not known: a p90 tells more of the device's other work than of the network, and a p50
-        hardly moves. So it is the p50 (measured, or predicted and corrected by measured / predicted of the others,
-        weighed by rounds and nearness in phi), times the usual p90 / p50 of all rounds.
-        """
-        runs = self.runs.get(index, ())
-        if len(runs) >= ROUNDS:
-            return self._at(self._median(runs))
-        if not self.runs:
-            return self._at(self.predicted[index].latency)
-        tail = statistics.median(self._at(run) / run.p50 for each in self.runs.values() for run in each)
-        if runs:
-            return statistics.median(run.p50 for run in runs) * tail
-        phi = self.predicted[index].variant.phi
-        total = weighed = 0.0
-        for i, others in self.runs.items():
-            weight = len(others) / (1e-6 + abs(self.predicted[i].variant.phi - phi))
-            total += weight
-            p50 = statistics.median(run.p50 for run in others)
-            weighed += weight * math.log(p50 / self.predicted[i].latency.p50)
-        return self.predicted[index].latency.p50 * math.exp(weighed / total) * tail
+    def _shared(self, pick: int) -> int | None:
+        """The network that makes the next round comparable with the others: of those near the budget, which whatever
+        slows the machine slows as much, the one with the most rounds; None while there is none."""
+        near = [i for i in self.rounds.p50_ms if self._near(i)]
+        if not near and pick in self.rounds.p50_ms:
+            return pick
+        return max(near, key=lambda i: len(self.rounds.runs(i)), default=None)
+
+    def _near(self, index: int) -> bool:
+        return abs(self.estimates[index] / self.budget.latency_ms - 1) <= NEAR
+
+    def _estimates(self) -> list[float]:
+        """ms of every network at the budget's percentile and the machine's usual pace: measured, or predicted and
+        corrected by measured / predicted of the others, weighed by rounds and nearness in phi."""
+        rounds, tail, p50_ms = self.rounds, self.rounds.tail, self.rounds.p50_ms
+        known = [
+            (self.predicted[i].variant.phi, len(rounds.runs(i)), math.log(ms / self.predicted[i].latency.p50))
+            for i, ms in p50_ms.items()
+        ]
+        found = []
+        for i, candidate in enumerate(self.predicted):
+            if i in p50_ms:
+                found.append(p50_ms[i] * tail)
+                continue
+            weights = [count / (1e-6 + abs(phi - candidate.variant.phi)) for phi, count, _ in known]
+            off = sum(weight * log for weight, (_, _, log) in zip(weights, known, strict=True)) / sum(weights)
+            found.append(candidate.latency.p50 * math.exp(off) * tail)
+        return found
+
+    @property
+    def _distance(self) -> float:
+        spread = self.rounds.spread
+        return min(FAR, SPREADS * (UNKNOWN_SPREAD if spread is None else spread))
 
     def _measured(self, index: int) -> Measured:
-        runs = self.runs[index]
-        return Measured(self.predicted[index].variant, self._median(runs), tuple(runs))
-
-    def _median(self, runs: Sequence[Latency]) -> Latency:
-        return sorted(runs, key=self._at)[(len(runs) - 1) // 2]
-
-    def _at(self, latency: Latency) -> float:
-        return latency.at(self.budget.percentile)
+        return Measured(self.predicted[index].variant, self.rounds.usual_run(index), tuple(self.rounds.runs(index)))
 
     def _missed(self, measured: dict[int, Measured]) -> BudgetMissed:
-        quickest = min(measured.values(), key=lambda candidate: self._at(candidate.latency))
-        needs = self._at(quickest.latency)
+        quickest = min(measured.values(), key=lambda candidate: candidate.latency.at(self.budget.percentile))
+        needs = quickest.latency.at(self.budget.percentile)
         return BudgetMissed(
             f"no network was measured within {self.budget.latency_ms:g} ms: {quickest.variant.label} took "
             f"{needs:.2f} ms (p{self.budget.percentile}, {quickest.latency.origin})",
@@ -211,10 +255,16 @@ class _Walk:
         if unmeasured and not closed:
             notes.append(f"{_networks(unmeasured)} between the pick and the next one were not measured")
         ends = [i for i in (pick, after) if i is not None]
-        if not closed and any(len(self.runs[i]) < ROUNDS for i in ends):
+        if not closed and any(self.rounds.count(i) < ROUNDS for i in ends):
             notes.append(f"the device was not steady enough for {ROUNDS} rounds of both: measure again when it is idle")
         return tuple(notes)
 
 
 def _networks(count: int) -> str:
     return f"{count} network{'' if count == 1 else 's'}"
+
+
+def _spread_out(networks: Sequence[int], count: int) -> list[int]:
+    """At most `count` of them, evenly spaced: the middle one of each of as many parts."""
+    parts = min(count, len(networks))
+    return [networks[(2 * part + 1) * len(networks) // (2 * parts)] for part in range(parts)]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from edgefit_benchmarks.targets import Target
 
 PROOF_LIMIT_S = 75.0  # no round of measuring begins later
-ROUND_LIMIT_S = 3.0  # timed seconds of one network in one round; rounds are repeated, so none need be perfect
+ROUND_LIMIT_S = 1.5  # timed seconds of one network in one round: more rounds tell more than longer ones
 
 DISTURBED = 0.10  # share of the cores that others took; a quiet host's own daemons stay under 2%
-DISTURBED_AGAIN = 4  # rounds of one proof that are taken again for it
+DISTURBED_AGAIN = 3  # rounds of one proof that are taken again for it
 
 Rows = dict[str, Measurement]
 
@@ -111,6 +111,10 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
     budget: Budget = plan.budget
     started = time.monotonic()
     quiet = _Quiet(bench.target.facts().kind == "local", ui)
+
+    def in_time() -> bool:
+        return time.monotonic() - started < limit_s
+
     with tempfile.TemporaryDirectory(prefix="edgefit-probe-") as folder:
 
         def timed(variants: Sequence[Variant]) -> list[Latency]:
@@ -123,7 +127,8 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
             rows = quiet.round(
                 lambda: measure_interleaved(
                     bench.target, paths, threads=bench.threads, cpus=bench.cpus, max_seconds=ROUND_LIMIT_S
-                )
+                ),
+                in_time,
             )
             found = [measured_latency(rows[name], budget.percentile) for name in paths]
             for variant, latency in zip(variants, found, strict=True):
@@ -132,10 +137,7 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
                 ui.note(f"{variant.label}: p{budget.percentile} {at:.2f} ms {latency.origin}: {word}")
             return found
 
-        found = bracket(
-            budget, plan.frontier, timed, start=plan.pick.variant,
-            in_time=lambda: time.monotonic() - started < limit_s,
-        )  # fmt: skip
+        found = bracket(budget, plan.frontier, timed, start=plan.pick.variant, in_time=in_time)
     found = replace(found, notes=(*found.notes, *quiet.notes()))
     return apply(plan, found), found
 
@@ -148,14 +150,14 @@ class _Quiet:
         self.left = DISTURBED_AGAIN
         self.worst = 0.0  # share of the cores that others took in a round that counts
 
-    def round(self, measure: Callable[[], Rows]) -> Rows:
+    def round(self, measure: Callable[[], Rows], in_time: Callable[[], bool]) -> Rows:
         from edgefit_benchmarks.other_work import OtherWork
 
         while True:
             others = OtherWork()
             rows = measure()
             share = (others.share() or 0.0) if self.local else 0.0
-            if share <= DISTURBED or not self.left:
+            if share <= DISTURBED or not self.left or not in_time():
                 self.worst = max(self.worst, share)
                 return rows
             self.left -= 1
