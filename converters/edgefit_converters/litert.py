@@ -38,7 +38,7 @@ def export_float(network: EfficientNet, path: str | Path, temperature: float = 1
 
 def export_deployed(deployed: deploy.Deployed, path: str | Path) -> TFLiteModel:
     """The same, for a network that is already folded."""
-    flatfile.write(path, _name_tensors(_convert(deployed), deployed))
+    flatfile.write(path, name_tensors(_convert(deployed), deployed))
     facts = inspect.read_model(path)
     left = [kind for kind in FORBIDDEN if facts.ops.get(kind)]
     if left:
@@ -88,8 +88,11 @@ def _import_litert_torch() -> tuple[Any, Any]:
     return litert_torch, _config.config
 
 
-def _name_tensors(content: bytes, deployed: deploy.Deployed) -> bytes:
-    """Gives every tensor the name of its layer, and every layer constants of its own."""
+def name_tensors(content: bytes, deployed: deploy.Deployed) -> bytes:
+    """Gives every tensor of a converted float network the name of its layer, and every layer constants of its own.
+
+    Raises ConversionError when the file does not hold the network's weights, layer by layer.
+    """
     flat = FlatModel(content)
     named = list(deploy.layers(deployed).items())
     operators = list(flat.weighted())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
+from edgefit_toolkit.environments import Lock
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import TFLiteModel
 
@@ -12,11 +13,15 @@ from . import litert, quantize
 from .deploy import Deployed
 from .recipe import Recipe, Rung
 from .route import Draft, Progress, Route
+from .side_worker import SideWorker
+from .tensorflow_routes import OnnxTf, TensorFlow
 
 DEFAULT = "litert"
 NAMES = (DEFAULT, "onnx-tf", "tensorflow")
+ENVIRONMENT = Lock("tf215", Path(__file__).with_name("locks") / "tf215.txt")  # TensorFlow, onnx-tf, tflite-runtime
+WORKER = Path(__file__).with_name("tensorflow_worker.py")
 
-__all__ = ["DEFAULT", "NAMES", "Draft", "LiteRT", "Progress", "Route", "open_route"]
+__all__ = ["DEFAULT", "ENVIRONMENT", "NAMES", "Draft", "LiteRT", "Progress", "Route", "open_route"]
 
 
 def open_route(name: str, on_progress: Progress | None = None, *, offline: bool = False) -> Route:
@@ -24,8 +29,11 @@ def open_route(name: str, on_progress: Progress | None = None, *, offline: bool 
 
     `offline` forbids to fetch a side environment that is not there yet. Raises InputError for an unknown name.
     """
-    if name == DEFAULT:
-        return LiteRT()
+    worker = SideWorker(ENVIRONMENT, WORKER, on_progress, offline=offline)
+    routes: tuple[Route, ...] = (LiteRT(), OnnxTf(worker), TensorFlow(worker))
+    for route in routes:
+        if route.name == name:
+            return route
     raise InputError(f"{name!r} is not a converter; valid: {', '.join(NAMES)}", f"use --converter {DEFAULT}")
 
 
