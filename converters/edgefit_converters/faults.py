@@ -26,6 +26,7 @@ FEW = 16  # photographs that a break is named by
 CONTRAST = 0.25  # of the held-out photographs': with less, calibration has seen something else
 SOFTMAX_LIMIT = 0.02  # int8 scores lie within 2/256 of their logits' softmax
 EXCHANGED = 0.2  # of the photographs must be right after an exchange of labels, and wrong before
+USUAL = 0.5  # of the photographs must be answered as their class usually is: shuffled one by one, fewer are
 
 # (mean, std) that other networks take their pixels by; ours is (127, 128)
 _OTHER_DOORS = {"0 to 1 (raw / 255)": (0.0, 255.0), "0 to 255 (raw bytes)": (0.0, 1.0), "-127 to 128": (127.0, 1.0)}
@@ -143,7 +144,7 @@ def labels(answers: Labels, truth: Labels, classes: Sequence[str]) -> str | None
             both += int(usual and answer == label) * int(row[answer])
     n = len(truth)
     low, _ = paired_interval(both, consistent - both, right - both, n - consistent - right + both)
-    if low <= 0 or (consistent - right) < EXCHANGED * n:
+    if low <= 0 or consistent - right < EXCHANGED * n or consistent < USUAL * n:
         return None
     usual_answer = {label: int(row.argmax()) for label, row in enumerate(table) if row.sum() > 1}
     moved = [f"{classes[a]} is answered as {classes[b]}" for a, b in usual_answer.items() if a != b]
