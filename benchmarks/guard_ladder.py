@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from edgefit_benchmarks.halves import join, listed, read_halves
+from edgefit_benchmarks.halves import described, join, read_halves
 from edgefit_benchmarks.local import cpu_name
 from edgefit_converters import ladder, litert
 from edgefit_converters.ladder import Step
@@ -39,7 +39,7 @@ def main() -> None:
     folder: Path = arguments.photographs
     rows = [row for name in arguments.networks for row in judge(name, folder)]
     document = {
-        "photographs": f"{len(listed(folder))} of {folder.name}, two halves, each judged by the other's model",
+        "photographs": described(folder),
         "hardware": f"{cpu_name()}, {arguments.threads} threads",
         "versions": {
             name: version(name) for name in ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "numpy")

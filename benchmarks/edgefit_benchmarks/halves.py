@@ -50,6 +50,11 @@ def listed(folder: Path) -> list[Path]:
     return paths
 
 
+def described(folder: Path) -> str:
+    """The choice in words, for the results."""
+    return f"{len(listed(folder))} of {folder.name}, two halves, each judged by the other's model"
+
+
 def join(halves: Sequence[Parity]) -> dict[str, object]:
     """What the halves say together. Noise powers are averaged, not decibels: a good half hides no bad one."""
     n = sum(half.n for half in halves)

@@ -53,11 +53,12 @@ class HostSession:
         input_path: Path | None = None,
         seed: int = 0,
         timeout_s: float = 300.0,
+        worker: Sequence[str] = (sys.executable, "-m", "edgefit_benchmarks.worker"),
     ) -> None:
+        """`worker` is a program that speaks worker.py's lines, for models that LiteRT does not run."""
         if not model_path.is_file():
             raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
-        command = [sys.executable, "-m", "edgefit_benchmarks.worker", str(model_path)]
-        command += ["--threads", str(threads), "--seed", str(seed)]
+        command = [*worker, str(model_path), "--threads", str(threads), "--seed", str(seed)]
         if cpus:
             command += ["--cpus", ",".join(map(str, cpus))]
         if input_path is not None:

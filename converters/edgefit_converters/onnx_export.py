@@ -38,7 +38,7 @@ def export_onnx(network: deploy.Deployed, path: str | Path, layers: Mapping[str,
                 bias.copy_(layer.bias)
     size_px = network.variant.resolution_px
     try:
-        with _onnx_at_hand(), warnings.catch_warnings():
+        with onnx_at_hand(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "legacy export": the one that writes what onnx-tf reads
             torch.onnx.export(
                 _ChannelsLast(network).eval(),
@@ -67,7 +67,7 @@ class _ChannelsLast(nn.Module):
 
 
 @contextlib.contextmanager
-def _onnx_at_hand() -> Iterator[None]:
+def onnx_at_hand() -> Iterator[None]:
     """torch imports `onnx` for one thing: to look for custom functions in the finished file. It has none, and the
     onnx that onnx-tf needs does not go together with edgefit's packages: an empty graph is shown where it is missing.
     """
