@@ -14,6 +14,7 @@ from edgefit_benchmarks.native.bundle import Bundle
 from edgefit_benchmarks.remote import RemoteTarget
 from edgefit_benchmarks.targets import file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.interpreter import TFLite
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,24 @@ def device_accuracy(
     threads: int = 1,
     bundle: Bundle | None = None,
 ) -> DeviceAccuracy:
-    """Run `pixels` uint8 [N, R, R, 3] through a model with a uint8 door, there and here.
+    """Run `pixels` uint8 [N, R, R, 3] through a model with a uint8 or int8 door, there and here.
 
     An emulated device counts: its answers are real. InputError when pixels and labels do not go together or the door is
     another one.
     """
     if pixels.ndim != 4 or pixels.dtype != np.uint8 or len(pixels) != len(labels) or len(pixels) == 0:
         raise InputError(f"pixels {pixels.dtype} {pixels.shape} and {len(labels)} labels do not go together")
-    packed = np.ascontiguousarray(pixels).tobytes()
+    model = TFLite(model_path)
+    if model.input.dtype not in ("uint8", "int8") or model.output.dtype not in ("uint8", "int8"):
+        raise InputError(f"{model_path.name} takes {model.input.dtype} and gives {model.output.dtype}, not bytes")
+    packed = model.door[pixels].tobytes()
     session = DeviceSession(target, model_path, threads=threads, bundle=bundle)
     there, here = session.answers(packed), host_answers(model_path, packed, threads=threads)
     if len(there) != len(here) or len(here) % len(pixels):
         raise DeviceError(
             f"{target.address} gave {len(there)} bytes of answers, this host {len(here)}", "edgefit doctor"
         )
-    device, host = (np.frombuffer(raw, np.uint8).reshape(len(pixels), -1) for raw in (there, here))
+    device, host = (np.frombuffer(raw, model.output.dtype).reshape(len(pixels), -1) for raw in (there, here))
     first_device, first_host = device.argmax(axis=1), host.argmax(axis=1)
     same = (device == host).all(axis=1)
     truth = np.asarray(labels)

@@ -36,6 +36,13 @@ def read_ends(content: bytes) -> Ends:
     tensor_in, tensor_out = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     shape_in, shape_out = [int(n) for n in tensor_in.shape], [int(n) for n in tensor_out.shape]
     uint8 = schema.TensorType.UINT8
+    int8 = schema.TensorType.INT8
+    if int8 in (tensor_in.type, tensor_out.type):
+        raise InputError(
+            "the run was made with --io int8; an app hands in raw bytes, and the web app's runtime and MediaPipe take "
+            "uint8 or float models only",
+            "make the int8 model again with the other door (training is reused): the run's command with --io uint8",
+        )
     fits = len(shape_in) == 4 and shape_in[0] == 1 and shape_in[1] == shape_in[2] and shape_in[3] == 3
     if tensor_in.type != uint8 or tensor_out.type != uint8 or not fits or len(shape_out) != 2:
         raise InputError(

@@ -147,7 +147,7 @@ def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.flo
 def _pipeline_trace(job: Job, photo: Photo) -> list[Any]:
     worked = worked_pixel(open_photo(photo), job.preprocessing)
     pixel = traces.worked_pixel(worked.raw_rgb, *worked.at, job.preprocessing)
-    return list(traces.pipeline_trace(job.variant, job.preprocessing, pixel))
+    return list(traces.pipeline_trace(job.variant, job.preprocessing, pixel, job.settings.io_dtype))
 
 
 def _prediction_trace(job: Job, answers: Any) -> dict[str, Any]:

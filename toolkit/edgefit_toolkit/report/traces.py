@@ -32,7 +32,15 @@ def worked_pixel(raw: Sequence[int], x: int, y: int, preprocessing: Preprocessin
     return {"x": x, "y": y, "raw": [int(c) for c in raw], "value": value, "formula": "; ".join(lines)}
 
 
-def pipeline_trace(variant: Variant, preprocessing: Preprocessing, pixel: WorkedPixel | None = None) -> list[TraceStep]:
+DOORS = {
+    "uint8": "raw bytes per channel (uint8, scale 1/128, zero point 127): no float arithmetic in the app",
+    "int8": "bytes minus 128 per channel (int8, scale 1/128, zero point -1): one subtraction in the app",
+}
+
+
+def pipeline_trace(
+    variant: Variant, preprocessing: Preprocessing, pixel: WorkedPixel | None = None, io_dtype: str = "uint8"
+) -> list[TraceStep]:
     """input -> preprocessing -> features -> pooling -> classification, with the shapes of this variant."""
     side = variant.resolution_px
     layers = scaling.layers(variant)
@@ -40,8 +48,7 @@ def pipeline_trace(variant: Variant, preprocessing: Preprocessing, pixel: Worked
     padding = preprocessing.crop_padding_px
     first: TraceStep = {
         "step": "input",
-        "text": f"A photograph of any size, upright, RGB. The model's door takes {side} × {side} raw bytes per "
-        "channel (uint8, scale 1/128, zero point 127): no float arithmetic in the app.",
+        "text": f"A photograph of any size, upright, RGB. The model's door takes {side} × {side} {DOORS[io_dtype]}.",
         "shape": [side, side, 3],
     }
     prepared: TraceStep = {

@@ -1,0 +1,266 @@
+"""The run's own stages on small real parts: what the guard refuses, what the run then says, and the int8 door."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import broken_models
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from html_page import read_page
+from models import SMALL_CLASSES, SMALL_PX, drawn_pixels
+from PIL import Image
+
+from edgefit_converters import litert, recipe
+from edgefit_converters.metadata import embed
+from edgefit_toolkit.bundle import bundle
+from edgefit_toolkit.bundle.metadata import read_ends
+from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_toolkit.cli.report import command as report_command
+from edgefit_toolkit.dataset import Dataset, Photo
+from edgefit_toolkit.errors import GuardFailed, InputError
+from edgefit_toolkit.evaluation import predict
+from edgefit_toolkit.interpreter import TFLite
+from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.pipeline import guarding, refusal, stages
+from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.making import keys_of
+from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
+from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.report import read_refusal, read_report
+from edgefit_toolkit.report.refusal import clear_refusal
+from edgefit_toolkit.runs import environment, open_run
+from edgefit_toolkit.ui import Silent
+
+CLASSES = ("brick", "grass", "sky", "sand")
+DOOR = Preprocessing(SMALL_PX, crop_padding_px=0)
+Open = Callable[..., Job]
+
+
+class Told(Silent):
+    """A Ui that keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """60 / 60 / 20 drawn pictures, as PNG files."""
+    folder = tmp_path_factory.mktemp("drawn")
+    splits = {}
+    for split, n, seed in (("train", 60, 1), ("val", 60, 5), ("test", 20, 9)):
+        pixels, labels = drawn_pixels(n, seed=seed)
+        photos = []
+        for i, (picture, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
+            path = folder / f"{split}-{i:02d}.png"
+            Image.fromarray(picture).save(path)
+            photos.append(Photo(path, label))
+        splits[split] = tuple(photos)
+    return Dataset("grounds", "drawn", CLASSES, splits["train"], splits["val"], splits["test"])
+
+
+@pytest.fixture
+def open_job(
+    drawn: Dataset, small_network: EfficientNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Open]:
+    """A job whose training is done: checkpoint, labels.txt and what the manifest says of it."""
+    monkeypatch.setattr(Job, "preprocessing", DOOR)
+    monkeypatch.setattr(recipe, "LADDER", recipe.LADDER[:1])
+    stack = []
+
+    def open_it(dataset: Dataset = drawn, floors: recipe.Floors | None = None, **choices: Any) -> Job:
+        low = floors or recipe.Floors(top1=0.5, sqnr_db=6.0, accuracy_loss=0.2)
+        plain = recipe.Recipe
+        monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=low, ladder=recipe.LADDER, **k))
+        settings = FitSettings(30.0, "pixel7", calibration_n=32, **choices)
+        manager = open_run(tmp_path / "run", settings=vars(settings) | {"command": "edgefit fit ..."},
+                           environment=environment())  # fmt: skip
+        run = manager.__enter__()
+        stack.append(manager)
+        job = Job(settings, run, Told(), small_network.variant, dataset, 8)
+        right = predict(small_network, job.val_pixels).argmax(1) == [photo.label for photo in dataset.val]
+        meta = CheckpointMeta(small_network.variant, DOOR, CLASSES, 1.0, float(right.mean()))
+        save_checkpoint(job.checkpoint, small_network, meta)
+        (run.path / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+        provenance = {"parent": "lite0", "how": "cut", "source": "", "sha256": "", "license": "Apache-2.0"}
+        training = {"temperature": 1.0, "trace": [], "seconds": 1.0}
+        run.finish("train", "k", {"provenance": provenance, "training": training}, [], 1.0)
+        return job
+
+    yield open_it
+    for manager in reversed(stack):
+        manager.__exit__(None, None, None)
+
+
+@pytest.fixture
+def converted(monkeypatch: pytest.MonkeyPatch, small_float_tflite: Path) -> None:
+    """The conversion, which takes seconds, by the file that it gave before; the stage itself runs."""
+    facts = litert.inspect.read_model
+
+    def export(network: EfficientNet, path: Path, temperature: float = 1.0) -> Any:
+        shutil.copy(small_float_tflite, path)
+        return facts(path).as_model("float32")
+
+    monkeypatch.setattr(litert, "export_float", export)
+
+
+def trained(job: Job) -> dict[str, Any]:
+    value: dict[str, Any] = job.run.manifest["stages"]["train"]["value"]
+    return value
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_healthy_run_passes_and_keeps_what_the_guard_saw(open_job: Open) -> None:
+    job = open_job()
+    stages.convert(job, trained(job))
+    value, files = stages.quantize(job)
+    assert files == [job.int8_tflite]
+    (step,) = value["quantization"]["ladder"]
+    assert step["passed"]
+    assert step["shortfalls"] == []
+    assert step["n"] == len(job.dataset.val) + len(job.dataset.test)
+    assert step["accuracy"]["int8_top1"]["n"] == len(job.dataset.val)  # test labels are not looked at
+    assert step["accuracy"]["low"] <= step["accuracy"]["difference"] <= step["accuracy"]["high"]
+    assert step["size_bytes"] > 100_000
+    assert set(value["quantization"]["guard"]) >= {"top1", "top5", "sqnr_db", "accuracy_loss"}
+    assert isinstance(job.ui, Told)
+    assert any("agreement" in note and "difference" in note and "MB: passes" in note for note in job.ui.notes)
+    json.dumps(value, allow_nan=False)
+
+
+@pytest.mark.usefixtures("converted")
+def test_test_labels_do_not_reach_the_guard(open_job: Open, drawn: Dataset) -> None:
+    wrong = tuple(replace(photo, label=(photo.label + 1) % SMALL_CLASSES) for photo in drawn.test)
+    pixels, labels = guarding.held_out(open_job(replace(drawn, test=wrong)))
+    assert len(pixels) == len(labels) == len(drawn.val) + len(drawn.test)
+    assert (labels[-len(drawn.test) :] == -1).all()
+    assert labels[: len(drawn.val)].tolist() == [photo.label for photo in drawn.val]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (broken_models.shuffled_rows, "another order"),
+        (broken_models.of_bgr, "BGR"),
+        (lambda a, b: broken_models.with_door(a, b, 255 / 128, -127 / 128), "from 0 to 1"),
+        (lambda a, b: broken_models.with_softmax(a, b, 3.0), "not the softmax"),
+    ],
+)
+def test_a_converter_with_a_fault_is_caught_where_a_run_would_hit_it(
+    open_job: Open, small_float_tflite: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any, words: str
+) -> None:
+    def export(network: EfficientNet, path: Path, temperature: float = 1.0) -> Any:
+        return litert.inspect.read_model(spoil(small_float_tflite, path)).as_model("float32")
+
+    monkeypatch.setattr(litert, "export_float", export)
+    job = open_job()
+    with pytest.raises(GuardFailed, match=words) as failed:
+        stages.convert(job, trained(job))
+    assert not list(job.run.path.glob("*.tflite"))
+    raised = refusal.refuse(job, failed.value, command="edgefit fit ...")
+    assert str(job.run.path / "report.html") in raised.hint
+    found = read_refusal(job.run.path)
+    assert found is not None
+    assert (found["stage"], found["ladder"]) == ("convert", [])
+    assert words in found["sentence"]
+
+
+@pytest.mark.usefixtures("converted")
+def test_shuffled_labels_anywhere_in_a_run_are_caught(open_job: Open, drawn: Dataset) -> None:
+    job = open_job()
+    (job.run.path / "labels.txt").write_text("grass\nbrick\nsky\nsand\n")
+    with pytest.raises(GuardFailed, match=r"labels\.txt has the labels in another order .*brick is answered as grass"):
+        stages.convert(job, trained(job))
+    (job.run.path / "labels.txt").write_text("brick\ngrass\nsky\nsand\n")
+    stages.convert(job, trained(job))
+    embed(job.float_tflite, ["sand", "grass", "sky", "brick"])
+    with pytest.raises(GuardFailed, match=r"model_float\.tflite has the labels in another order"):
+        guarding.check_float(job, job.float_tflite)
+    order = [1, 0, 3, 2]
+    relabelled = tuple(replace(photo, label=order[photo.label]) for photo in drawn.val)
+    other = Job(job.settings, job.run, job.ui, job.variant, replace(drawn, val=relabelled), 8)
+    with pytest.raises(GuardFailed, match="labels look shuffled"):
+        stages.convert(other, trained(job))
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> None:
+    job = open_job(floors=recipe.Floors(sqnr_db=60.0))
+    stages.convert(job, trained(job))
+    with pytest.raises(GuardFailed) as failed:
+        stages.quantize(job)
+    refusal.refuse(job, failed.value, command="edgefit fit --out 'a run'")
+    assert not job.int8_tflite.exists()
+    found = read_refusal(job.run.path)
+    assert found is not None
+    assert found["stage"] == "quantize"
+    assert [step["name"] for step in found["ladder"]] == ["min-max PTQ"]
+    assert "floor 60.0 dB" in "; ".join(found["ladder"][0]["shortfalls"])
+    markdown, page = (job.run.path / "report.md").read_text(), (job.run.path / "report.html").read_text()
+    said = " ".join("".join(read_page(page).words).split())
+    for text in (markdown, said):
+        for words in ("It fell at the stage", "quantize", "min-max PTQ", "floor 60.0 dB", "edgefit fit --out 'a run'"):
+            assert words in text
+    with pytest.raises(GuardFailed, match=r"refused this run's model \(quantize\)"):
+        read_report(job.run.path)
+    with pytest.raises(GuardFailed):
+        bundle(job.run.path, tmp_path / "bundle")
+    shown = CliRunner().invoke(report_command, [str(job.run.path)])
+    assert (shown.exit_code, shown.output) == (0, markdown)
+    shown = CliRunner().invoke(report_command, [str(job.run.path), "--format", "json"])
+    assert json.loads(shown.output)["schema"] == "edgefit.refusal/1"
+    clear_refusal(job.run.path)
+    assert not list(job.run.path.glob("report.*"))
+
+
+# the door
+
+
+@pytest.mark.usefixtures("converted")
+def test_the_int8_door_reaches_the_model_and_its_key(open_job: Open, drawn: Dataset, tmp_path: Path) -> None:
+    job = open_job(io_dtype="int8")
+    stages.convert(job, trained(job))
+    stages.quantize(job)
+    model = TFLite(job.int8_tflite)
+    assert (model.input.dtype, model.input.scale, model.input.zero_point) == ("int8", 1 / 128, -1)
+    assert model.door.tolist() == list(range(-128, 128))
+    with pytest.raises(InputError, match="made with --io int8") as refused:
+        read_ends(job.int8_tflite.read_bytes())
+    assert "--io uint8" in refused.value.hint
+    raw = Job(replace(job.settings, io_dtype="uint8"), job.run, job.ui, job.variant, drawn, 8)
+    ours, theirs = keys_of(job, None), keys_of(raw, None)
+    assert (ours["train"], ours["convert"]) == (theirs["train"], theirs["convert"])
+    assert ours["quantize"] != theirs["quantize"]
+    assert default_out(job.settings) != default_out(raw.settings)
+    assert saved_settings(job.run.path)[0] == job.settings
+
+
+def test_a_run_of_an_older_edgefit_takes_new_choices_by_default(tmp_path: Path) -> None:
+    saved = vars(FitSettings(30.0, "pixel7", seed=3)) | {"command": "edgefit fit ..."}
+    del saved["io_dtype"]
+    (tmp_path / "manifest.json").write_text(json.dumps({"settings": saved}))
+    assert saved_settings(tmp_path)[0] == FitSettings(30.0, "pixel7", seed=3)
+    del saved["device"]
+    (tmp_path / "manifest.json").write_text(json.dumps({"settings": saved}))
+    with pytest.raises(InputError, match="it has no device"):
+        saved_settings(tmp_path)
+
+
+def test_answers_do_not_depend_on_the_door(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
+    from edgefit_converters.quantize import quantize_int8
+
+    made = quantize_int8(
+        small_float_tflite, drawn_pixels(32, seed=1)[0], tmp_path / "int8.tflite", recipe.Recipe(io_dtype="int8")
+    )
+    pixels = drawn_pixels(6, seed=6)[0]
+    np.testing.assert_array_equal(TFLite(made.path).logits(pixels), TFLite(small_int8_tflite).logits(pixels))
