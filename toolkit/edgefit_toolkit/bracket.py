@@ -130,7 +130,7 @@ class _Walk:
     @property
     def misses_ms(self) -> float:
         """What the next one takes at least."""
-        return self.budget.latency_ms * (1 + max(MISSES_BY, self._distance))
+        return self.budget.latency_ms * (1 + max(MISSES_BY, self._distance + MISSES_BY - FITS_BY))
 
     def wanted(self) -> list[int]:
         """The networks of the next round; none when the bracket is held."""
