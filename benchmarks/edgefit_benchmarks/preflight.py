@@ -36,10 +36,11 @@ def check(condition: Condition, *, threads: int = 1) -> tuple[Finding, ...]:
     if c.load_1min is not None:
         free = c.cores - c.load_1min
         if free < threads - 0.5:
+            timed = "1 thread shares" if threads == 1 else f"{threads} threads share"
             found.append(
                 Finding(
                     "warn",
-                    f"load average {c.load_1min:.1f} on {c.cores} cores: {threads} threads share them with other work",
+                    f"load average {c.load_1min:.1f} on {c.cores} cores: {timed} them with other work",
                     "stop other programs and measure again",
                 )
             )

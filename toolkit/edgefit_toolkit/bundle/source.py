@@ -44,6 +44,8 @@ class Source:
 
 def read_source(run_dir: Path) -> Source:
     """Raises InputError for an unfinished or damaged run, GuardFailed for one whose int8 model did not pass."""
+    if not run_dir.is_dir():
+        raise InputError(f"there is no run directory {run_dir}", "name the --out of a run")
     if not (run_dir / "report.json").is_file():
         raise InputError(
             f"{run_dir} has no report.json: the run is not finished, or its int8 model failed the guard",

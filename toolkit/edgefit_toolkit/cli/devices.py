@@ -6,6 +6,8 @@ import click
 
 from edgefit_toolkit.cli.options import emit, json_option
 
+LATENCY_FROM = {"published": "published figures", "scaled": "cores and clocks"}  # a profile's basis, in words
+
 
 @click.group("devices", invoke_without_command=True)
 @json_option
@@ -25,10 +27,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for heading in ("name", "device", "SoC", "latency known from"):
+    for heading in ("name", "device", "SoC", "latency from"):
         table.add_column(heading, overflow="fold")
     for profile in profiles:
-        table.add_row(profile.name, profile.title, profile.soc, profile.basis)
+        table.add_row(profile.name, profile.title, profile.soc, LATENCY_FROM.get(profile.basis, profile.basis))
     console = Console(highlight=False)
     console.print(table)
     console.print(_attached())
