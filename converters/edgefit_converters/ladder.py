@@ -9,16 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgefit_toolkit.errors import GuardFailed
+from edgefit_toolkit.errors import ConversionError, GuardFailed
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import Parity, TFLiteModel
 
 from . import equalization, faults, guard, layers, lockstep, rounding, torchgraph
 from .accuracy import Accuracy, Labels
+from .deploy import Deployed
 from .lockstep import Mended
-from .quantize import quantize_with
 from .ranges import Range, choose_ranges, observe
 from .recipe import RangeMethod, Recipe, Rung, WeightMethod
+from .routes import Draft, LiteRT, Route
 from .steps import Holdout, Step, table
 
 FEW = 4  # photographs that name the layer which loses the answer
@@ -33,6 +34,7 @@ class LadderResult:
     parity: Parity
     chosen: str  # the name of the step whose model it is
     accuracy: Accuracy | None = None  # of that step
+    left_out: tuple[str, ...] = ()  # rungs that the route does not climb, each with its reason
 
 
 def climb(
@@ -44,6 +46,8 @@ def climb(
     on_event: Callable[[Step], None] | None = None,
     *,
     labels: Labels | None = None,
+    route: Route | None = None,
+    network: Deployed | None = None,
 ) -> LadderResult:
     """Quantizes a float .tflite by the recipe's ladder, rung after rung, until a model passes the recipe's floors.
 
@@ -52,8 +56,11 @@ def climb(
     passing one with the best SQNR is handed over (a dearer rung is not always better). `on_event` hears of each step.
     Raises GuardFailed with the table, and with what kind of break it looks like, when none passes or calibration is
     useless; then `out_path` does not exist.
+
+    `route` makes the int8 files (LiteRT when None); float_path must be of its making, and onnx-tf needs the `network`
+    that it was made from. Rungs that the route declines are left out.
     """
-    recipe, out_path = recipe or Recipe(), Path(out_path)
+    recipe, out_path, route = recipe or Recipe(), Path(out_path), route or LiteRT()
     out_path.unlink(missing_ok=True)
     out_path.parent.mkdir(parents=True, exist_ok=True)
     guard.check_calibration(calibration_pixels, holdout_pixels)
@@ -63,8 +70,10 @@ def climb(
     models: list[TFLiteModel] = []
     best: tuple[Step, TFLiteModel] | None = None
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".ladder-") as folder:
-        works = _Workshop(Path(float_path), Path(folder), calibration_pixels)
+        works = _Workshop(Path(float_path), Path(folder), calibration_pixels, route, network)
         for number, rung in enumerate(recipe.ladder):
+            if route.declines(rung):
+                continue
             candidate = Path(folder) / f"{number}.tflite"
             model = works.make(rung, candidate, recipe)
             seconds, before = time.monotonic() - started, steps[-1] if steps else None
@@ -78,11 +87,15 @@ def climb(
                 best = step, model
             if best is not None and number >= recipe.first:
                 break
+        if not steps:
+            raise ConversionError(f"--converter {route.name} climbs no rung of this ladder", "use --converter litert")
         if best is None:
             raise _none_passes(steps, models, Path(float_path), holdout)
         step, model = best
         os.replace(model.path, out_path)
-    return LadderResult(tuple(steps), replace(model, path=str(out_path)), step.parity, step.name, step.accuracy)
+    left_out = tuple(f"{rung.name}: {route.declines(rung)}" for rung in recipe.ladder if route.declines(rung))
+    model = replace(model, path=str(out_path))
+    return LadderResult(tuple(steps), model, step.parity, step.name, step.accuracy, left_out)
 
 
 class _Base:
@@ -112,23 +125,24 @@ class _Base:
 class _Workshop:
     """Makes the rungs' files in a folder."""
 
-    def __init__(self, float_path: Path, folder: Path, pixels: Pixels) -> None:
-        self.folder, self.pixels = folder, pixels
+    def __init__(self, float_path: Path, folder: Path, pixels: Pixels, route: Route, network: Deployed | None) -> None:
+        self.folder, self.pixels, self.route, self.network = folder, pixels, route, network
         self._plain = _Base(float_path, pixels)
         self._equalized: _Base | None = None
 
     def make(self, rung: Rung, path: Path, recipe: Recipe) -> TFLiteModel:
         """The rung's int8 file."""
         base = self._equalized_base() if rung.equalized else self._plain
-        ranges = base.ranges(rung.ranges)
-        if rung.weights == "nearest":
-            model = quantize_with(base.path, ranges, path, recipe)
-        else:
+        source, scales = base.path, None
+        if rung.weights != "nearest":
             mended = base.mended(rung.weights)
-            source = self.folder / "mended.tflite"
+            source, scales = self.folder / "mended.tflite", mended.scales
             torchgraph.write_layers(base.path, mended.layers, source)
-            model = quantize_with(source, ranges, path, recipe, mended.scales)
-        return replace(model, recipe=f"int8 W8A8 per-channel, {rung.name}, {recipe.io_dtype} doors")
+        draft = Draft(source, self.pixels, base.ranges(rung.ranges), scales, self.network)
+        model = self.route.quantize(draft, path, recipe)
+        return replace(
+            model, recipe=f"int8 W8A8 per-channel, {rung.name}, {recipe.io_dtype} doors, by {self.route.name}"
+        )
 
     def _equalized_base(self) -> _Base:
         if self._equalized is None:

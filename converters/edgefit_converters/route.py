@@ -43,6 +43,9 @@ class Route(Protocol):
     def versions(self) -> dict[str, str]:
         """Of the packages that convert."""
 
+    def to_make(self) -> str:
+        """What the next conversion has to make first, and what that takes; empty when nothing is missing."""
+
     def declines(self, rung: Rung) -> str:
         """Why the route cannot climb this rung; empty when it can."""
 

@@ -47,6 +47,10 @@ class LiteRT:
         """Of the packages that convert."""
         return {package: version(package) for package in ("torch", "litert-torch", "ai-edge-quantizer")}
 
+    def to_make(self) -> str:
+        """Nothing: it came with the install."""
+        return ""
+
     def declines(self, rung: Rung) -> str:
         """Nothing: the ladder was made for this route."""
         return ""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgefit_toolkit.environments import is_made
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import TFLiteModel
@@ -46,6 +47,14 @@ class _ThroughTensorFlow:
         """Of the packages that convert."""
         pins = self.worker.lock.pins
         return {"torch": version("torch")} | {package: pins[package] for package in self.packages}
+
+    def to_make(self) -> str:
+        """The side environment, where it is missing."""
+        lock = self.worker.lock
+        if is_made(lock):
+            return ""
+        fetched, minutes = lock.header["download_mb"], lock.header["minutes"]
+        return f"--converter {self.name} makes its own environment first, once: {fetched} MB, about {minutes} minutes"
 
     def declines(self, rung: Rung) -> str:
         """Rungs with ranges of edgefit's own: the TFLiteConverter takes none."""

@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import io_option, loudness, verbosity
+from edgefit_toolkit.cli.options import converter_option, io_option, loudness, verbosity
 from edgefit_toolkit.records import IoDtype
 
 
 @click.command("convert", epilog=EXIT_CODES)
 @click.argument("run", type=click.Path(path_type=Path))
 @io_option(None)
+@converter_option(None)
 @loudness
-def command(run: Path, io_dtype: IoDtype | None, quiet: bool, verbose: bool) -> None:
+def command(run: Path, io_dtype: IoDtype | None, converter: str | None, quiet: bool, verbose: bool) -> None:
     """Convert and quantize the run directory RUN; what is finished there is not done again."""
     from edgefit_toolkit.console import Terminal
     from edgefit_toolkit.pipeline import run_stages, saved_settings
@@ -24,6 +25,8 @@ def command(run: Path, io_dtype: IoDtype | None, quiet: bool, verbose: bool) -> 
     settings, made_with = saved_settings(run)
     if io_dtype is not None and io_dtype != settings.io_dtype:
         settings, made_with = replace(settings, io_dtype=io_dtype), f"{made_with} --io {io_dtype}"
+    if converter is not None and converter != settings.converter:
+        settings, made_with = replace(settings, converter=converter), f"{made_with} --converter {converter}"
     ui = Terminal(verbosity(quiet, verbose))
     try:
         run_stages(settings, run, ui, command=made_with, last=5)

@@ -11,6 +11,7 @@ from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import (
     budget_options,
     command_line,
+    converter_option,
     emit,
     io_option,
     json_option,
@@ -34,6 +35,7 @@ run_options = together(
     click.option("--epochs", type=click.IntRange(0, 1000), default=None,
                  help="Fine-tuning epochs (default: by job size)."),
     io_option("uint8"),
+    converter_option("litert"),
     threads_option,
     click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install."),
     target_options,

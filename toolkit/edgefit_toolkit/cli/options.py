@@ -72,6 +72,15 @@ def io_option(default: str | None) -> Callable[[F], F]:
     )  # fmt: skip
 
 
+def converter_option(default: str | None) -> Callable[[F], F]:
+    """--converter; the default differs between a new run and one that goes on."""
+    return click.option(
+        "--converter", type=click.Choice(["litert", "onnx-tf", "tensorflow"]), default=default,
+        show_default=default is not None,
+        help="The route to .tflite; onnx-tf and tensorflow make an environment of their own on first use (306 MB).",
+    )  # fmt: skip
+
+
 def verbosity(quiet: bool, verbose: bool) -> int:
     """For console.Terminal."""
     return 0 if quiet else 2 if verbose else 1

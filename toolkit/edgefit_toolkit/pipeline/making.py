@@ -31,7 +31,8 @@ def keys_of(job: Job, bench: Bench | None) -> dict[str, str]:
             offline=settings.offline, versions=environment_["versions"],
         )
     }  # fmt: skip
-    keys["convert"] = key_of(after=keys["train"], stage="convert")
+    route = {} if settings.converter == "litert" else {"converter": settings.converter}  # older runs have no such field
+    keys["convert"] = key_of(after=keys["train"], stage="convert", **route)
     keys["quantize"] = key_of(
         after=keys["convert"], stage="quantize", calibration_n=settings.calibration_n, io_dtype=settings.io_dtype
     )
@@ -58,7 +59,7 @@ def make(job: Job, bench: Bench | None, keys: dict[str, str]) -> Made | None:
 
     # 5. quantize
     quantized = job.stage(
-        5, "quantize to int8 and guard it", "quantize", keys["quantize"], lambda: stages.quantize(job)
+        5, "quantize to int8 and guard it", "quantize", keys["quantize"], lambda: stages.quantize(job, trained)
     )
     if job.total_stages == 5:
         return None

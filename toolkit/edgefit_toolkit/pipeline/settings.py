@@ -32,6 +32,7 @@ class FitSettings:
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
     io_dtype: IoDtype = "uint8"  # at the int8 model's door
+    converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes
 
 
 def default_out(settings: FitSettings) -> Path:
@@ -46,6 +47,8 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(settings.scaling)
     if settings.io_dtype != "uint8":
         parts.append(f"{settings.io_dtype}-io")
+    if settings.converter != "litert":
+        parts.append(settings.converter)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
     return Path("edgefit-runs") / name
 

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from edgefit_toolkit.runs import Run, key_of, write_atomic
 from edgefit_toolkit.scaling import with_classes
 from edgefit_toolkit.search import Plan, plan_json
 from edgefit_toolkit.ui import Ui
+
+if TYPE_CHECKING:
+    from edgefit_converters.routes import Route
 
 Made = tuple[dict[str, Any], list[Path]]
 
@@ -182,24 +185,35 @@ def _training_warnings(job: Job) -> list[str]:
 
 def convert(job: Job, trained: dict[str, Any]) -> Made:
     """The float .tflite, which must compute what the checkpoint computes."""
-    from edgefit_converters.litert import export_float
+    from edgefit_converters.deploy import deploy
     from edgefit_converters.metadata import embed
     from edgefit_toolkit.pipeline import guarding
 
-    temperature = trained["training"]["temperature"]
-    model = export_float(job.network, job.float_tflite, temperature=temperature)
+    network = deploy(job.network, trained["training"]["temperature"])
+    model = _route(job).export_float(network, job.float_tflite)
     model = embed(job.float_tflite, job.dataset.classes, name=job.variant.label).as_model(model.recipe)
     guarding.check_float(job, job.float_tflite)
     job.ui.note(_file_line(model))
     return {"model": _model_doc(model)}, [job.float_tflite]
 
 
-def quantize(job: Job) -> Made:
+def _route(job: Job) -> Route:
+    """The settings' converter, with a word about what it makes first."""
+    from edgefit_converters.routes import open_route
+
+    route = open_route(job.settings.converter, job.ui.progress, offline=job.settings.offline)
+    if route.to_make():
+        job.ui.note(route.to_make())
+    return route
+
+
+def quantize(job: Job, trained: dict[str, Any]) -> Made:
     """The int8 .tflite by the ladder, guarded on validation and test pictures; nothing is left behind when it fails.
 
     Test labels are not looked at: see guarding.py.
     """
     from edgefit_converters import calibration
+    from edgefit_converters.deploy import deploy
     from edgefit_converters.ladder import climb
     from edgefit_converters.metadata import embed
     from edgefit_converters.recipe import Recipe
@@ -209,17 +223,29 @@ def quantize(job: Job) -> Made:
     chosen = calibration.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
     held_out, labels = guarding.held_out(job)
+    route = _route(job)
     result = climb(
         job.float_tflite, pixels, held_out, job.int8_tflite, recipe,
         on_event=lambda step: job.ui.note(step.sentence), labels=labels,
+        route=route, network=deploy(job.network, trained["training"]["temperature"]),
     )  # fmt: skip
-    model = embed(job.int8_tflite, job.dataset.classes, name=job.variant.label).as_model(result.model.recipe)
+    for line in (*result.left_out, *result.model.notes):
+        job.ui.note(line)
+    model = embed(job.int8_tflite, job.dataset.classes, name=job.variant.label).as_model(
+        result.model.recipe, result.model.notes
+    )
     guarding.check_names(job, job.int8_tflite)
     job.ui.note(_file_line(model))
     value = {
         "model": _model_doc(model),
         "quantization": {
             "recipe": result.chosen,
+            "converter": {
+                "name": route.name,
+                "stack": route.stack,
+                "versions": route.versions(),
+                "left_out": list(result.left_out),
+            },
             "calibration": chosen.as_record() | {"source": "training split"},
             "ladder": guarding.ladder_doc(result.steps),
             "guard": asdict(recipe.floors),

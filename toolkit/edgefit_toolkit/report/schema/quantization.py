@@ -46,10 +46,20 @@ class LadderStep(TypedDict):
     shortfalls: NotRequired[list[str]]  # what is below its floor, in words
 
 
+class ConverterDoc(TypedDict):
+    """Which way the network took to .tflite."""
+
+    name: str  # as in --converter
+    stack: str  # "torch -> ONNX -> ..."
+    versions: dict[str, str]  # of the packages that convert
+    left_out: list[str]  # steps of the ladder that this way cannot take, with the reason
+
+
 class QuantizationDoc(TypedDict):
     """How int8 was reached."""
 
     recipe: str  # the step that was kept
+    converter: NotRequired[ConverterDoc]
     calibration: NotRequired[CalibrationDoc]
     ladder: NotRequired[list[LadderStep]]
     guard: NotRequired[dict[str, Any]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}
