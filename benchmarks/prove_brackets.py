@@ -25,7 +25,8 @@ from edgefit_benchmarks.runner import measure_interleaved
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.console import Terminal
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.pipeline.proof import Bench, find_bench, prove, write_probe
+from edgefit_toolkit.pipeline.probes import write_probe
+from edgefit_toolkit.pipeline.proof import Bench, find_bench, prove
 from edgefit_toolkit.planning import make_plan
 from edgefit_toolkit.runs import environment
 from edgefit_toolkit.search import Plan, plan_json

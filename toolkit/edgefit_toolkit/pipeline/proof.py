@@ -1,6 +1,6 @@
 """Measure before training: untrained int8 networks of the same graphs, until the pick fits and the next one does not.
 
-Latency does not depend on the weights, so nothing is trained for this; a Lite graph is written in under a second.
+Latency does not depend on the weights, so nothing is trained for this (probes.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgefit_toolkit.bracket import Bracket, apply, bracket
 from edgefit_toolkit.calibrate import Calibration
 from edgefit_toolkit.devices import DeviceProfile, load_profile, save_user_profile
 from edgefit_toolkit.errors import DeviceError
+from edgefit_toolkit.pipeline.probes import write_probe
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
 from edgefit_toolkit.search import Plan
 from edgefit_toolkit.ui import Ui
@@ -102,28 +103,30 @@ def measured_latency(row: Measurement, percentile: int) -> Latency:
 def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -> tuple[Plan, Bracket]:
     """The plan with a measured pick and a measured next, and everything that was measured on the way.
 
-    No round begins after `limit_s`. Raises BudgetMissed when no network was measured to fit, DeviceError when the
-    target is lost. Probes live as long as the proof: a Lite graph is written in 0.2 to 0.4 s, less than it would take
-    to look after a cache of 5 to 30 MB files.
+    No round begins after `limit_s`, the making of probes not counted: converting a B network takes longer than to
+    measure it. Raises BudgetMissed when no network was measured to fit, DeviceError when the target is lost.
     """
     from edgefit_benchmarks.runner import measure_interleaved
 
     budget: Budget = plan.budget
-    started = time.monotonic()
+    started, making_s = time.monotonic(), 0.0
     quiet = _Quiet(bench.target.facts().kind == "local", ui)
 
     def in_time() -> bool:
-        return time.monotonic() - started < limit_s
+        return time.monotonic() - started - making_s < limit_s
 
     with tempfile.TemporaryDirectory(prefix="edgefit-probe-") as folder:
 
         def timed(variants: Sequence[Variant]) -> list[Latency]:
+            nonlocal making_s
             paths: dict[str, Path] = {}
+            making = time.monotonic()
             for variant in variants:
                 path = Path(folder) / f"probe-{variant.family}-{variant.phi:.4f}-{variant.resolution_px}.tflite"
                 if not path.exists():
                     write_probe(variant, path)
                 paths[path.stem] = path
+            making_s += time.monotonic() - making
             rows = quiet.round(
                 lambda: measure_interleaved(
                     bench.target, paths, threads=bench.threads, cpus=bench.cpus, max_seconds=ROUND_LIMIT_S
@@ -170,29 +173,6 @@ class _Quiet:
             f"other programs took up to {self.worst:.0%} of this computer's cores while it was measured: "
             "measure again when it is idle",
         )
-
-
-def write_probe(variant: Variant, path: Path) -> None:
-    """An untrained int8 model of the variant's graph."""
-    if variant.family == "lite":
-        from edgefit_converters.skeleton import write_skeleton
-
-        write_skeleton(variant, path)
-        return
-    import numpy as np
-    import torch
-
-    from edgefit_converters.litert import export_float
-    from edgefit_converters.quantize import quantize_int8
-    from edgefit_toolkit.network import EfficientNet
-
-    torch.manual_seed(0)
-    size_px = variant.resolution_px
-    noise = np.random.default_rng(0).integers(0, 256, (4, size_px, size_px, 3), dtype=np.uint8)
-    float_path = path.with_suffix(".float")
-    export_float(EfficientNet.from_variant(variant).eval(), float_path)
-    quantize_int8(float_path, noise, path)
-    float_path.unlink()
 
 
 def calibrate_profile(
