@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py judge ../shared/data/imagenet-samples lite0 lite1 lite2 --work DIR
     python benchmarks/peers.py time --work DIR      (on a quiet machine: latency ratios of the models that `judge` made)
+    python benchmarks/peers.py page                 (peers.md again, after guard_ladder.py has run)
 
 Every tool gets the same network (batch norms folded), the same photographs to calibrate on and the same to be judged by
 as edgefit's ladder (edgefit_benchmarks.halves). ONNX Runtime and OpenVINO live in an environment of their own, made on
@@ -65,6 +66,7 @@ def main() -> None:
     judged.add_argument("--threads", type=int, default=2)
     timed = commands.add_parser("time", help="latency ratios of what `judge` left in its folder")
     timed.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    commands.add_parser("page", help="write peers.md from peers.json and guard_ladder.json")
     for command in (judged, timed):
         command.add_argument("--work", type=Path, required=True, help="a folder for models and arrays (1 GB)")
     arguments = parser.parse_args()
@@ -74,6 +76,7 @@ def main() -> None:
         document = peer_table.merged(json.loads(path.read_text()) if path.exists() else {}, now)
     else:
         document = json.loads(path.read_text())
+    if arguments.command == "time":
         document["latency"] = time_all(arguments.work, arguments.threads)
     path.write_text(json.dumps(document, indent=1) + "\n")
     page = peer_table.markdown(document, json.loads((RESULTS / "guard_ladder.json").read_text()))
@@ -109,8 +112,8 @@ def judge(photographs: Path, networks: list[str], work: Path, threads: int) -> d
         references = [reference(network, half, folder / f"{number}", how) for number, half in enumerate(halves)]
         make_base(network, halves[0], folder / f"{BASE}.tflite")
         export_onnx(network, folder / "float.onnx")
-        through_workers = (_through_worker(python, tool, folder, len(halves), threads) for tool in WORKERS)
-        for found in (_through_tensorflow(network, halves, folder), *chain.from_iterable(through_workers)):
+        workers = (_through_worker(python, tool, folder, len(halves), threads) for tool in WORKERS)
+        for found in chain([_through_tensorflow(network, halves, folder)], *workers):
             parities = [compare(*pair) for pair in zip(references, found.logits, strict=True)]
             row = {"network": name, "tool": found.tool, "setting": found.setting, **join(parities)}
             rows[found.setting == FLOAT].append({**row, "seconds": round(found.seconds, 1)})
