@@ -187,9 +187,10 @@ def test_ends_must_be_those_of_an_app(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"outputs run from -12\.8 to 12\.7"):
         read_ends(logits)
     model = flatbuffer_utils.read_model_from_bytearray(logits)
-    model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].type = schema.TensorType.INT8
-    with pytest.raises(InputError, match="an app needs uint8"):
-        read_ends(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+    for kind, words in ((schema.TensorType.INT8, "made with --io int8"), (schema.TensorType.FLOAT32, "an app needs")):
+        model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].type = kind
+        with pytest.raises(InputError, match=words):
+            read_ends(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
 
 
 def test_a_failed_guard_is_refused(tmp_path: Path) -> None:

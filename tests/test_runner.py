@@ -114,7 +114,7 @@ def test_a_given_picture_is_the_input(tiny: Path, tmp_path: Path) -> None:
 def test_what_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"not a model at all")
-    with pytest.raises(InputError, match=r"LiteRT cannot run .*broken\.tflite"):
+    with pytest.raises(InputError, match=r"ai-edge-litert 2\.3\.0 cannot run .*broken\.tflite"):
         runner.measure(LocalTarget(), broken)
     with pytest.raises(InputError, match="cannot be read"):
         runner.measure(LocalTarget(), tmp_path / "absent.tflite")

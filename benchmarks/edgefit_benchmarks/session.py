@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,21 @@ class Session(Protocol):
         """Give back what it holds; may be called twice."""
 
 
+_TOO_NEW = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+
+
+def _cannot_run(model_path: Path, runtime: str, error: str) -> InputError:
+    """One message of an interpreter's refusal."""
+    newer = _TOO_NEW.search(error)
+    if newer:
+        return InputError(
+            f"{runtime} cannot run {model_path}: it is older than the file's operators "
+            f"({newer[1]} of version {newer[2]})",
+            "use --runtime litert, or make the file with --converter onnx-tf or tensorflow",
+        )
+    return InputError(f"{runtime} cannot run {model_path}: {error}", "convert it again")
+
+
 class HostSession:
     """A model in a fresh process on this host (worker.py)."""
 
@@ -72,7 +88,7 @@ class HostSession:
         try:
             ready = self._answer()
             if "error" in ready:
-                raise InputError(f"LiteRT cannot run {model_path}: {ready['error']}", "convert it again")
+                raise _cannot_run(model_path, ready.get("runtime", "LiteRT"), ready["error"])
         except BaseException:  # nothing may be left running, whatever ends the wait
             self.close()
             raise

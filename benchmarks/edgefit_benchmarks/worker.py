@@ -1,15 +1,17 @@
 """The process that times one model on this host: nothing of torch, nothing of the caller, in its memory.
 
     python -m edgefit_benchmarks.worker MODEL --threads 2 [--input FILE] [--seed 0] [--cpus 0,1]
+    SIDE_PYTHON -I worker.py --runtime tflite-runtime MODEL ...    tflite-runtime, in an environment of its own
 
 Speaks JSON lines: first what it loaded, then for every line {"warmups": w, "samples": n} on stdin a line
-{"samples_ms": [...], "warmups_ms": [...]} on stdout. Ends when stdin does.
+{"samples_ms": [...], "warmups_ms": [...]} on stdout. Ends when stdin does. Imports nothing of edgefit.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import os
 import sys
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 
 def time_invocations(interpreter: Any, n: int) -> list[float]:
@@ -54,8 +57,8 @@ def fill_inputs(interpreter: Any, input_path: Path | None, seed: int) -> str:
 
 
 def delegate_of(interpreter: Any) -> tuple[str, int]:
-    """("xnnpack", partitions) when LiteRT's default delegate took nodes over, else ("none", 0)."""
-    # no public call tells what a delegate took; toolkit's pin of ai-edge-litert keeps this name
+    """("xnnpack", partitions) when the runtime's default delegate took nodes over, else ("none", 0)."""
+    # no public call tells what a delegate took; the pins of both runtimes keep this name
     partitions = sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
     return ("xnnpack", partitions) if partitions else ("none", 0)
 
@@ -67,19 +70,22 @@ def main() -> int:
     parser.add_argument("--input", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpus", default="")
+    parser.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
     args = parser.parse_args()
     if args.cpus:
         os.sched_setaffinity(0, {int(c) for c in args.cpus.split(",")})
+    interpreter_class = importlib.import_module(RUNTIMES[args.runtime]).Interpreter
+    runtime = f"{args.runtime} {version(args.runtime)}"
     try:
-        interpreter = Interpreter(model_path=str(args.model), num_threads=args.threads)
+        interpreter = interpreter_class(model_path=str(args.model), num_threads=args.threads)
         interpreter.allocate_tensors()
         said = fill_inputs(interpreter, args.input, args.seed)
     except (ValueError, RuntimeError, OSError) as error:
-        print(json.dumps({"error": str(error).strip()}), flush=True)
+        print(json.dumps({"error": str(error).strip(), "runtime": runtime}), flush=True)
         return 1
     delegate, partitions = delegate_of(interpreter)
     ready = {
-        "runtime": f"ai-edge-litert {version('ai-edge-litert')}",
+        "runtime": runtime,
         "delegate": delegate,
         "partitions": partitions,
         "input": said,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.records import Measurement
 
 
 @click.command("bench", epilog=EXIT_CODES)
@@ -18,12 +21,19 @@ from edgefit_toolkit.cli.options import emit, json_option, threads_option
 @threads_option
 @click.option("--min-samples", type=click.IntRange(10, 100_000), default=50, show_default=True)
 @click.option("--runner", type=click.Path(path_type=Path), default=None, help="A benchmark_model for the device.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["litert", "tflite-runtime"]),
+    default="litert",
+    show_default=True,
+    help="tflite-runtime 2.14, on this host only; its environment is made on first use.",
+)
 @click.option("--gpu", is_flag=True, help="The phone's GPU delegate (float models; needs benchmark_model).")
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Keep the runner's raw log in this folder.")
 @json_option
 def command(
     model: Path, device: str, serial: str | None, host: str | None, threads: int | None, min_samples: int,
-    runner: Path | None, gpu: bool, log: Path | None, as_json: bool,
+    runner: Path | None, runtime: str, gpu: bool, log: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_benchmarks.runner import measure
@@ -31,6 +41,11 @@ def command(
     from edgefit_toolkit.pipeline.document import measurement_doc
     from edgefit_toolkit.pipeline.proof import find_bench
 
+    if runtime == "tflite-runtime":
+        if device != "host" or serial or host or runner or gpu or log:
+            raise InputError("--runtime tflite-runtime is for this host", "leave the flags of a device out")
+        _bench_tflite_runtime(model, threads, min_samples, as_json)
+        return
     bench = find_bench(load_profile(device), serial=serial, host=host, threads=threads, required=True)
     assert bench is not None
     try:
@@ -44,6 +59,40 @@ def command(
     if as_json:
         emit(doc)
         return
+    _show(model, row)
+
+
+def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as_json: bool) -> None:
+    """The same file by tflite-runtime and, in turns, by LiteRT: how the two compare is what a reader wants to know."""
+    from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
+    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.pipeline.document import measurement_doc
+    from edgefit_toolkit.pipeline.proof import host_threads
+    from edgefit_toolkit.pipeline.side_python import side_python
+
+    ui = Terminal()
+    try:
+        python = side_python(ui)
+    finally:
+        ui.close()
+    times = measure_with_tflite_runtime(
+        python, model, model=model.name, threads=threads or host_threads(), min_samples=min_samples
+    )
+    if as_json:
+        beside = measurement_doc(times.litert)
+        warnings = [times.warning] if times.warning else []
+        emit({"schema": "edgefit.bench/1"} | measurement_doc(times.side) | {"beside": beside, "warnings": warnings})
+        return
+    for row in (times.side, times.litert):
+        _show(model, replace(row, notes=tuple(note for note in row.notes if note != times.warning)))
+    if times.warning:
+        click.echo(f"warning: {times.warning}", err=True)
+
+
+def _show(model: Path, row: Measurement) -> None:
+    from edgefit_toolkit.pipeline.document import measurement_doc
+
+    doc = measurement_doc(row)
     click.echo(f"{model.name} on {row.target}, {row.runtime}, {row.delegate}, {row.threads} threads, {row.origin}")
     click.echo(
         f"p50 {doc['p50_ms']:.2f} ms   p90 {doc['p90_ms']:.2f} ms   p99 {doc['p99_ms']:.2f} ms   "

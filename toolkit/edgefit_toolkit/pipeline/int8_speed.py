@@ -50,25 +50,34 @@ def slower_warnings(
     float_: ModelFacts,
     profiles: Mapping[str, OperatorProfile],
 ) -> list[str]:
-    """One line for every target on which int8's p50 lies above float's; `measurements` are report.MeasurementDocs.
+    """One line for every target and runtime on which int8's p50 lies above float's.
 
-    The operators' times are this host's, so they explain this host only.
+    `measurements` are report.MeasurementDocs. The operators' times are this host's and LiteRT's: they explain no other.
     """
-    p50_ms: dict[tuple[str, str], dict[str, float]] = {}
+    pairs: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     for row in measurements:
-        p50_ms.setdefault((row["target"], row["origin"]), {})[row["model"]] = row["p50_ms"]
+        pairs.setdefault((row["target"], row["origin"], row.get("runtime", "")), {})[row["model"]] = row
     found = []
-    for (target, origin), row in p50_ms.items():
-        if not {"int8", "float"} <= row.keys() or not is_slower(row["int8"], row["float"]):
+    for (target, origin, runtime), pair in pairs.items():
+        if not {"int8", "float"} <= pair.keys() or not is_slower(pair["int8"]["p50_ms"], pair["float"]["p50_ms"]):
             continue
-        here = origin == "measured on host"
-        pair = (profiles["int8"], profiles["float"]) if here and {"int8", "float"} <= profiles.keys() else None
-        why = why_slower(int8, float_, pair, cpuinfo() if here else "")
-        found.append(
-            f"int8 is slower than float on {target} ({row['int8']:.1f} against {row['float']:.1f} ms, {origin}): "
-            + "; ".join(why)
-        )
+        where = f"{target}, {runtime}" if runtime else target
+        times = f"{pair['int8']['p50_ms']:.1f} against {pair['float']['p50_ms']:.1f} ms, {origin}"
+        found.append(f"int8 is slower than float on {where} ({times}): {'; '.join(_why(pair, int8, float_, profiles))}")
     return found
+
+
+def _why(
+    pair: Mapping[str, Mapping[str, Any]],
+    int8: ModelFacts,
+    float_: ModelFacts,
+    profiles: Mapping[str, OperatorProfile],
+) -> tuple[str, ...]:
+    if pair["float"].get("delegate") == "xnnpack" and pair["int8"].get("delegate") == "none":
+        return ("this runtime hands the float model to XNNPACK and the int8 model not",)
+    here = pair["int8"]["origin"] == "measured on host"
+    known = (profiles["int8"], profiles["float"]) if here and {"int8", "float"} <= profiles.keys() else None
+    return why_slower(int8, float_, known, cpuinfo() if here else "")
 
 
 def is_slower(one_ms: float, other_ms: float) -> bool:

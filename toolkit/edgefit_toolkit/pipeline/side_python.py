@@ -1,0 +1,15 @@
+"""The python of the side environment that has tflite-runtime (and TensorFlow, onnx-tf), made on first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgefit_toolkit.environments import ensure
+from edgefit_toolkit.ui import Ui
+
+
+def side_python(ui: Ui, *, offline: bool = False) -> Path:
+    """Its interpreter; progress is shown while it is made. Raises SideEnvironmentError when it cannot be."""
+    from edgefit_converters.routes import ENVIRONMENT
+
+    return ensure(ENVIRONMENT, ui.progress, offline=offline)
