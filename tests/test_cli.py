@@ -48,6 +48,15 @@ def test_help_names_the_commands_and_exit_codes_and_loads_nothing_heavy() -> Non
     assert loaded.stdout.strip() == "[]"
 
 
+def test_a_predicted_plan_loads_nothing_heavy() -> None:
+    probe = "import sys; from edgefit_toolkit.cli.plan import command; command(sys.argv[1:], standalone_mode=False); "
+    probe += "print([m for m in ('torch', 'numpy', 'ai_edge_litert') if m in sys.modules], file=sys.stderr)"
+    flags = ["--device", "pixel7", "--budget-ms", "30"]
+    done = subprocess.run([sys.executable, "-c", probe, *flags], capture_output=True, text=True, check=True)
+    assert "multiply-adds" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
 def test_plan_prints_one_json_document_on_stdout() -> None:
     done = run("plan", "--device", "pixel4", "--budget-ms", "13.5", "--percentile", "p50", "--json")
     assert done.returncode == 0

@@ -11,7 +11,8 @@ import pytest
 
 from edgefit_benchmarks.local import LocalTarget
 from edgefit_toolkit.checkpoints import sidecar_of
-from edgefit_toolkit.pipeline import document, fit, making, stages, stepdown
+from edgefit_toolkit.pipeline import document, making, stages, stepdown
+from edgefit_toolkit.pipeline.fit import fit
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.proof import Bench
 from edgefit_toolkit.pipeline.settings import FitSettings

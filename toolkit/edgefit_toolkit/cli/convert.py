@@ -20,7 +20,8 @@ from edgefit_toolkit.records import IoDtype
 def command(run: Path, io_dtype: IoDtype | None, converter: str | None, quiet: bool, verbose: bool) -> None:
     """Convert and quantize the run directory RUN; what is finished there is not done again."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import run_stages, saved_settings
+    from edgefit_toolkit.pipeline.fit import run_stages
+    from edgefit_toolkit.pipeline.settings import saved_settings
 
     settings, made_with = saved_settings(run)
     if io_dtype is not None and io_dtype != settings.io_dtype:

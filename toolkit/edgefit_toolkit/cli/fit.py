@@ -24,7 +24,7 @@ from edgefit_toolkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgefit_toolkit.pipeline import FitSettings
+    from edgefit_toolkit.pipeline.settings import FitSettings
 
 run_options = together(
     budget_options,
@@ -45,7 +45,7 @@ run_options = together(
 
 def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
     """The settings that the run options spell; every other flag has its field's name."""
-    from edgefit_toolkit.pipeline import FitSettings
+    from edgefit_toolkit.pipeline.settings import FitSettings
 
     return FitSettings(measure=not predict_only, **flags)
 
@@ -56,7 +56,8 @@ def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
 def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import default_out, fit
+    from edgefit_toolkit.pipeline.fit import fit
+    from edgefit_toolkit.pipeline.settings import default_out
 
     settings = settings_of(**flags)
     run_dir = out or default_out(settings)

@@ -17,7 +17,8 @@ from edgefit_toolkit.cli.options import command_line, verbosity
 def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import default_out, run_stages
+    from edgefit_toolkit.pipeline.fit import run_stages
+    from edgefit_toolkit.pipeline.settings import default_out
 
     settings = settings_of(**flags)
     run_dir = out or default_out(settings)
