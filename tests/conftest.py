@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from file_server import site  # noqa: F401  (a fixture)
 from hypothesis import settings
 from models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
 

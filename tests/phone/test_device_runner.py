@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_server import BODY, SHA256, Site
 from tiny_model import tiny_tflite
 
-from edgefit_benchmarks import runner
+from edgefit_benchmarks import runner, runners
 from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
 from edgefit_benchmarks.device_accuracy import device_accuracy
 from edgefit_benchmarks.device_session import DeviceSession, host_answers
@@ -154,6 +155,28 @@ def test_no_compiler_says_how_to_get_one(
     with pytest.raises(DeviceError, match="not built, and there is no no-such-gcc") as fault:
         DeviceSession(target, models["1"], threads=1)
     assert "gcc-aarch64-linux-gnu" in fault.value.hint
+
+
+def test_an_official_binary_that_does_not_run_gives_way_to_our_own(
+    world: World,
+    adb: Adb,
+    host_bundle: Bundle,
+    models: dict[str, Path],
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Right by its hash, and no program: it comes, is pushed, fails, and is not tried again."""
+    pin = runners.Pin("9", site.url(), SHA256[:8], len(BODY))
+    monkeypatch.setattr(runners, "OFFICIAL", {"x86_64": pin})
+    monkeypatch.setattr(runners, "_unfit", {})
+    monkeypatch.setattr(runners, "cache_dir", lambda: tmp_path / "cache")
+    target = AdbTarget(world.phone().serial, adb)
+    for _ in range(2):
+        measured = runner.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01)
+        assert host_bundle.litert_version in measured.runtime
+    assert len(site.asked) == 1
+    assert list(runners._unfit) == [pin.url]
 
 
 def test_a_model_that_the_device_cannot_run(world: World, adb: Adb, host_bundle: Bundle, tmp_path: Path) -> None:
