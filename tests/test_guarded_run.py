@@ -18,6 +18,7 @@ from models import SMALL_CLASSES, SMALL_PX, drawn_pixels
 from PIL import Image
 
 from edgefit_converters import litert, recipe
+from edgefit_converters.deploy import Deployed
 from edgefit_converters.metadata import embed
 from edgefit_toolkit.bundle import bundle
 from edgefit_toolkit.bundle.metadata import read_ends
@@ -107,11 +108,11 @@ def converted(monkeypatch: pytest.MonkeyPatch, small_float_tflite: Path) -> None
     """The conversion, which takes seconds, by the file that it gave before; the stage itself runs."""
     facts = litert.inspect.read_model
 
-    def export(network: EfficientNet, path: Path, temperature: float = 1.0) -> Any:
+    def export(network: Deployed, path: Path) -> Any:
         shutil.copy(small_float_tflite, path)
         return facts(path).as_model("float32")
 
-    monkeypatch.setattr(litert, "export_float", export)
+    monkeypatch.setattr(litert, "export_deployed", export)
 
 
 def trained(job: Job) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def trained(job: Job) -> dict[str, Any]:
 def test_a_healthy_run_passes_and_keeps_what_the_guard_saw(open_job: Open) -> None:
     job = open_job()
     stages.convert(job, trained(job))
-    value, files = stages.quantize(job)
+    value, files = stages.quantize(job, trained(job))
     assert files == [job.int8_tflite]
     (step,) = value["quantization"]["ladder"]
     assert step["passed"]
@@ -159,10 +160,10 @@ def test_test_labels_do_not_reach_the_guard(open_job: Open, drawn: Dataset) -> N
 def test_a_converter_with_a_fault_is_caught_where_a_run_would_hit_it(
     open_job: Open, small_float_tflite: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any, words: str
 ) -> None:
-    def export(network: EfficientNet, path: Path, temperature: float = 1.0) -> Any:
+    def export(network: Deployed, path: Path) -> Any:
         return litert.inspect.read_model(spoil(small_float_tflite, path)).as_model("float32")
 
-    monkeypatch.setattr(litert, "export_float", export)
+    monkeypatch.setattr(litert, "export_deployed", export)
     job = open_job()
     with pytest.raises(GuardFailed, match=words) as failed:
         stages.convert(job, trained(job))
@@ -198,7 +199,7 @@ def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> Non
     job = open_job(floors=recipe.Floors(sqnr_db=60.0))
     stages.convert(job, trained(job))
     with pytest.raises(GuardFailed) as failed:
-        stages.quantize(job)
+        stages.quantize(job, trained(job))
     refusal.refuse(job, failed.value, command="edgefit fit --out 'a run'")
     assert not job.int8_tflite.exists()
     found = read_refusal(job.run.path)
@@ -230,7 +231,7 @@ def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> Non
 def test_the_int8_door_reaches_the_model_and_its_key(open_job: Open, drawn: Dataset, tmp_path: Path) -> None:
     job = open_job(io_dtype="int8")
     stages.convert(job, trained(job))
-    stages.quantize(job)
+    stages.quantize(job, trained(job))
     model = TFLite(job.int8_tflite)
     assert (model.input.dtype, model.input.scale, model.input.zero_point) == ("int8", 1 / 128, -1)
     assert model.door.tolist() == list(range(-128, 128))
