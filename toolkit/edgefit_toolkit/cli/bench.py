@@ -15,8 +15,8 @@ from edgefit_toolkit.records import Measurement
 
 @click.command("bench", epilog=EXIT_CODES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--device", default="host", show_default=True, help="Device profile of what to run it on.")
-@click.option("--serial", default=None, help="Of the phone, where several are attached.")
+@click.option("--device", default="host", show_default=True, help="Profile of the device to run it on.")
+@click.option("--serial", default=None, help="Serial number of the phone, where several are attached.")
 @click.option("--host", default=None, metavar="USER@BOARD", help="Run it on this board over ssh.")
 @threads_option
 @click.option("--min-samples", type=click.IntRange(10, 100_000), default=50, show_default=True)

@@ -10,7 +10,7 @@ from edgefit_toolkit.cli.options import emit, json_option, loudness, threads_opt
 
 @click.command("calibrate", epilog=EXIT_CODES)
 @click.option("--device", required=True, help="Device profile, e.g. pixel7 or host.")
-@click.option("--serial", default=None, help="Of the phone, where several are attached.")
+@click.option("--serial", default=None, help="Serial number of the phone, where several are attached.")
 @click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh.")
 @threads_option
 @click.option("--probes", type=click.IntRange(2, 5), default=5, show_default=True, help="Networks to measure.")

@@ -40,20 +40,23 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 budget_options = together(
     click.option("--budget-ms", type=float, required=True, help="What one frame may cost on the device, in ms."),
     click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
-    click.option("--percentile", type=Percentile(), default="p90", show_default=True, help="What the budget bounds."),
+    click.option("--percentile", type=Percentile(), default="p90", show_default=True,
+                 help="Which share of frames the budget bounds: p90 is 9 of 10."),
     click.option("--family", type=click.Choice(["lite", "b"]), default="lite", show_default=True,
                  help="lite: ReLU6, made for int8; b: swish and squeeze-excite."),
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
 )  # fmt: skip
 target_options = together(
-    click.option("--serial", default=None, help="Of the phone to measure on, where several are attached."),
+    click.option(
+        "--serial", default=None, help="Serial number of the phone to measure on, where several are attached."
+    ),
     click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh."),
     click.option("--predict-only", is_flag=True, help="Do not measure, even when the device is attached."),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One versioned JSON document on stdout, no more.")
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Repeats the run."
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="The same seed repeats the run."
 )
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 64), default=None, help="Interpreter threads (default: the cores, at most 4)."
