@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 
 from edgefit_toolkit.records import Latency
 
-MAD_TO_SIGMA = 1.4826  # of a normal distribution
 DISTURBED = (
     0.15  # relative: a round this much slower than the quicker ones, or with a tail this much longer, saw other work
 )
@@ -62,9 +61,9 @@ class Rounds:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation of the pace, relative, by the median deviation; None before three rounds that tell it."""
+        """Standard deviation of the pace in calm rounds, relative; None before three of them tell it."""
         paces = [pace for pace, calm in zip(self.paces, self.calm, strict=True) if calm and pace is not None]
-        return MAD_TO_SIGMA * statistics.median(abs(math.log(pace)) for pace in paces) if len(paces) >= 3 else None
+        return statistics.stdev(map(math.log, paces)) if len(paces) >= 3 else None
 
     def _fit(self) -> set[int]:
         """Paces and usual times that explain the rounds: medians in turns (a median polish of the logarithms).
