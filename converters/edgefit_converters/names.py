@@ -19,12 +19,15 @@ def copy_names(source: FlatModel, target: FlatModel) -> None:
     own, theirs = _computing(source), _computing(target)
     if [source.kind(operator) for operator in own] != [target.kind(operator) for operator in theirs]:
         raise ConversionError("the converter gave the int8 file other operators than the float file")
+    named: set[int] = set()
     for from_, to in zip(own, theirs, strict=True):
         pairs = list(zip(from_.outputs, to.outputs, strict=True))
         if source.kind(from_) in WEIGHTED:
             to.inputs = list(to.inputs)
             for slot in (1, 2):
-                to.inputs[slot] = target.add_tensor(to.inputs[slot])  # equal constants may have been merged
+                if to.inputs[slot] in named:  # equal constants have been merged
+                    to.inputs[slot] = target.add_tensor(to.inputs[slot])
+                named.add(to.inputs[slot])
             pairs += [(from_.inputs[slot], to.inputs[slot]) for slot in (1, 2)]
         for known, tensor in pairs:
             target.graph.tensors[tensor].name = source.name(known).encode()
