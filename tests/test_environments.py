@@ -19,8 +19,6 @@ from edgefit_toolkit.errors import SideEnvironmentError
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 HEADER = f"# python: {VERSION}\n# download_mb: 1\n# installed_mb: 30\n#\n# A test.\n"
-    f"# python: {sys.version_info.major}.{sys.version_info.minor}\n# download_mb: 1\n# installed_mb: 30\n#\n# A test.\n"
-)
 
 
 @pytest.fixture
