@@ -31,6 +31,7 @@ COMMANDS = {
     "convert": ("convert", "Take a trained run on to its guarded int8 .tflite."),
     "bench": ("bench", "Time a .tflite model."),
     "inspect": ("inspect", "Show what is inside a .tflite model."),
+    "compare": ("compare", "Convert one checkpoint by every route and compare the int8 models."),
     "calibrate": ("calibrate", "Fit a device's profile to a few measured probes."),
     "doctor": ("doctor", "Look at adb, attached phones, runners and this host."),
     "report": ("report", "Print a run's report, or several side by side."),

@@ -29,13 +29,16 @@ def measure(job: Job, bench: Bench | None) -> Made:
         docs += [measurement_doc(row) for row in _timed(job, place, decides=bench is not None and place is benches[0])]
     gpu, gpu_warnings = _on_gpu(job, benches[0])
     docs += [measurement_doc(row) for row in gpu]
+    side, side_warnings = _by_tflite_runtime(job)
+    docs += [measurement_doc(row) for row in side]
     there = _answers_there(job, benches[0])
     for place in benches:
         place.target.cleanup()
     for doc in docs:
-        job.ui.note(f"{doc['model']} {doc['origin']}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
+        by = f", {doc['runtime']}" if doc["runtime"].startswith("tflite-runtime") else ""
+        job.ui.note(f"{doc['model']} {doc['origin']}{by}: p50 {doc['p50_ms']:.1f} ms, p90 {doc['p90_ms']:.1f} ms")
     times, warnings = _operators(job, benches[-1], docs)
-    warnings += gpu_warnings
+    warnings += gpu_warnings + side_warnings
     for warning in warnings:
         job.ui.warn(warning)
     reference = measure_reference(job.network, job.test_pixels, labels_of(job.dataset.test))
@@ -88,6 +91,30 @@ def _on_gpu(job: Job, place: Bench) -> tuple[list[Measurement], list[str]]:
     except EdgefitError as error:
         return [], [f"float on the phone's GPU was not measured: {error.message}"]
     return [row], []
+
+
+def _by_tflite_runtime(job: Job) -> tuple[list[Measurement], list[str]]:
+    """Both models by tflite-runtime on this host, where the run takes the onnx-tf route, whose stack ends with it.
+
+    Warns where it does not delegate. That it cannot be had is a warning too: the models were measured with LiteRT.
+    """
+    from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
+    from edgefit_toolkit.pipeline.side_python import side_python
+
+    if job.settings.converter != "onnx-tf":
+        return [], []
+    rows, warnings = [], []
+    try:
+        python = side_python(job.ui, offline=job.settings.offline)
+        for name, path in (("int8", job.int8_tflite), ("float", job.float_tflite)):
+            times = measure_with_tflite_runtime(
+                python, path, model=name, threads=job.settings.threads or host_threads(), max_seconds=3.0
+            )
+            rows.append(times.side)
+            warnings += [times.warning] if times.warning else []
+    except EdgefitError as error:
+        warnings.append(f"not measured with tflite-runtime: {error.message}")
+    return rows, warnings
 
 
 def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

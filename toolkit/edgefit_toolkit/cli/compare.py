@@ -1,0 +1,89 @@
+"""`edgefit compare`: the converter routes side by side on one checkpoint. (`edgefit report A B` compares runs.)"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import emit, io_option, json_option, loudness, seed_option, verbosity
+from edgefit_toolkit.records import IoDtype
+
+
+@click.command("compare", epilog=EXIT_CODES)
+@click.argument("what", metavar="RUN|CHECKPOINT|lite0")
+@click.option("--converters", default="litert,onnx-tf,tensorflow", show_default=True, help="Routes, by commas.")
+@click.option("--data", default=None, help="As of `fit`; for released weights any folder of photographs.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, help="Folder for the models, compare.json and .md."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(0, 1000),
+    default=5,
+    show_default=True,
+    help="Of timing, all routes in turns in each; 0 times nothing.",
+)
+@io_option("uint8")
+@seed_option
+@click.option("--offline", is_flag=True, help="Download nothing.")
+@loudness
+@json_option
+def command(
+    what: str, converters: str, data: str | None, out: Path | None, rounds: int, io_dtype: IoDtype, seed: int,
+    offline: bool, quiet: bool, verbose: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Convert one checkpoint by every route and compare the int8 files: a run directory, a .safetensors file, or
+    released ImageNet weights such as lite0 with a folder of photographs as --data."""
+    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.pipeline.route_comparison import compare_routes
+    from edgefit_toolkit.pipeline.subject import open_subject
+    from edgefit_toolkit.report.route_table import markdown
+    from edgefit_toolkit.runs import write_atomic
+
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(what).name)
+    folder = out or Path("edgefit-runs") / f"compare-{name}"
+    ui = Terminal(verbosity(quiet, verbose))
+    try:
+        subject = open_subject(what, data, ui, seed=seed, offline=offline)
+        doc = compare_routes(
+            subject, [name for name in converters.split(",") if name], folder, ui,
+            io_dtype=io_dtype, rounds=rounds, offline=offline,
+        )  # fmt: skip
+    finally:
+        ui.close()
+    write_atomic(folder / "compare.json", json.dumps(doc, indent=1, allow_nan=False) + "\n")
+    write_atomic(folder / "compare.md", markdown(doc))
+    if as_json:
+        emit(doc)
+    else:
+        _show(doc)
+        click.echo(f"  {folder / 'compare.md'}")
+    worst = max((row.get("exit_code", 0) for row in doc["rows"]), default=0)
+    if worst:
+        raise SystemExit(worst)
+
+
+def _show(doc: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgefit_toolkit.report.route_table import table
+
+    heads, rows = table(doc)
+    out = Console(highlight=False)
+    shown = Table(box=None, show_header=True)
+    shown.add_column("")
+    for cells in rows:
+        shown.add_column(cells[0], overflow="fold")
+    for i, head in enumerate(heads[1:], start=1):
+        shown.add_row(head, *(cells[i] for cells in rows))
+    out.print(f"[bold]{doc['network']}[/], {doc['photographs']}", soft_wrap=True)
+    out.print(shown)
+    for row in doc["rows"]:
+        if "error" in row:
+            out.print(f"{row['converter']}: {row['error']}", soft_wrap=True)
