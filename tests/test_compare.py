@@ -22,7 +22,7 @@ from edgefit_converters.routes import LiteRT
 from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.pipeline.route_comparison import compare_routes
+from edgefit_toolkit.pipeline.route_comparison import compare_routes, time_again
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.subject import Subject, open_subject
 from edgefit_toolkit.records import Preprocessing
@@ -88,12 +88,21 @@ def test_routes_are_compared_on_the_same_checkpoint(
         assert timed["origin"] == "measured on host"
         if timed["converter"] == "litert":
             assert set(timed["ratios"]) == {1.0}
+    (tmp_path / "compare.json").write_text(json.dumps(doc))
+    again = time_again(tmp_path, 1, Silent())
+    assert again["rows"] == doc["rows"]
+    assert [len(timed["ratios"]) for timed in again["latencies"]] == [1] * len(doc["latencies"])
     text = markdown(doc)
     for row in doc["rows"]:
         assert f"| {row['converter']} |" in text
         assert f"{row['agreement']:.3f} (n 40)" in text
         assert row["stack"] in text
     assert all(len(cells) == len(HEADS) for cells in table(doc)[1])
+    (tmp_path / "litert_int8.tflite").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"litert_int8\.tflite is not the file"):
+        time_again(tmp_path, 1, Silent())
+    with pytest.raises(InputError, match="no comparison to time again"):
+        time_again(tmp_path / "elsewhere", 1, Silent())
 
 
 @pytest.mark.usefixtures("one_rung", "converted")

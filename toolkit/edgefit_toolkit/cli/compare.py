@@ -28,19 +28,20 @@ from edgefit_toolkit.records import IoDtype
     show_default=True,
     help="Of timing, all routes in turns in each; 0 times nothing.",
 )
+@click.option("--time-again", is_flag=True, help="Convert nothing: time the files of an earlier comparison in --out.")
 @io_option("uint8")
 @seed_option
 @click.option("--offline", is_flag=True, help="Download nothing.")
 @loudness
 @json_option
 def command(
-    what: str, converters: str, data: str | None, out: Path | None, rounds: int, io_dtype: IoDtype, seed: int,
-    offline: bool, quiet: bool, verbose: bool, as_json: bool,
+    what: str, converters: str, data: str | None, out: Path | None, rounds: int, time_again: bool, io_dtype: IoDtype,
+    seed: int, offline: bool, quiet: bool, verbose: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Convert one checkpoint by every route and compare the int8 files: a run directory, a .safetensors file, or
     released ImageNet weights such as lite0 with a folder of photographs as --data."""
     from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline.route_comparison import compare_routes
+    from edgefit_toolkit.pipeline import route_comparison
     from edgefit_toolkit.pipeline.subject import open_subject
     from edgefit_toolkit.report.route_table import markdown
     from edgefit_toolkit.runs import write_atomic
@@ -49,14 +50,17 @@ def command(
     folder = out or Path("edgefit-runs") / f"compare-{name}"
     ui = Terminal(verbosity(quiet, verbose))
     try:
-        subject = open_subject(what, data, ui, seed=seed, offline=offline)
-        doc = compare_routes(
-            subject, [name for name in converters.split(",") if name], folder, ui,
-            io_dtype=io_dtype, rounds=rounds, offline=offline,
-        )  # fmt: skip
+        if time_again:
+            doc = route_comparison.time_again(folder, rounds, ui)
+        else:
+            doc = route_comparison.compare_routes(
+                open_subject(what, data, ui, seed=seed, offline=offline),
+                [name for name in converters.split(",") if name], folder, ui,
+                io_dtype=io_dtype, rounds=rounds, offline=offline,
+            )  # fmt: skip
     finally:
         ui.close()
-    write_atomic(folder / "compare.json", json.dumps(doc, indent=1, allow_nan=False) + "\n")
+    write_atomic(folder / route_comparison.COMPARISON, json.dumps(doc, indent=1, allow_nan=False) + "\n")
     write_atomic(folder / "compare.md", markdown(doc))
     if as_json:
         emit(doc)

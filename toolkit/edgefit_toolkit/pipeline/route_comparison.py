@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import ConversionError, GuardFailed, InputError, SideEnvironmentError
 from edgefit_toolkit.pipeline.subject import Subject
 from edgefit_toolkit.records import IoDtype
-from edgefit_toolkit.runs import environment
+from edgefit_toolkit.runs import environment, sha256_of
 from edgefit_toolkit.ui import Ui
 
 SCHEMA = "edgefit.compare/1"
+COMPARISON = "compare.json"
 ROUND_S = 0.5  # timed seconds of each file in one round
 THREADS = (1, 2)
 
@@ -72,6 +74,28 @@ def compare_routes(
         "latencies": latencies,
         "environment": {"cpu": made_by["cpu"], "cores": made_by["cores"], "versions": made_by["versions"]},
     }
+
+
+def time_again(out: Path, rounds: int, ui: Ui) -> dict[str, Any]:
+    """The document that an earlier comparison left in `out`, with latencies taken anew of the same files.
+
+    Converting takes minutes and may be done beside other work; timing wants a quiet machine. Raises InputError when
+    there is no such comparison, or a file is not the one that it made.
+    """
+    file = out / COMPARISON
+    try:
+        doc: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if doc["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {doc['schema']!r}")
+        rows, default = doc["rows"], doc["default"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is no comparison to time again: {error}", "leave --time-again out") from error
+    for row in rows:
+        path = out / f"{row['converter']}_int8.tflite"
+        if "error" not in row and (not path.is_file() or sha256_of(path) != row["sha256"]):
+            raise InputError(f"{path} is not the file that {file} describes", "leave --time-again out")
+    ui.stage(1, 1, "latency, in turns")
+    return doc | {"latencies": _latencies(rows, default, out, rounds, ui)}
 
 
 def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offline: bool) -> Row:
