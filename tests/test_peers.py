@@ -124,19 +124,15 @@ def test_the_page_has_edgefits_rungs_beside_the_peers() -> None:
 
 
 def test_latencies_are_ratios_to_the_same_network_and_threads() -> None:
-    rows = [
-        {"network": "lite0", "tool": tool, "threads": threads, "p50_ms": ms}
-        for tool, threads, ms in (
-            ("edgefit", 1, 4.0),
-            ("edgefit", 2, 2.5),
-            ("Other tool", 1, 3.0),
-            ("Other tool", 2, 5.0),
-        )
-    ]
+    times = [("edgefit", 1, [4.0, 4.0, 5.0]), ("edgefit", 2, [2.5]), ("Other tool", 1, [2.0, 3.0, 4.0])]
+    times.append(("Other tool", 2, [5.0]))
+    rows = [{"network": "lite0", "tool": tool, "threads": n, "p50_ms": ms} for tool, n, ms in times]
     found = peer_table.ratios(rows, "edgefit")
     assert [row["ratio"] for row in found] == [1.0, 1.0, 0.75, 2.0]
+    assert found[2]["ratios"] == [0.5, 0.75, 0.8]
     latency = {"base": "edgefit", "hardware": "a fixture", "rows": found}
-    assert "| lite0 | Other tool | 0.75 | 2.00 |" in peer_table.markdown(document("lite0", latency=latency), LADDER)
+    page = peer_table.markdown(document("lite0", latency=latency), LADDER)
+    assert "| lite0 | Other tool | 0.75 (0.50 to 0.80) | 2.00 (2.00 to 2.00) |" in page
 
 
 def test_networks_judged_before_stay_unless_something_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -19,10 +20,16 @@ def beside(ladder: Iterable[Row], peers: Sequence[Row], networks: Sequence[str])
 
 
 def ratios(latency: Iterable[Row], base: str) -> list[dict[str, Any]]:
-    """Each row's p50 as a ratio to the base tool's with the same network and threads; the base itself gives 1."""
+    """Each row's p50s as ratios to the base tool's with the same network and threads, repeat by repeat, and their
+    median; the base itself gives 1. A row has `p50_ms`, one a repeat."""
     rows = list(latency)
     bases = {(row["network"], row["threads"]): row["p50_ms"] for row in rows if row["tool"] == base}
-    return [{**row, "ratio": round(row["p50_ms"] / bases[row["network"], row["threads"]], 3)} for row in rows]
+    found = []
+    for row in rows:
+        pairs = zip(row["p50_ms"], bases[row["network"], row["threads"]], strict=True)
+        each = [round(own / other, 3) for own, other in pairs]
+        found.append({**row, "ratios": each, "ratio": median(each)})
+    return found
 
 
 def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +51,8 @@ def markdown(document: Mapping[str, Any], ladder: Mapping[str, Any]) -> str:
         f"same photographs. {document['hardware']}; {_versions(document['versions'])}.",
         "Top-1 agreement is with the float network (not accuracy). edgefit's rows are those of `guard_ladder.md` "
         f"({ladder['photographs']}), made in a run of their own.",
-        "Seconds are of quantizing and judging (edgefit) or of quantizing alone (the others), beside other work.",
+        "Seconds are of quantizing and judging (edgefit) or of quantizing alone (the others), beside other work that "
+        "stopped them at times: upper bounds.",
         "",
         "| network | tool | how | top-1 agreement | SQNR of the logits (halves) | seconds |",
         "|---|---|---|---|---|---|",
@@ -72,17 +80,21 @@ def _latency(latency: Mapping[str, Any] | None) -> list[str]:
         "## Latency",
         "",
         f"p50 as a ratio to {latency['base']} with as many threads, *measured on host* ({latency['hardware']}), in "
-        "turns; below 1 is faster. The input is in place. The .tflite files also turn bytes into int8 and take the "
-        "softmax.",
+        "turns; below 1 is faster. Median of the repeats, each with processes of its own, and their range. The input "
+        "is in place. The .tflite files also turn bytes into int8 and take the softmax.",
         "",
         "| network | tool | " + " | ".join(f"{n} thread{'s' if n > 1 else ''}" for n in threads) + " |",
         "|---|---|" + "--:|" * len(threads),
     ]
-    found = {(row["network"], row["tool"], row["threads"]): row["ratio"] for row in rows}
+    found = {(row["network"], row["tool"], row["threads"]): row for row in rows}
     for network, tool in dict.fromkeys((row["network"], row["tool"]) for row in rows):
-        cells = [f"{found[network, tool, n]:.2f}" if (network, tool, n) in found else "–" for n in threads]
+        cells = [_ratio(found.get((network, tool, n))) for n in threads]
         lines.append(f"| {network} | {tool} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _ratio(row: Row | None) -> str:
+    return "–" if row is None else f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
 
 
 def _versions(versions: Mapping[str, Mapping[str, str]]) -> str:
