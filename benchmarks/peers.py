@@ -1,6 +1,6 @@
 """int8 by other tools, on the photographs of guard_ladder.py: TensorFlow's converter, ONNX Runtime, OpenVINO with NNCF.
 
-    python benchmarks/peers.py judge ../shared/data/imagenet-samples lite0 lite1 lite2 --work DIR
+    python benchmarks/peers.py judge ../shared/data/imagenet-samples lite0 lite1 lite2 --work DIR [--others ...]
     python benchmarks/peers.py time --work DIR      (on a quiet machine: latency ratios of the models that `judge` made)
     python benchmarks/peers.py page                 (peers.md again, after guard_ladder.py has run)
 
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from edgefit_benchmarks import peer_table
-from edgefit_benchmarks.halves import Half, described, join, read_halves
+from edgefit_benchmarks.halves import Half, described, join, read_halves, split_others
 from edgefit_benchmarks.local import LocalTarget, cpu_name
 from edgefit_benchmarks.runner import measure_interleaved
 from edgefit_benchmarks.session import HostSession, Session
@@ -63,6 +63,7 @@ def main() -> None:
     judged = commands.add_parser("judge", help="quantize with every tool and compare the answers")
     judged.add_argument("photographs", type=Path, help="a folder with labels.csv (column `file`)")
     judged.add_argument("networks", nargs="+", help="released variants, such as lite0")
+    judged.add_argument("--others", type=Path, help="a folder with other photographs to calibrate on, at any depth")
     judged.add_argument("--threads", type=int, default=2)
     timed = commands.add_parser("time", help="latency ratios of what `judge` left in its folder")
     timed.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -73,7 +74,8 @@ def main() -> None:
     arguments = parser.parse_args()
     path = RESULTS / "peers.json"
     if arguments.command == "judge":
-        now = judge(arguments.photographs, arguments.networks, arguments.work, arguments.threads)
+        joining, _ = split_others(arguments.others)
+        now = judge(arguments.photographs, joining, arguments.networks, arguments.work, arguments.threads)
         document = peer_table.merged(json.loads(path.read_text()) if path.exists() else {}, now)
     else:
         document = json.loads(path.read_text())
@@ -96,7 +98,7 @@ class Answers:
     versions: dict[str, str]
 
 
-def judge(photographs: Path, networks: list[str], work: Path, threads: int) -> dict[str, Any]:
+def judge(photographs: Path, joining: list[Path], networks: list[str], work: Path, threads: int) -> dict[str, Any]:
     """Every tool's int8 of every network; the models stay in WORK/<network>."""
     torch.set_num_threads(threads)
     python = ensure(LOCK, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
@@ -109,7 +111,7 @@ def judge(photographs: Path, networks: list[str], work: Path, threads: int) -> d
         how = preprocessing.preprocessing_for(variant)
         folder = work / name
         folder.mkdir(parents=True, exist_ok=True)
-        halves = read_halves(photographs, how)
+        halves = read_halves(photographs, how, joining)
         references = [reference(network, half, folder / f"{number}", how) for number, half in enumerate(halves)]
         make_base(network, halves[0], folder / f"{BASE}.tflite")
         export_onnx(network, folder / "float.onnx")
@@ -121,7 +123,7 @@ def judge(photographs: Path, networks: list[str], work: Path, threads: int) -> d
             versions[found.tool] = found.versions
             print(json.dumps(row), flush=True)
     return {
-        "photographs": described(photographs),
+        "photographs": described(photographs, joining),
         "hardware": f"{cpu_name()}, {threads} threads",
         "versions": versions,
         "rows": rows[False],

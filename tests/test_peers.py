@@ -18,7 +18,7 @@ from models import drawn_pixels
 from PIL import Image
 
 from edgefit_benchmarks import peer_table
-from edgefit_benchmarks.halves import Half, join, read_halves
+from edgefit_benchmarks.halves import Half, join, read_halves, split_others
 from edgefit_benchmarks.session import HostSession
 from edgefit_converters import deploy
 from edgefit_toolkit.environments import ensure, is_made
@@ -67,6 +67,20 @@ def test_every_photograph_is_held_out_once_and_never_calibrated_on_by_its_judge(
     first, second = read_halves(photographs, Preprocessing(32))
     assert (greys(first.calibration), greys(first.holdout)) == ([70, 60, 50, 40], [10, 20, 30])
     assert (greys(second.calibration), greys(second.holdout)) == ([10, 20, 30], [70, 60, 50, 40])
+
+
+def test_other_photographs_calibrate_and_are_never_judged(photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "others" / "roses"
+    folder.mkdir(parents=True)
+    for level in range(205):
+        Image.new("RGB", (40, 40), (level,) * 3).save(folder / f"{level:03}.jpg", quality=100)
+    joining, rest = split_others(tmp_path / "others")
+    assert [path.stem for path in joining] == [f"{level:03}" for level in range(0, 205, 2)]
+    assert sorted([*joining, *rest]) == sorted(folder.iterdir())
+    first, second = read_halves(photographs, Preprocessing(32), joining[:2])
+    assert (greys(first.calibration), greys(first.holdout)) == ([70, 60, 50, 40, 0, 2], [10, 20, 30])
+    assert (greys(second.calibration), greys(second.holdout)) == ([10, 20, 30, 0, 2], [70, 60, 50, 40])
+    assert split_others(None) == ([], [])
 
 
 @pytest.mark.parametrize("listing", [None, "photo\na.png\n", "file\n70.png\n"], ids=["none", "no column", "one"])
@@ -136,11 +150,13 @@ def test_latencies_are_ratios_to_the_same_network_and_threads() -> None:
 
 
 def test_networks_judged_before_stay_unless_something_changed() -> None:
-    before, now = document("lite0", "lite1", latency={}), document("lite1")
+    before, now = document("lite0", "lite1", latency={"rows": []}), document("lite1")
     assert [row["network"] for row in peer_table.merged(before, now)["rows"]] == ["lite0", "lite1"]
     assert [row["network"] for row in peer_table.merged(before, now)["floats"]] == ["lite0", "lite1"]
-    assert "latency" not in peer_table.merged(before, now)
-    assert peer_table.merged(before, now | {"photographs": "7 drawn"})["rows"] == now["rows"]
+    assert peer_table.merged(before, now)["latency"] == {"rows": []}
+    other = peer_table.merged(before, now | {"photographs": "7 drawn"})
+    assert (other["rows"], other["latency"]) == (now["rows"], {"rows": []})
+    assert peer_table.merged(before, now | {"hardware": "another"}) == now | {"hardware": "another"}
     assert peer_table.merged({}, now) == now
 
 

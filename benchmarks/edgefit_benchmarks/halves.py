@@ -18,6 +18,8 @@ from edgefit_toolkit import preprocessing
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Parity, Preprocessing
 
+OTHERS = 100
+
 
 @dataclass(frozen=True)
 class Half:
@@ -27,13 +29,31 @@ class Half:
     holdout: npt.NDArray[np.uint8]
 
 
-def read_halves(folder: Path, how: Preprocessing) -> tuple[Half, Half]:
+def read_halves(folder: Path, how: Preprocessing, joining: Sequence[Path] = ()) -> tuple[Half, Half]:
     """The photographs that FOLDER/labels.csv lists (column `file`), every other one in each half.
 
-    Raises InputError when there is no such list or it names fewer than two.
+    `joining` are photographs of other things (see `split_others`): they join both halves' calibration and are never
+    judged. Raises InputError when there is no such list or it names fewer than two.
     """
-    pixels = np.stack([preprocessing.apply(preprocessing.open_upright(path), how) for path in listed(folder)])
-    return Half(pixels[0::2], pixels[1::2]), Half(pixels[1::2], pixels[0::2])
+    pixels, others = read(listed(folder), how), read(joining, how)
+    even, odd = pixels[0::2], pixels[1::2]
+    return Half(np.concatenate((even, others)), odd), Half(np.concatenate((odd, others)), even)
+
+
+def split_others(folder: Path | None) -> tuple[list[Path], list[Path]]:
+    """Photographs of other things, at any depth below the folder: about OTHERS that join the calibration, evenly over
+    their names, and the rest, for a step that trains. Both empty without a folder."""
+    paths = sorted(folder.rglob("*.jpg")) if folder else []
+    every = max(1, len(paths) // OTHERS)
+    return paths[::every], [path for i, path in enumerate(paths) if i % every]
+
+
+def read(paths: Sequence[Path], how: Preprocessing) -> npt.NDArray[np.uint8]:
+    """The photographs as the network takes them: uint8 [N, R, R, 3]."""
+    pixels = np.empty((len(paths), how.resolution_px, how.resolution_px, 3), np.uint8)
+    for picture, path in zip(pixels, paths, strict=True):
+        picture[:] = preprocessing.apply(preprocessing.open_upright(path), how)
+    return pixels
 
 
 def listed(folder: Path) -> list[Path]:
@@ -50,9 +70,10 @@ def listed(folder: Path) -> list[Path]:
     return paths
 
 
-def described(folder: Path) -> str:
+def described(folder: Path, joining: Sequence[Path] = ()) -> str:
     """The choice in words, for the results."""
-    return f"{len(listed(folder))} of {folder.name}, two halves, each judged by the other's model"
+    words = f"{len(listed(folder))} of {folder.name}, two halves, each judged by the other's model"
+    return words + (f"; {len(joining)} photographs of other things join each half's calibration" if joining else "")
 
 
 def join(halves: Sequence[Parity]) -> dict[str, object]:

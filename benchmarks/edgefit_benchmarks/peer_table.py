@@ -33,8 +33,13 @@ def ratios(latency: Iterable[Row], base: str) -> list[dict[str, Any]]:
 
 
 def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of `now` with the networks of an earlier one that was made of the same parts; latencies go."""
-    if any(before.get(key) != now[key] for key in ("photographs", "hardware", "versions")):
+    """The document of `now` with what an earlier one of the same machine and versions adds: its latencies, which no
+    photograph changes, and, from the same photographs, its other networks."""
+    if any(before.get(key) != now[key] for key in ("hardware", "versions")):
+        return dict(now)
+    if before.get("latency"):
+        now = {**now, "latency": before["latency"]}
+    if before["photographs"] != now["photographs"]:
         return dict(now)
     anew = {row["network"] for row in now["rows"]}
     kept = {key: [row for row in before[key] if row["network"] not in anew] for key in ("rows", "floats")}
@@ -50,7 +55,7 @@ def markdown(document: Mapping[str, Any], ladder: Mapping[str, Any]) -> str:
         f"The same ImageNet weights, batch norms folded; {document['photographs']}; every tool was calibrated on the "
         f"same photographs. {document['hardware']}; {_versions(document['versions'])}.",
         "Top-1 agreement is with the float network (not accuracy). edgefit's rows are those of `guard_ladder.md` "
-        f"({ladder['photographs']}), made in a run of their own.",
+        f"({_photographs(ladder)}), made in a run of their own.",
         "Seconds are of quantizing and judging (edgefit) or of quantizing alone (the others), beside other work that "
         "stopped them at times: upper bounds.",
         "",
@@ -91,6 +96,10 @@ def _latency(latency: Mapping[str, Any] | None) -> list[str]:
         cells = [_ratio(found.get((network, tool, n))) for n in threads]
         lines.append(f"| {network} | {tool} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _photographs(ladder: Mapping[str, Any]) -> str:
+    return "; ".join(ladder[key] for key in ("photographs", "others") if ladder.get(key))
 
 
 def _ratio(row: Row | None) -> str:
