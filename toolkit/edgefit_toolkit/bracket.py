@@ -30,6 +30,7 @@ MISSES_BY = 0.015  # relative: the next one is at least this far over it
 SPREADS = 1.5  # standard deviations of the pace between rounds: the distance on a machine that is not steady
 FAR = 0.06  # relative: and at most
 UNKNOWN_SPREAD = 0.02  # before three rounds
+STEADY = 0.02  # relative: a distance up to this is not worth a note
 ROUNDS = 3  # of the pick and of the next one
 SHARED_ROUNDS = 9  # that share a network, in all: the pace is the largest uncertainty of every figure
 DECIDES = 2  # rounds without which a network is not picked while another one has them
@@ -218,6 +219,7 @@ class _Walk:
 
     @property
     def _distance(self) -> float:
+        """From the budget, relative."""
         spread = self.rounds.spread
         return min(FAR, SPREADS * (UNKNOWN_SPREAD if spread is None else spread))
 
@@ -254,6 +256,13 @@ class _Walk:
         unmeasured = len(between) - len(near)
         if unmeasured and not closed:
             notes.append(f"{_networks(unmeasured)} between the pick and the next one were not measured")
+        if self.rounds.spread is not None and self._distance > STEADY:
+            notes.append(
+                f"the device's pace changed from round to round (standard deviation {self.rounds.spread:.1%}): "
+                f"the pick keeps {1 - self.fits_ms / self.budget.latency_ms:.1%} from the budget"
+            )
+        if disturbed := self.rounds.calm.count(False):
+            notes.append(f"{disturbed} of {len(self.rounds.calm)} rounds do not count: other work disturbed them")
         ends = [i for i in (pick, after) if i is not None]
         if not closed and any(self.rounds.count(i) < ROUNDS for i in ends):
             notes.append(f"the device was not steady enough for {ROUNDS} rounds of both: measure again when it is idle")

@@ -30,7 +30,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured(Candidate):
-    """A network that was measured, some of them several times: `latency` is the median round."""
+    """A network that was measured, some of them several times: `latency` is its most usual round (rounds.py)."""
 
     runs: tuple[Latency, ...]  # in the order of measuring
 

@@ -50,7 +50,7 @@ class FrontierPoint(TypedDict):
 
 
 class ProofDoc(CandidateDoc):
-    """One untrained network of the same graph, measured before training; `latency_ms` is the median round."""
+    """One untrained network of the same graph, measured before training; `latency_ms` is its most usual round."""
 
     fits: bool
     rounds_ms: list[float]  # of each round, at the budget's percentile
