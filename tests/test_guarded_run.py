@@ -20,16 +20,19 @@ from PIL import Image
 from edgefit_converters import litert, recipe
 from edgefit_converters.deploy import Deployed
 from edgefit_converters.metadata import embed
+from edgefit_converters.routes import ENVIRONMENT
 from edgefit_toolkit.bundle import bundle
 from edgefit_toolkit.bundle.metadata import read_ends
 from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.dataset import Dataset, Photo
+from edgefit_toolkit.environments import is_made
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.evaluation import predict
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.pipeline import guarding, refusal, stages
+from edgefit_toolkit.pipeline import guarding, measuring, refusal, stages
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import keys_of
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
@@ -244,6 +247,45 @@ def test_the_int8_door_reaches_the_model_and_its_key(open_job: Open, drawn: Data
     assert ours["quantize"] != theirs["quantize"]
     assert default_out(job.settings) != default_out(raw.settings)
     assert saved_settings(job.run.path)[0] == job.settings
+
+
+def test_convert_takes_another_door_for_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = vars(FitSettings(30.0, "pixel7")) | {"command": "edgefit fit --budget-ms 30 --device pixel7"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"settings": saved}))
+    seen: list[tuple[FitSettings, str]] = []
+    monkeypatch.setattr(
+        "edgefit_toolkit.pipeline.fit.run_stages",
+        lambda settings, run, ui, *, command, last: seen.append((settings, command)),
+    )
+    assert CliRunner().invoke(convert_command, [str(tmp_path), "--io", "int8"]).exit_code == 0
+    assert CliRunner().invoke(convert_command, [str(tmp_path)]).exit_code == 0
+    (changed, command), (same, again) = seen
+    assert (changed.io_dtype, command.split()[-2:]) == ("int8", ["--io", "int8"])
+    assert (same.io_dtype, again) == ("uint8", saved["command"])
+
+
+def test_an_onnx_tf_run_is_timed_with_its_own_runtime(
+    open_job: Open, small_float_tflite: Path, small_int8_tflite: Path
+) -> None:
+    if not is_made(ENVIRONMENT):
+        pytest.skip("the side environment is not there: any run with --converter onnx-tf makes it (300 MB)")
+    job = open_job(converter="onnx-tf", threads=1)
+    shutil.copy(small_float_tflite, job.float_tflite)
+    shutil.copy(small_int8_tflite, job.int8_tflite)
+    rows, warnings = measuring._by_tflite_runtime(job)
+    assert [(row.model, row.runtime) for row in rows] == [(m, "tflite-runtime 2.14.0") for m in ("int8", "float")]
+    assert len(warnings) == sum(row.delegate == "none" for row in rows)
+    job.settings = replace(job.settings, converter="litert")
+    assert measuring._by_tflite_runtime(job) == ([], [])
+
+
+def test_a_runtime_that_cannot_be_had_is_a_warning(
+    open_job: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty cache"))
+    rows, warnings = measuring._by_tflite_runtime(open_job(converter="onnx-tf", offline=True))
+    assert rows == []
+    assert "not measured with tflite-runtime" in warnings[0]
 
 
 def test_a_run_of_an_older_edgefit_takes_new_choices_by_default(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def test_both_renderings_say_the_documents_numbers(document: dict[str, Any]) -> 
     figures += [words.percent(row["recall"]) for row in document["per_class"]]
     figures += [f"{epoch['val_loss']:.3f}" for epoch in document["training"]["trace"]]
     figures += [f"{step['sqnr_db']:.1f} dB" for step in document["quantization"]["ladder"]]
+    guarded = document["quantization"]["ladder"][1]
+    accuracy = guarded["accuracy"]
+    figures += [f"{guarded['gain_db']:+.1f} dB", words.percent(guarded["agreement_top5"]), "a fixture's shortfall"]
+    figures += [words.points(accuracy["low"]), words.points(accuracy["high"]), "n = 50", "SQNR 15 dB"]
+    figures += [words.interval(s["low"], s["high"]) for s in (accuracy["int8_top1"], accuracy["float_top1"])]
     figures += ["a fixture's note about the pick", "0.5703", "9 × 9 × 1280", "200, 127, 31"]
     for figure in figures:
         assert figure in html
