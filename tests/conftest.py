@@ -9,6 +9,10 @@ from file_server import site  # noqa: F401  (a fixture)
 from hypothesis import settings
 from models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
 
+from edgefit_converters.routes import ENVIRONMENT
+from edgefit_toolkit.environments import ensure
+from edgefit_toolkit.errors import SideEnvironmentError
+
 # Several people and CI share the machines: a slow example is no failure.
 settings.register_profile("edgefit", deadline=None)
 settings.load_profile("edgefit")
@@ -33,3 +37,17 @@ def flowers_dir() -> Path:
 def imagenet_dir() -> Path:
     """200 ImageNet photographs, one per fifth class, with labels.csv."""
     return _folder("imagenet-samples")
+
+
+@pytest.fixture(scope="session")
+def side_environment() -> Path:
+    """The python of the environment with TensorFlow, onnx-tf and tflite-runtime, made as a user's first run makes it.
+
+    Minutes and 306 MB the first time; later sessions find it in the cache.
+    """
+    try:
+        return ensure(ENVIRONMENT)
+    except SideEnvironmentError as error:
+        if "could not be fetched" not in error.message:
+            raise
+        pytest.skip("no network: the side environment's packages cannot be fetched")
