@@ -1,4 +1,4 @@
-"""tflite-runtime in its own environment: real models through the real interpreter. Skips where it was never made."""
+"""tflite-runtime in its own environment: real models through the real interpreter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from tiny_model import tiny_tflite
 from edgefit_benchmarks.session import HostSession, _cannot_run
 from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime, worker_command
 from edgefit_converters.inspect import read_model
-from edgefit_converters.routes import ENVIRONMENT
-from edgefit_toolkit.environments import ensure, is_made
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.document import measurement_doc
 from edgefit_toolkit.pipeline.int8_speed import slower_warnings
@@ -23,10 +21,8 @@ EDGEFIT = Path(sys.executable).with_name("edgefit")
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    if not is_made(ENVIRONMENT):
-        pytest.skip("the side environment is not there: any run with --converter onnx-tf makes it (300 MB)")
-    return ensure(ENVIRONMENT, offline=True)
+def python(side_environment: Path) -> Path:
+    return side_environment
 
 
 def test_what_litert_torch_writes_runs_there_and_float_is_delegated(python: Path, small_float_tflite: Path) -> None:
