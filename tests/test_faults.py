@@ -145,7 +145,7 @@ def test_random_answers_are_no_exchange(truth: list[int], seed: int) -> None:
 # int8
 
 
-@pytest.mark.parametrize("layer", ["blocks.4.depthwise", "classifier", "stem"])
+@pytest.mark.parametrize("layer", ["blocks.4.depthwise", "blocks.3.project", "classifier", "stem"])
 def test_a_layer_with_a_wrong_scale_is_named(
     small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path, layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

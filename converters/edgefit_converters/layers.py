@@ -17,6 +17,8 @@ from .flatfile import FlatModel
 from .parity import sqnr_db
 
 STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
+AHEAD_DB = 5.0  # of the next worst; healthy ones lie within 3
+EQUALIZED = 0.1  # spread of the channels' scales, relative, from which on they were scaled one by one
 FIRST_DB = 15.0  # of a layer that reads the (exact) image; a healthy one has 25 and more
 
 
@@ -61,7 +63,7 @@ def blame(layers: tuple[LayerParity, ...]) -> str:
     if blurred:
         return f"{blurred[0].name} has {blurred[0].sqnr_db:.0f} dB left of an exact image: its scale looks wrong"
     first, *others = worst(layers, 3)
-    if first.drop_db > STANDS_OUT_DB and all(first.drop_db > 2 * other.drop_db for other in others):
+    if first.drop_db > STANDS_OUT_DB and all(first.drop_db > other.drop_db + AHEAD_DB for other in others):
         return (
             f"one layer stands out, {first.name} loses {first.drop_db:.0f} dB by itself: its scale, or that of what it "
             "reads, looks wrong"
@@ -71,10 +73,12 @@ def blame(layers: tuple[LayerParity, ...]) -> str:
 
 
 def _rescaled(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Each channel at its best scale; as it is where all channels have one and the same: that is a fault, no plan."""
     axes = tuple(range(other.ndim - 1))
     power = np.square(other, dtype=np.float64).sum(axes)
     factor = (reference.astype(np.float64) * other).sum(axes) / np.maximum(power, 1e-30)
-    return np.asarray(other * factor, np.float32)
+    low, high = np.percentile(factor, (25, 75))
+    return other if high - low < EQUALIZED * abs(high + low) / 2 else np.asarray(other * factor, np.float32)
 
 
 def _activations(path: Path, names: list[str], pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
