@@ -78,10 +78,13 @@ def check_float(
     names the break.
     """
     found = faults.conversion(reference, path, pixels, classes)
-    if found is None:
-        found = _labels_fault(reference, labels, classes, validated_top1)
     if found is not None:
-        raise GuardFailed(f"the float model is broken: {found}", "nothing was handed over; start the run again")
+        hint = "nothing was handed over; try another --converter, and please report it with this message"
+        raise GuardFailed(f"the float model is broken: {found}", hint)
+    found = _labels_fault(reference, labels, classes, validated_top1)
+    if found is not None:
+        hint = "nothing was handed over; look whether the photographs lie in the folders of their classes, or train anew"
+        raise GuardFailed(f"the float model is broken: {found}", hint)
 
 
 def check_calibration(calibration_pixels: Pixels, holdout_pixels: Pixels) -> None:
