@@ -83,7 +83,7 @@ def check_float(
         raise GuardFailed(f"the float model is broken: {found}", hint)
     found = _labels_fault(reference, labels, classes, validated_top1)
     if found is not None:
-        hint = "nothing was handed over; look whether the photographs lie in the folders of their classes, or train anew"
+        hint = "nothing was handed over; check that each photograph lies in its class' folder, or train anew"
         raise GuardFailed(f"the float model is broken: {found}", hint)
 
 
