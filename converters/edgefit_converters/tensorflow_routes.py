@@ -75,7 +75,9 @@ class _ThroughTensorFlow:
         source, flat = FlatModel.read(draft.float_path), FlatModel.read(out)
         copy_names(source, flat)
         flat.model.description = source.model.description
-        moved = grid.off_grid(source, flat, draft.scales or {})
+        scales = draft.scales or {}
+        grid.put_on_grid(source, flat, scales)
+        moved = grid.off_grid(source, flat, scales)
         if moved:
             raise ConversionError(
                 f"TensorFlow's converter moved weights off the grid that they were rounded to, in {len(moved)} layers, "
