@@ -9,16 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from edgefit_toolkit.errors import ConversionError, GuardFailed
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import Parity, TFLiteModel
 
-from . import equalization, faults, guard, layers, lockstep, rounding, torchgraph
+from . import equalization, faults, guard, layers, lockstep, qat, rounding, torchgraph
 from .accuracy import Accuracy, Labels
 from .deploy import Deployed
 from .lockstep import Mended
 from .ranges import Range, choose_ranges, observe
 from .recipe import RangeMethod, Recipe, Rung, WeightMethod
+from .route import Progress
 from .routes import Draft, LiteRT, Route
 from .steps import Holdout, Step, table
 
@@ -48,6 +51,8 @@ def climb(
     labels: Labels | None = None,
     route: Route | None = None,
     network: Deployed | None = None,
+    more_pixels: Callable[[], Pixels] | None = None,
+    on_progress: Progress | None = None,
 ) -> LadderResult:
     """Quantizes a float .tflite by the recipe's ladder, rung after rung, until a model passes the recipe's floors.
 
@@ -58,7 +63,9 @@ def climb(
     useless; then `out_path` does not exist.
 
     `route` makes the int8 files (LiteRT when None); float_path must be of its making, and onnx-tf needs the `network`
-    that it was made from. Rungs that the route declines are left out.
+    that it was made from. Rungs that the route declines are left out. `more_pixels` gives further pictures, none of
+    them held out, to train the last rung on; it is asked only when that rung is reached, and `on_progress` hears how it
+    goes.
     """
     recipe, out_path, route = recipe or Recipe(), Path(out_path), route or LiteRT()
     out_path.unlink(missing_ok=True)
@@ -71,6 +78,7 @@ def climb(
     best: tuple[Step, TFLiteModel] | None = None
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".ladder-") as folder:
         works = _Workshop(Path(float_path), Path(folder), calibration_pixels, route, network)
+        works.more_pixels, works.on_progress = more_pixels, on_progress
         for number, rung in enumerate(recipe.ladder):
             if route.declines(rung):
                 continue
@@ -112,18 +120,33 @@ class _Base:
             self._ranges[method] = choose_ranges(self._observed, method)
         return self._ranges[method]
 
-    def mended(self, method: WeightMethod) -> Mended:
+    def mended(
+        self,
+        method: WeightMethod,
+        more_pixels: Callable[[], Pixels] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Mended:
         """Always under min-max ranges: what clipping cuts off a few photographs is no shift of the mean, and biases
         that follow it cost more (Lite0: 18.1 dB instead of 22.1) than narrower ranges gain."""
         if method not in self._mended:
-            how = rounding.learned if method == "learned" else lockstep.nearest
-            graph = torchgraph.read_graph(self.path)
-            self._mended[method] = lockstep.walk(graph, self.pixels, self.ranges("minmax"), how)
+            graph, limits = torchgraph.read_graph(self.path), self.ranges("minmax")
+            if method == "trained":
+                shown, held_back = qat.hold_back(self.pixels)
+                start = lockstep.walk(graph, shown, limits, rounding.learned)
+                if more_pixels is not None:
+                    shown = np.concatenate((shown, more_pixels()))
+                self._mended[method] = qat.train(graph, start, limits, shown, held_back, on_progress=on_progress)
+            else:
+                how = rounding.learned if method == "learned" else lockstep.nearest
+                self._mended[method] = lockstep.walk(graph, self.pixels, limits, how)
         return self._mended[method]
 
 
 class _Workshop:
     """Makes the rungs' files in a folder."""
+
+    more_pixels: Callable[[], Pixels] | None = None
+    on_progress: Progress | None = None
 
     def __init__(self, float_path: Path, folder: Path, pixels: Pixels, route: Route, network: Deployed | None) -> None:
         self.folder, self.pixels, self.route, self.network = folder, pixels, route, network
@@ -135,7 +158,7 @@ class _Workshop:
         base = self._equalized_base() if rung.equalized else self._plain
         source, scales = base.path, None
         if rung.weights != "nearest":
-            mended = base.mended(rung.weights)
+            mended = base.mended(rung.weights, self.more_pixels, self.on_progress)
             source, scales = self.folder / "mended.tflite", mended.scales
             torchgraph.write_layers(base.path, mended.layers, source)
         draft = Draft(source, self.pixels, base.ranges(rung.ranges), scales, self.network)

@@ -19,6 +19,7 @@ SAMPLES = 2048  # values kept per tensor and photograph, at random places
 PERCENTILE = 99.99  # of the values of a two-sided tensor that stay inside, half of the rest cut on each side
 LEAST_SQUARES_VALUES = 20_000  # of a tensor's sample: more moves the chosen end by less than one step of the search
 LEVELS = 255  # steps of an int8 range
+SIGMOID_RANGE = (0.0, 255 / 256)  # TFLite: an int8 LOGISTIC has scale 1/256 and zero point -128
 INPUT_RANGE = ((0 - PIXEL_MEAN) / PIXEL_STD, (255 - PIXEL_MEAN) / PIXEL_STD)  # -127/128 to 1: scale exactly 1/128
 
 Range = tuple[float, float]
@@ -31,6 +32,7 @@ class Observed:
     low: float
     high: float
     values: npt.NDArray[np.float32]  # a random sample
+    fixed: Range | None = None  # TFLite's own rule for this operator's output
 
 
 def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, Observed]:
@@ -57,13 +59,17 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
     for tensor in tensors:
         if not (np.isfinite(low[tensor]) and np.isfinite(high[tensor])):
             raise ConversionError(f"the float model computes values that are not finite in {flat.name(tensor)}")
-    return {flat.name(t): Observed(low[t], high[t], np.concatenate(kept[t])) for t in tensors}
+    sigmoids = {o.outputs[0] for o in flat.graph.operators if flat.kind(o) == "LOGISTIC"}
+    return {
+        flat.name(t): Observed(low[t], high[t], np.concatenate(kept[t]), SIGMOID_RANGE if t in sigmoids else None)
+        for t in tensors
+    }
 
 
 def choose_ranges(observed: dict[str, Observed], method: RangeMethod) -> dict[str, Range]:
     """One range per activation; the input's is always exactly [-127/128, 1], so that raw bytes are the input."""
     pick = {"minmax": _min_max, "percentile": _percentile, "mse": _least_squares}[method]
-    ranges = {name: pick(what) for name, what in observed.items()}
+    ranges = {name: what.fixed or pick(what) for name, what in observed.items()}
     ranges["image"] = INPUT_RANGE
     return ranges
 

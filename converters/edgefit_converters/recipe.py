@@ -10,7 +10,7 @@ from edgefit_toolkit.records import IoDtype
 DOOR = {"uint8": ((1 / 128, 127), (1 / 256, 0)), "int8": ((1 / 128, -1), (1 / 256, -128))}  # (scale, zero point)
 
 RangeMethod = Literal["minmax", "percentile", "mse"]
-WeightMethod = Literal["nearest", "corrected", "learned"]
+WeightMethod = Literal["nearest", "corrected", "learned", "trained"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ LADDER = (
         "rare large activations are clipped for finer steps everywhere else",
         ranges="mse",
         weights="learned",
+        equalized=True,
+    ),
+    Rung(
+        "quantization-aware training",
+        "the int8 network is taught the float network's logits",
+        weights="trained",
         equalized=True,
     ),
 )

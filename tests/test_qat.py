@@ -1,0 +1,211 @@
+"""Quantization-aware training: its twin, what it keeps, and when the ladder reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import drawn_pixels, small_trained_network
+
+from edgefit_converters import ladder, litert, lockstep, parity, qat, quantize, ranges, torchgraph
+from edgefit_converters.lockstep import Mended
+from edgefit_converters.qat import Network, Training
+from edgefit_converters.ranges import Range
+from edgefit_converters.recipe import LADDER, Floors, Recipe
+from edgefit_converters.torchgraph import Graph
+from edgefit_toolkit import preprocessing, scaling, weights
+from edgefit_toolkit.errors import GuardFailed
+from edgefit_toolkit.interpreter import TFLite
+
+CALIBRATION, HOLDOUT = drawn_pixels(40, seed=1)[0], drawn_pixels(48, seed=5)[0]
+SHORT = Training(images=64)
+IMPOSSIBLE = Floors(sqnr_db=90.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> object:
+    """Two threads on small layers wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def graph(small_float_tflite: Path) -> Graph:
+    return torchgraph.read_graph(small_float_tflite)
+
+
+@pytest.fixture(scope="module")
+def limits(small_float_tflite: Path) -> dict[str, Range]:
+    return ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
+
+
+@pytest.fixture(scope="module")
+def small_b_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("b") / "float.tflite"
+    litert.export_float(small_trained_network("b"), path)
+    return path
+
+
+def start_of(graph: Graph, limits: dict[str, Range]) -> tuple[Mended, np.ndarray, np.ndarray]:
+    """Plain rounding with bias correction, and the photographs to learn from and to choose by."""
+    shown, held_back = qat.hold_back(CALIBRATION)
+    return lockstep.walk(graph, shown, limits, lockstep.nearest), shown, held_back
+
+
+def sqnr_of_twin(graph: Graph, layers: Mended, limits: dict[str, Range], pixels: np.ndarray) -> float:
+    with torch.no_grad():
+        wanted, found = (
+            Network(graph, r, constants).run(torchgraph.image(pixels)).numpy()
+            for r, constants in ((None, graph.layers), (limits, layers.layers))
+        )
+    return parity.sqnr_db(wanted, found)
+
+
+def test_photographs_held_back_are_not_learned_from() -> None:
+    shown, held_back = qat.hold_back(CALIBRATION)
+    assert len(shown) + len(held_back) == len(CALIBRATION)
+    assert len(held_back) == round(qat.HELD_BACK * len(CALIBRATION))
+    assert not {p.tobytes() for p in shown} & {p.tobytes() for p in held_back}
+    single = CALIBRATION[:1]
+    assert all(len(part) == 1 for part in qat.hold_back(single))
+
+
+def test_the_twin_computes_what_the_file_computes(
+    graph: Graph, limits: dict[str, Range], small_float_tflite: Path, tmp_path: Path
+) -> None:
+    """All but the last roundings of the first layer agree exactly. Further on such differences spread, as any
+    difference does in int8; the logits' noise must be the same to 2 dB."""
+    start, _, _ = start_of(graph, limits)
+    torchgraph.write_layers(small_float_tflite, start.layers, tmp_path / "mended.tflite")
+    quantize.quantize_with(tmp_path / "mended.tflite", limits, tmp_path / "int8.tflite", Recipe(), start.scales)
+    reference = TFLite(small_float_tflite).logits(HOLDOUT)
+    of_file = parity.sqnr_db(reference, TFLite(tmp_path / "int8.tflite").logits(HOLDOUT))
+    assert sqnr_of_twin(graph, start, limits, HOLDOUT) == pytest.approx(of_file, abs=2.0)
+    broken = Mended(start.layers | {"blocks.0.project": graph.layers["blocks.1.project"]}, start.scales)
+    if broken.layers["blocks.0.project"].weight.shape == start.layers["blocks.0.project"].weight.shape:
+        assert sqnr_of_twin(graph, broken, limits, HOLDOUT) < of_file - 2.0
+
+
+def test_trained_constants_lie_on_the_grid_and_repeat(graph: Graph, limits: dict[str, Range]) -> None:
+    start, shown, held_back = start_of(graph, limits)
+    heard: list[tuple[str, int, int]] = []
+    first, second = (
+        qat.train(graph, start, limits, shown, held_back, SHORT, lambda *event: heard.append(event)) for _ in range(2)
+    )
+    for name, layer in first.layers.items():
+        assert torch.equal(layer.weight, second.layers[name].weight)
+        assert torch.equal(layer.bias, second.layers[name].bias)
+        stored = layer.weight / torch.tensor(start.scales[name]).view(-1, *[1] * (layer.weight.dim() - 1))
+        assert float((stored - stored.round()).abs().max()) < 1e-3
+        assert float(stored.abs().max()) < 127.001
+    assert [event[1:] for event in heard[:8]] == [(step, 8) for step in range(1, 9)]
+
+
+def test_training_never_loses_on_the_photographs_held_back(graph: Graph, limits: dict[str, Range]) -> None:
+    start, shown, held_back = start_of(graph, limits)
+    for rate in (0.002, 3.0):  # the second destroys the network
+        trained = qat.train(graph, start, limits, shown, held_back, Training(images=64, learning_rate=rate))
+        before, after = (sqnr_of_twin(graph, m, limits, held_back) for m in (start, trained))
+        assert after >= before - 1e-3
+
+
+def test_training_lifts_plain_rounding_of_a_real_network(flowers_dir: Path, tmp_path: Path) -> None:
+    """Lite0's ImageNet weights at 96 px, from the nearest weights and the float biases: alone, without what the rungs
+    before it do. Judged on photographs that it has not seen."""
+    network = weights.load_network(scaling.released("lite0"))[0].at_resolution(96)
+    how = preprocessing.preprocessing_for(network.variant)
+    shown, held_back, unseen = (
+        np.stack([preprocessing.apply(preprocessing.open_upright(path), how) for path in paths])
+        for paths in (
+            sorted((flowers_dir / "train").rglob("*.jpg"))[::5],
+            sorted((flowers_dir / "val").rglob("*.jpg"))[::5],
+            sorted((flowers_dir / "test").rglob("*.jpg"))[::3],
+        )
+    )
+    float_path = tmp_path / "float.tflite"
+    litert.export_float(network, float_path)
+    graph = torchgraph.read_graph(float_path)
+    limits = ranges.choose_ranges(ranges.observe(float_path, shown), "minmax")
+    scales = {name: lockstep.weight_scale(layer.weight) for name, layer in graph.layers.items()}
+    plain = {n: torchgraph.Layer(lockstep.on_grid(x.weight, scales[n]), x.bias) for n, x in graph.layers.items()}
+    start = Mended(plain, {name: scale.numpy() for name, scale in scales.items()})
+    trained = qat.train(graph, start, limits, shown, held_back, Training(images=240))
+    before, after = (sqnr_of_twin(graph, m, limits, unseen) for m in (start, trained))
+    assert after > before + 1.0
+
+
+def test_the_last_rung_is_reached_only_when_the_others_fail(small_float_tflite: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def more() -> np.ndarray:
+        asked.append(1)
+        return drawn_pixels(24, seed=9)[0]
+
+    two = (LADDER[0], LADDER[-1])
+    easy = Recipe(ladder=two, first=0, floors=Floors(top1=0.3, top5=0.3, sqnr_db=3.0))
+    result = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "easy.tflite", easy, more_pixels=more)
+    assert result.chosen == "min-max PTQ"
+    assert not asked
+    hard = Recipe(ladder=two, floors=IMPOSSIBLE)
+    with pytest.raises(GuardFailed) as failed:
+        ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "hard.tflite", hard, more_pixels=more)
+    assert asked == [1]
+    assert [step.name for step in failed.value.steps] == ["min-max PTQ", "quantization-aware training"]
+    assert not (tmp_path / "hard.tflite").exists()
+
+
+def test_a_b_network_climbs_every_rung(small_b_tflite: Path, tmp_path: Path) -> None:
+    """Swish, squeeze-excite and all: full integer in one partition at each, or quantizing would have refused."""
+    with pytest.raises(GuardFailed) as failed:
+        ladder.climb(small_b_tflite, CALIBRATION, HOLDOUT, tmp_path / "b.tflite", Recipe(floors=IMPOSSIBLE))
+    assert [step.name for step in failed.value.steps] == [rung.name for rung in LADDER]
+    assert all(step.parity.sqnr_db > 3.0 for step in failed.value.steps)
+
+
+def test_sigmoids_have_tflites_own_range(small_b_tflite: Path) -> None:
+    found = ranges.choose_ranges(ranges.observe(small_b_tflite, CALIBRATION[:4]), "mse")
+    sigmoids = [name for name in found if name.endswith("/logistic")]
+    assert sigmoids
+    assert all(found[name] == (0.0, 255 / 256) for name in sigmoids)
+
+
+def test_photographs_that_join_later_are_where_the_others_are(graph: Graph, limits: dict[str, Range]) -> None:
+    start, _, _ = start_of(graph, limits)
+    together, joined = lockstep._Pair(graph, limits), lockstep._Pair(graph, limits)
+    together.mended = joined.mended = start.layers
+    together.join(CALIBRATION[:6], 0)
+    joined.join(CALIBRATION[:2], 0)
+    for index, op in enumerate(graph.ops[:9]):
+        together.advance(index, op)
+        joined.advance(index, op)
+    joined.join(CALIBRATION[2:6], 9)
+    assert together.values.keys() == joined.values.keys() == joined.twins.keys()
+    for name, value in together.values.items():
+        torch.testing.assert_close(joined.values[name], value, rtol=1e-4, atol=1e-4)
+        step = ranges.scale_of(limits[name])
+        assert float(((joined.twins[name] - together.twins[name]).abs() > step / 2).float().mean()) < 0.01
+
+
+@pytest.mark.parametrize("memory_bytes", [1.0, 1e6, 1e9])
+def test_a_walk_with_little_memory_mends_every_layer(
+    graph: Graph, limits: dict[str, Range], memory_bytes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockstep, "MEMORY_BYTES", memory_bytes)
+    seen: dict[str, int] = {}
+    count: Callable[..., torch.Tensor] = lockstep.nearest
+
+    def counting(op: torchgraph.Op, layer: torchgraph.Layer, inputs: torch.Tensor, *others: torch.Tensor):  # type: ignore[no-untyped-def]
+        seen[op.layer] = len(inputs)
+        return count(op, layer, inputs, *others)
+
+    mended = lockstep.walk(graph, CALIBRATION, limits, counting)
+    assert mended.layers.keys() == graph.layers.keys()
+    numbers = list(seen.values())
+    assert numbers == sorted(numbers)  # photographs only join
+    assert numbers[0] == {1.0: 1, 1e6: 1, 1e9: 40}[memory_bytes]
+    assert numbers[-1] == {1.0: 1, 1e6: 32, 1e9: 40}[memory_bytes]
