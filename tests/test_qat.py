@@ -174,6 +174,19 @@ def test_sigmoids_have_tflites_own_range(small_b_tflite: Path) -> None:
     assert all(found[name] == (0.0, 255 / 256) for name in sigmoids)
 
 
+def test_what_swish_does_not_let_through_needs_no_range(small_b_tflite: Path) -> None:
+    observed = ranges.observe(small_b_tflite, CALIBRATION)
+    found = ranges.choose_ranges(observed, "minmax")
+    inputs = {name: what for name, what in observed.items() if what.swish}
+    assert len(inputs) == sum(name.endswith("/mul") and ".se.expand" not in name for name in observed)
+    assert any(found[name][0] > what.low for name, what in inputs.items())
+    for name, what in inputs.items():
+        cut = what.values[what.values < found[name][0]].astype(np.float64)
+        lost = np.abs(cut / (1 + np.exp(-cut)))
+        assert lost.size == 0 or lost.max() <= ranges.scale_of(found[what.swish]) / 2
+        assert found[name][1] == what.high
+
+
 def test_photographs_that_join_later_are_where_the_others_are(graph: Graph, limits: dict[str, Range]) -> None:
     start, _, _ = start_of(graph, limits)
     together, joined = lockstep._Pair(graph, limits), lockstep._Pair(graph, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Observed:
     high: float
     values: npt.NDArray[np.float32]  # a random sample
     fixed: Range | None = None  # TFLite's own rule for this operator's output
+    swish: str = ""  # name of x * sigmoid(x), where this is x
 
 
 def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, Observed]:
@@ -59,9 +61,20 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
     for tensor in tensors:
         if not (np.isfinite(low[tensor]) and np.isfinite(high[tensor])):
             raise ConversionError(f"the float model computes values that are not finite in {flat.name(tensor)}")
-    sigmoids = {o.outputs[0] for o in flat.graph.operators if flat.kind(o) == "LOGISTIC"}
+    sigmoids = {o.outputs[0]: o.inputs[0] for o in flat.graph.operators if flat.kind(o) == "LOGISTIC"}
+    swishes = {
+        o.inputs[0]: flat.name(o.outputs[0])
+        for o in flat.graph.operators
+        if flat.kind(o) == "MUL" and sigmoids.get(o.inputs[1]) == o.inputs[0]
+    }
     return {
-        flat.name(t): Observed(low[t], high[t], np.concatenate(kept[t]), SIGMOID_RANGE if t in sigmoids else None)
+        flat.name(t): Observed(
+            low[t],
+            high[t],
+            np.concatenate(kept[t]),
+            SIGMOID_RANGE if t in sigmoids else None,
+            swishes.get(t, ""),
+        )
         for t in tensors
     }
 
@@ -70,8 +83,27 @@ def choose_ranges(observed: dict[str, Observed], method: RangeMethod) -> dict[st
     """One range per activation; the input's is always exactly [-127/128, 1], so that raw bytes are the input."""
     pick = {"minmax": _min_max, "percentile": _percentile, "mse": _least_squares}[method]
     ranges = {name: what.fixed or pick(what) for name, what in observed.items()}
+    for name, what in observed.items():
+        if what.swish:
+            low, high = ranges[name]
+            ranges[name] = max(low, _swish_is_flat_below(scale_of(ranges[what.swish]) / 2)), high
     ranges["image"] = INPUT_RANGE
     return ranges
+
+
+def _swish_is_flat_below(error: float) -> float:
+    """The x below which x * sigmoid(x) is zero but for `error`; no range of x need reach further down.
+
+    Swish has its minimum at -1.278 and rises towards zero below it.
+    """
+    low, high = -30.0, -1.278
+    for _ in range(40):
+        middle = (low + high) / 2
+        if -middle / (1 + math.exp(-middle)) < error:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def scale_of(limits: Range) -> float:

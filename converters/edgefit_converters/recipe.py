@@ -73,6 +73,7 @@ class Recipe:
     ranges: RangeMethod = "minmax"  # of quantize_int8 alone; the ladder's rungs have their own
     io_dtype: IoDtype = "uint8"  # what the app hands in; uint8 takes raw RGB bytes
     calibration_photos: int = 100
+    training_photos: int = 300  # further ones for quantization-aware training, which sees no more
     floors: Floors = field(default_factory=Floors)
     ladder: tuple[Rung, ...] = LADDER
     first: int = 1  # climb at least to this rung: bias correction has always paid, so it is on by default

@@ -222,12 +222,16 @@ def quantize(job: Job, trained: dict[str, Any]) -> Made:
     recipe = Recipe(calibration_photos=job.settings.calibration_n, io_dtype=job.settings.io_dtype)
     chosen = calibration.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
+    others = [photo for index, photo in enumerate(job.dataset.train) if index not in set(chosen.indices)]
+    others = others[:: max(1, len(others) // recipe.training_photos)]  # for the ladder's last rung, if it is reached
     held_out, labels = guarding.held_out(job)
     route = _route(job)
     result = climb(
         job.float_tflite, pixels, held_out, job.int8_tflite, recipe,
         on_event=lambda step: job.ui.note(step.sentence), labels=labels,
         route=route, network=deploy(job.network, trained["training"]["temperature"]),
+        more_pixels=(lambda: job.pixels(tuple(others), "reading training pictures")) if others else None,
+        on_progress=job.ui.progress,
     )  # fmt: skip
     for line in (*result.left_out, *result.model.notes):
         job.ui.note(line)
