@@ -98,6 +98,14 @@ def test_a_released_variant_wins_over_a_step_of_phi_only() -> None:
     assert pick(Budget(1.2 * pixel4(lite2).p50, 50), pixel4).pick.variant.released is None
 
 
+def test_a_grown_pick_names_the_largest_released_one_that_fits() -> None:
+    plan = pick(Budget(17), pixel4)
+    assert plan.pick.variant.released is None
+    (note,) = [note for note in plan.notes if "--scaling released takes it" in note]
+    assert note.startswith(pick(Budget(17), pixel4, scaling="released").pick.variant.label)
+    assert not any("--scaling released" in note for note in pick(Budget(13.5), pixel4).notes)  # it is Lite2 already
+
+
 def test_released_scaling_looks_at_nothing_else() -> None:
     plan = pick(Budget(28, 50), pixel4, scaling="released")
     assert [c.variant.released for c in plan.frontier] == list(PUBLISHED)

@@ -84,7 +84,7 @@ def pick(
         after[0] if after else None,
         frontier,
     )
-    return replace(plan, notes=tuple(_notes(plan, largest)))
+    return replace(plan, notes=tuple(_notes(plan, largest, fitting)))
 
 
 @lru_cache(maxsize=32)
@@ -186,7 +186,7 @@ def _missed(budget: Budget, device: str, frontier: Sequence[Candidate]) -> Budge
     )
 
 
-def _notes(plan: Plan, largest: Candidate) -> Iterator[str]:
+def _notes(plan: Plan, largest: Candidate, fitting: Sequence[Candidate]) -> Iterator[str]:
     budget, phi = plan.budget, plan.pick.variant.phi
     if plan.next is None:
         yield (
@@ -197,6 +197,12 @@ def _notes(plan: Plan, largest: Candidate) -> Iterator[str]:
         yield (
             f"{plan.pick.variant.label} has published ImageNet weights; {largest.variant.label} would fit too, "
             f"{largest.variant.phi - phi:.2f} of phi larger, with grown ones"
+        )
+    known = [candidate for candidate in fitting if candidate.variant.released]
+    if known and not plan.pick.variant.released:
+        yield (
+            f"{known[-1].variant.label} is the largest network with published ImageNet weights that fits "
+            f"({known[-1].latency.at(budget.percentile):.1f} ms): --scaling released takes it"
         )
     if missing := plan.misses_below:
         yield (
