@@ -6,7 +6,7 @@
 The photographs are halved (every other line of labels.csv). Each half is calibrated on and judged by the other, so all
 of them are held out once and none is ever both. OTHERS of other photographs, which are never judged, join each half for
 calibration; the last rung trains on the rest of them as well. Writes guard_ladder.json and .md into
-edgefit_benchmarks/results; networks that are not named keep the rows that they have there. `--steps 4` leaves out the
+edgefit_benchmarks/results; networks that are not named keep the rows that they have there. `--steps 5` leaves out the
 last step, which takes as long as all the others.
 """
 

@@ -44,6 +44,9 @@ class Rung:
 LADDER = (
     Rung("min-max PTQ", "the plain recipe: every range as wide as what was seen"),
     Rung("bias correction", "each layer's mean output is the float model's again", weights="corrected"),
+    # cheaper than bias correction, but behind it, which is climbed anyway: Lite gains little here. What swish lets
+    # through has no upper end, and a few large values take most of the range (a distilled B0: 14.1 -> 18.8 dB).
+    Rung("narrower ranges", "rare large activations are clipped for finer steps everywhere else", ranges="mse"),
     Rung(
         "learned rounding",
         "residual streams are equalized, and each weight goes up or down as keeps the layer's output",
@@ -52,7 +55,7 @@ LADDER = (
     ),
     Rung(
         "least-squares ranges",
-        "rare large activations are clipped for finer steps everywhere else",
+        "learned rounding and narrower ranges together",
         ranges="mse",
         weights="learned",
         equalized=True,
