@@ -49,7 +49,8 @@ def main() -> None:
         rows += judge(name, folder, joining, rest, recipe)
     rows.sort(key=lambda row: str(row["network"]))
     document = {
-        "photographs": described(folder, joining) + ("; the last step trains on all of those" if rest else ""),
+        "photographs": described(folder, joining)
+        + ("; the last step trains on all of those" if rest and arguments.steps == len(LADDER) else ""),
         "hardware": f"{cpu_name()}, {arguments.threads} threads",
         "versions": {
             name: version(name) for name in ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "numpy")
