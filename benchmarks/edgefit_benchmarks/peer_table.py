@@ -52,7 +52,7 @@ def markdown(document: Mapping[str, Any], ladder: Mapping[str, Any]) -> str:
     lines = [
         "# int8 against float: edgefit's ladder beside other tools",
         "",
-        f"The same ImageNet weights, batch norms folded; {document['photographs']}; every tool was calibrated on the "
+        f"The same ImageNet weights, batch norms folded; {document['photographs']}; the other tools were calibrated on the "
         f"same photographs. {document['hardware']}; {_versions(document['versions'])}.",
         "Top-1 agreement is with the float network (not accuracy). edgefit's rows are those of `guard_ladder.md` "
         f"({_photographs(ladder)}), made in a run of their own.",
