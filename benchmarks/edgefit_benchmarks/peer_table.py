@@ -52,8 +52,8 @@ def markdown(document: Mapping[str, Any], ladder: Mapping[str, Any]) -> str:
     lines = [
         "# int8 against float: edgefit's ladder beside other tools",
         "",
-        f"The same ImageNet weights, batch norms folded; {document['photographs']}; the other tools were calibrated on the "
-        f"same photographs. {document['hardware']}; {_versions(document['versions'])}.",
+        f"The same ImageNet weights, batch norms folded; {document['photographs']}; the other tools were calibrated "
+        f"on the same photographs. {document['hardware']}; {_versions(document['versions'])}.",
         "Top-1 agreement is with the float network (not accuracy). edgefit's rows are those of `guard_ladder.md` "
         f"({_photographs(ladder)}), made in a run of their own.",
         "Seconds are of quantizing and judging (edgefit) or of quantizing alone (the others), beside other work that "
