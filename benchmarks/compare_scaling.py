@@ -32,6 +32,7 @@ from edgefit_toolkit.planning import make_plan
 from edgefit_toolkit.preprocessing import preprocessing_for
 from edgefit_toolkit.runs import environment, write_atomic
 from edgefit_toolkit.scaling import with_classes
+from edgefit_toolkit.shares import paired_interval
 from edgefit_toolkit.train import TrainSettings, fine_tune
 from edgefit_toolkit.weights import load_network
 
@@ -84,20 +85,20 @@ def one(dataset: Dataset, fold: int, candidate: Candidate, recipe: str, epochs: 
 
 
 def paired(first: Sequence[Row], second: Sequence[Row]) -> dict[str, float]:
-    """Top-1 of both on the same photographs, their difference with a 95% interval, and the exact McNemar p."""
+    """Top-1 of both on the same photographs, their difference (Newcombe's 95% interval), the exact McNemar p."""
     a = {name: right for row in first for name, right in row["right"].items()}
     b = {name: right for row in second for name, right in row["right"].items()}
     if a.keys() != b.keys():
         raise ValueError("the two strategies answered different photographs")
     n = len(a)
-    only_a, only_b = sum(a[k] and not b[k] for k in a), sum(b[k] and not a[k] for k in a)
-    mean = (only_a - only_b) / n
-    spread = 1.96 * math.sqrt(max((only_a + only_b) / n - mean**2, 0.0) / n)
+    both = sum(a[k] and b[k] for k in a)
+    only_a, only_b = sum(a.values()) - both, sum(b.values()) - both
+    low, high = paired_interval(both, only_a, only_b, n - both - only_a - only_b)
     differ, least = only_a + only_b, min(only_a, only_b)
     tail = sum(math.comb(differ, k) for k in range(least + 1)) / 2**differ if differ else 1.0
     return {
-        "n": n, "first": sum(a.values()) / n, "second": sum(b.values()) / n, "difference": mean,
-        "low": mean - spread, "high": mean + spread, "only_first": only_a, "only_second": only_b,
+        "n": n, "first": sum(a.values()) / n, "second": sum(b.values()) / n, "difference": (only_a - only_b) / n,
+        "low": low, "high": high, "only_first": only_a, "only_second": only_b,
         "mcnemar_p": min(1.0, 2 * tail),
     }  # fmt: skip
 

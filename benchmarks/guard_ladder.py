@@ -103,14 +103,11 @@ def judge(
 
 
 def handed_over(steps: tuple[Step, ...]) -> str:
-    """The step at which the product would have stopped, by its own floors: ladder.climb's rule."""
-    best: Step | None = None
-    for number, step in enumerate(steps):
-        if not step.shortfalls and (best is None or step.parity.sqnr_db > best.parity.sqnr_db):
-            best = step
-        if best is not None and number >= Recipe().first:
-            break
-    return best.name if best is not None else ""
+    """The step at which the product would have stopped, by its own floors."""
+    for climbed in range(Recipe().first + 1, len(steps) + 1):
+        if (best := ladder.best_passing(steps[:climbed])) is not None:
+            return best.name
+    return ""
 
 
 def row(name: str, first: Step, second: Step) -> dict[str, object]:

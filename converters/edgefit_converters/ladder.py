@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +75,6 @@ def climb(
     holdout = Holdout(float_path, holdout_pixels, labels)
     steps: list[Step] = []
     models: list[TFLiteModel] = []
-    best: tuple[Step, TFLiteModel] | None = None
     with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".ladder-") as folder:
         works = _Workshop(Path(float_path), Path(folder), calibration_pixels, route, network)
         works.more_pixels, works.on_progress = more_pixels, on_progress
@@ -91,19 +90,24 @@ def climb(
             models.append(model)
             if on_event is not None:
                 on_event(step)
-            if not step.shortfalls and (best is None or step.parity.sqnr_db > best[0].parity.sqnr_db):
-                best = step, model
-            if best is not None and number >= recipe.first:
+            if number >= recipe.first and best_passing(steps) is not None:
                 break
         if not steps:
             raise ConversionError(f"--converter {route.name} climbs no rung of this ladder", "use --converter litert")
+        best = best_passing(steps)
         if best is None:
             raise _none_passes(steps, models, Path(float_path), holdout)
-        step, model = best
+        model = models[steps.index(best)]
         os.replace(model.path, out_path)
     left_out = tuple(f"{rung.name}: {route.declines(rung)}" for rung in recipe.ladder if route.declines(rung))
     model = replace(model, path=str(out_path))
-    return LadderResult(tuple(steps), model, step.parity, step.name, step.accuracy, left_out)
+    return LadderResult(tuple(steps), model, best.parity, best.name, best.accuracy, left_out)
+
+
+def best_passing(steps: Sequence[Step]) -> Step | None:
+    """The step whose model is handed over: of those that pass the best in SQNR, the earlier of two equal ones."""
+    passing = [step for step in steps if not step.shortfalls]
+    return max(passing, key=lambda step: step.parity.sqnr_db, default=None)
 
 
 class _Base:
