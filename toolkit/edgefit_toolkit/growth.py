@@ -63,7 +63,7 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
         torch.manual_seed(seed)  # the blocks that nothing can be copied into keep their random weights
         child = EfficientNet.from_variant(variant)
     generator = torch.Generator().manual_seed(seed)
-    old_stages, new_stages = _stages(parent), _stages(child)
+    old_stages, new_stages = stages_of(parent), stages_of(child)
 
     image = torch.arange(3)
     before = _choose_outputs(parent.stem, child.stem, lambda: _stem_strength(parent), generator)
@@ -86,7 +86,8 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
     return child.eval()
 
 
-def _stages(network: EfficientNet) -> list[list[MBConv]]:
+def stages_of(network: EfficientNet) -> list[list[MBConv]]:
+    """The blocks of every stage, in order."""
     stages: list[list[MBConv]] = [[] for _ in scaling.STAGES]
     variant = network.variant
     for block, built in zip(scaling.blocks(variant.family, variant.width, variant.depth), network.blocks, strict=True):
@@ -118,13 +119,13 @@ def _choose_outputs(
 
 def _written(unit: ConvNormAct) -> Tensor:
     """How large each output channel is: the root mean square of what the batch norm hands on."""
-    norm = _norm(unit)
+    norm = norm_of(unit)
     return torch.hypot(norm.weight, norm.bias)
 
 
 def _read(unit: ConvNormAct) -> Tensor:
     """How much each input channel moves the outputs: the norm of its weights, batch norm folded in."""
-    norm = _norm(unit)
+    norm = norm_of(unit)
     variance = torch.as_tensor(norm.running_var)
     weight = unit.conv.weight * (norm.weight / (variance + norm.eps).sqrt())[:, None, None, None]
     if unit.conv.groups == 1:
@@ -179,7 +180,7 @@ def _copy_unit(new: ConvNormAct, old: ConvNormAct, inputs: Tensor, outputs: Tens
     if old.conv.groups == 1:
         weight = _share_out(weight, inputs, generator)
     new.conv.weight.copy_(weight)
-    new_norm, old_norm = _norm(new).state_dict(), _norm(old).state_dict()
+    new_norm, old_norm = norm_of(new).state_dict(), norm_of(old).state_dict()
     for name in ("weight", "bias", "running_mean", "running_var"):
         new_norm[name].copy_(old_norm[name][outputs])
 
@@ -211,12 +212,13 @@ def _copy_squeeze_excite(new: SqueezeExcite, old: SqueezeExcite, hidden: Tensor,
 
 def _silence(block: MBConv) -> None:
     """The block adds nothing to its skip until training raises its last gain."""
-    norm = _norm(block.project)
+    norm = norm_of(block.project)
     nn.init.zeros_(norm.weight)
     nn.init.zeros_(norm.bias)
 
 
-def _norm(unit: ConvNormAct) -> nn.BatchNorm2d:
+def norm_of(unit: ConvNormAct) -> nn.BatchNorm2d:
+    """Its batch norm. Raises ScalingError where it is folded away."""
     if not isinstance(unit.norm, nn.BatchNorm2d):
         raise ScalingError("this network's batch norms are folded: resize the network that they were folded from")
     return unit.norm

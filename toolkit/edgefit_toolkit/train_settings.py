@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgefit_toolkit import scaling
 from edgefit_toolkit.compute import Device
@@ -21,8 +21,6 @@ MAX_VIEWS = 8
 DEEPEST = 3  # stage; Lite2, flowers, 5-fold cross-validation: val loss .218 probe, .182 from stage 5, .154 from stage 3
 EPOCHS = (6, 10)  # fewer do not settle, more only overfit a small set
 GPU_EPOCHS = 30
-CUT_EPOCHS = (6, 20)  # a cut network has lost its function and learns every layer again
-CUT_LR = 3e-4
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,6 @@ class TrainSettings:
             )
         if not 0 < self.lr < 1:
             raise InputError(f"learning rate {self.lr}: valid is a number between 0 and 1, such as 1e-4")
-
-    def for_cut(self, variant: Variant, n_train: int) -> TrainSettings:
-        """The same for a network that was cut: every layer trains, faster and for as many epochs as the work allows.
-
-        Measured at phi -3.15 on 250 flowers, batch norms measured anew as well: val .88 instead of .64, one seed.
-        """
-        affordable = int(CPU_TRAINING_MADDS / (variant.madds * n_train))
-        fewest, most = CUT_EPOCHS
-        epochs = min(max(affordable, fewest), most)
-        return replace(self, unfreeze_from=0, lr=CUT_LR, epochs=epochs, patience=epochs)
 
     @classmethod
     def default_for(cls, variant: Variant, n_train: int, device: Device = "cpu", seed: int = 0) -> TrainSettings:

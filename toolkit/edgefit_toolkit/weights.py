@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from edgefit_toolkit import scaling, weight_files
 from edgefit_toolkit.downloads import Progress, file_sha256
@@ -15,6 +16,7 @@ from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.growth import fits_into, resize, shape_of
 from edgefit_toolkit.network import EfficientNet, reset_classifier
 from edgefit_toolkit.records import Variant
+from edgefit_toolkit.shrinking import OnBlock, ignore_block, shrink
 from edgefit_toolkit.weight_files import WeightFile
 
 IMAGENET_CLASSES = 1000
@@ -39,14 +41,19 @@ def load_network(
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
     seed: int = 0,
+    pictures: Callable[[], Tensor] | None = None,
+    on_block: OnBlock = ignore_block,
+    device: str = "cpu",
     entries: Mapping[str, WeightFile] | None = None,
 ) -> tuple[EfficientNet, Provenance]:
     """The variant's network with ImageNet weights, in eval mode, and where they come from.
 
     The parent is the largest released network that fits into the variant and whose weights are at hand: in an
     installed package, in the cache, or (with `allow_download`) on the network. Where a nearer one could not be had, the
-    note says so. Below the smallest released network, the variant is cut from that. For other than 1000 classes the
-    classifier is new, the same for the same seed. Raises DownloadError when no parent's weights can be had.
+    note says so. Below the smallest released network, the variant is cut from that; with `pictures`, which returns
+    float [N, 3, R, R] in (pixels - 127) / 128 and is called only then, the cut network is fitted to its parent's
+    answers on them (`shrinking.shrink`, on `device`). For other than 1000 classes the classifier is new, the
+    same for the same seed. Raises DownloadError when no parent's weights can be had.
     """
     parent, path, entry, missed = _find_parent(
         variant, allow_download, cache_dir, on_progress, weight_files.catalogue() if entries is None else entries
@@ -54,11 +61,16 @@ def load_network(
     network = _read_parent(parent, path, entry)
     how = _how(parent, variant)
     target = scaling.with_classes(variant, IMAGENET_CLASSES)
+    fitted_to = 0
     if how == "released" and parent.resolution_px == variant.resolution_px:
         network.variant = target
+    elif pictures is not None and how == "cut" and fits_into(variant, parent):
+        given = pictures()
+        fitted_to = len(given)
+        network = shrink(network, target, given, seed, on_block, device)
     else:
         network = resize(network, target, seed)
-    note = _note(how, parent, variant, entry)
+    note = _note(how, parent, variant, entry, fitted_to)
     if variant.classes != IMAGENET_CLASSES:
         reset_classifier(network, variant.classes, seed)
         note += f"; a new classifier for {variant.classes} classes"
@@ -141,7 +153,7 @@ def _how(parent: Variant, variant: Variant) -> Literal["released", "grown", "cut
     return "grown" if fits_into(parent, variant) else "cut"
 
 
-def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile) -> str:
+def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile, fitted_to: int) -> str:
     name, old_px, new_px = parent.label.split()[0], parent.resolution_px, variant.resolution_px
     if how == "released":
         moved = "" if old_px == new_px else f", here at {new_px} px instead of {old_px}"
@@ -149,7 +161,8 @@ def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile) -> str
     sizes = f"{_blocks(parent)} -> {_blocks(variant)} blocks, {parent.params:,} -> {variant.params:,} weights"
     if how == "grown":
         return f"grown from {name} without changing its function at {old_px} px: {sizes}"
-    return f"cut from {name}, the smallest released network, which changes its function: {sizes}"
+    fitted = f", then fitted to {name}'s answers on {fitted_to} pictures" if fitted_to else ""
+    return f"cut from {name}, the smallest released network, which changes its function: {sizes}{fitted}"
 
 
 def _blocks(variant: Variant) -> int:

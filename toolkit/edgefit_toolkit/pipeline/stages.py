@@ -119,26 +119,19 @@ def train(job: Job, key: str) -> Made:
     """ImageNet weights, probe, fine-tuning; leaves the checkpoint, labels.txt and preprocessing.json."""
     from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
     from edgefit_toolkit.compute import choose_compute
-    from edgefit_toolkit.data import to_network_input
-    from edgefit_toolkit.features import FORWARD_BATCH, in_batches
-    from edgefit_toolkit.network import recalibrate_batch_norms
+    from edgefit_toolkit.initial import initial_network
     from edgefit_toolkit.train import TrainSettings, fine_tune
-    from edgefit_toolkit.weights import load_network
 
     def downloading(done: int, total: int | None) -> None:
         job.ui.progress("downloading ImageNet weights", done, total or 0)
 
     settings, compute = job.settings, choose_compute()
-    network, provenance = load_network(
-        job.variant, allow_download=not settings.offline, on_progress=downloading, seed=settings.seed
-    )
+    network, provenance = initial_network(
+        job.variant, job.dataset, settings.seed, allow_download=not settings.offline,
+        on_progress=downloading, on_event=job.ui.progress, device=compute.device,
+    )  # fmt: skip
     job.ui.note(provenance.note)
     chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), compute.device, settings.seed)
-    if provenance.how == "cut":
-        pixels = job.pixels(job.dataset.train, "reading training pictures")
-        recalibrate_batch_norms(network, (to_network_input(batch) for batch in in_batches(pixels, FORWARD_BATCH)))
-        if compute.device == "cpu":  # a GPU trains every layer anyway
-            chosen = chosen.for_cut(job.variant, len(job.dataset.train))
     if settings.epochs is not None:
         chosen = replace(chosen, epochs=settings.epochs)
     result = fine_tune(

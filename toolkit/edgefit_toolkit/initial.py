@@ -1,0 +1,57 @@
+"""The network that a training begins with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgefit_toolkit import scaling
+from edgefit_toolkit.data import load_pixels
+from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.downloads import Progress
+from edgefit_toolkit.features import OnEvent, ignore_event
+from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.preprocessing import preprocessing_for, to_network_input
+from edgefit_toolkit.records import Variant
+from edgefit_toolkit.weights import Provenance, load_network
+
+FITTED_TO = 512  # pictures; fewer photographs are shown mirrored, too
+
+
+def initial_network(
+    variant: Variant,
+    dataset: Dataset,
+    seed: int = 0,
+    *,
+    allow_download: bool = True,
+    on_progress: Progress | None = None,
+    on_event: OnEvent = ignore_event,
+    device: str = "cpu",
+) -> tuple[EfficientNet, Provenance]:
+    """The variant with ImageNet weights and a new classifier for the data set's classes, and where they come from.
+
+    A variant smaller than every released network is cut from the smallest one and fitted to its answers on the data
+    set's training pictures, without their labels. `on_event(label, done, total, detail)` reports that. Raises
+    DownloadError when no weights can be had, DataError when a picture cannot be read.
+    """
+    order = np.random.default_rng(seed).permutation(len(dataset.train))[:FITTED_TO]
+    photos = [dataset.train[index] for index in sorted(order)]
+
+    def pictures() -> Tensor:
+        label = "reading training pictures"
+        pixels = load_pixels(
+            photos, preprocessing_for(variant), on_progress=lambda done, total: on_event(label, done, total, "")
+        )
+        x = to_network_input(pixels)
+        return torch.cat([x, x.flip(3)])[:FITTED_TO]
+
+    return load_network(
+        scaling.with_classes(variant, len(dataset.classes)),
+        allow_download=allow_download,
+        on_progress=on_progress,
+        seed=seed,
+        pictures=pictures,
+        on_block=lambda done, total: on_event("fitting the cut network, blocks", done, total, ""),
+        device=device,
+    )
