@@ -66,9 +66,13 @@ def subspace(samples: Tensor, metric: Tensor, keep: int) -> tuple[Tensor, Tensor
     _, axes = torch.linalg.eigh(centred.T @ centred)
     axes = axes[:, -keep:]
     encode, decode = axes.T @ root, unroot @ axes
-    scale = x.std(0).mean() / (x @ encode.T).std(0).clamp_min(1e-12)
+    scale = _rms(x).mean() / _rms(x @ encode.T).clamp_min(1e-12)  # by its mean, too: int8 has one range for all
     encode, decode = encode * scale[:, None], decode / scale
     return encode.float(), decode.float(), (mean - decode @ (encode @ mean)).float()
+
+
+def _rms(samples: Tensor) -> Tensor:
+    return samples.square().mean(0).sqrt()
 
 
 def _ridged(gram: Tensor, ridge: float) -> Tensor:
