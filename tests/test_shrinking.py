@@ -22,7 +22,7 @@ from edgefit_toolkit.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.network import EfficientNet
 from edgefit_toolkit.preprocessing import apply, open_upright, preprocessing_for, to_network_input
 from edgefit_toolkit.shrinking import shrink
-from edgefit_toolkit.weights import load_network
+from edgefit_toolkit.weights import load_network, parents_of
 
 
 def sqnr_db(wanted: torch.Tensor, got: torch.Tensor) -> float:
@@ -220,14 +220,15 @@ def test_only_a_cut_network_asks_for_pictures() -> None:
         return smooth_pictures(126, 8, seed=1)
 
     _, released = load_network(scaling.released("lite0"), pictures=look)
-    _, grown = load_network(scaling.variant_from_phi(0.5), pictures=look)
+    _, grown = load_network(scaling.variant_from_phi(0.14), pictures=look)
+    assert grown.how == "grown"
     assert not asked
     assert "fitted" not in released.note + grown.note
     network, cut = load_network(scaling.variant_from_factors(0.8, 0.7, 126, "lite", 5), pictures=look)
     assert len(asked) == 1
     assert cut.how == "cut"
     assert network.classifier.out_features == 5
-    assert "fitted to Lite0's answers on 8 pictures" in cut.note
+    assert "cut from Lite0 and fitted to its answers on 8 pictures" in cut.note
 
 
 def test_training_begins_with_a_network_fitted_to_the_training_pictures(tmp_path: Path) -> None:
@@ -244,3 +245,30 @@ def test_training_begins_with_a_network_fitted_to_the_training_pictures(tmp_path
     assert [event[1:] for event in fitting] == [(done, blocks) for done in range(1, blocks + 1)]
     again, _ = initial_network(variant, dataset, seed=1)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("phi", "grown", "fitted"),
+    [
+        (-1.0, ["lite0"], ["lite0", "lite1", "lite2", "lite3", "lite4"]),
+        (0.14, ["lite1", "lite0"], ["lite1", "lite2", "lite0", "lite3", "lite4"]),
+        (0.98, ["lite1", "lite0"], ["lite2", "lite1", "lite0", "lite3", "lite4"]),
+        (1.58, ["lite2", "lite1", "lite0"], ["lite3", "lite2", "lite1", "lite0", "lite4"]),
+        (6.0, ["lite4", "lite3", "lite2", "lite1", "lite0"], ["lite4", "lite3", "lite2", "lite1", "lite0"]),
+    ],
+)
+def test_parents_are_the_nearest_in_weights_where_a_cut_is_fitted(
+    phi: float, grown: list[str], fitted: list[str]
+) -> None:
+    variant = scaling.variant_from_phi(phi, classes=5)
+    assert [parent.released for parent in parents_of(variant)] == grown
+    assert [parent.released for parent in parents_of(variant, fitted=True)] == fitted
+
+
+def test_a_network_just_below_a_released_one_is_cut_from_it(tmp_path: Path) -> None:
+    """And grown from the one below where nobody shows pictures."""
+    variant = scaling.variant_from_factors(*scaling.factors(0.98)[:2], 64, "lite", 3)
+    network, near = load_network(variant, pictures=lambda: smooth_pictures(64, 4, seed=1), cache_dir=tmp_path)
+    assert (near.parent, near.how) == ("lite2", "cut")
+    assert network.variant == variant
+    assert load_network(variant, cache_dir=tmp_path)[1].parent == "lite1"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from edgefit_toolkit import scaling
+from edgefit_toolkit.compute import Device
 from edgefit_toolkit.data import load_pixels
 from edgefit_toolkit.dataset import Dataset
 from edgefit_toolkit.downloads import Progress
@@ -27,12 +28,12 @@ def initial_network(
     allow_download: bool = True,
     on_progress: Progress | None = None,
     on_event: OnEvent = ignore_event,
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> tuple[EfficientNet, Provenance]:
     """The variant with ImageNet weights and a new classifier for the data set's classes, and where they come from.
 
-    A variant smaller than every released network is cut from the smallest one and fitted to its answers on the data
-    set's training pictures, without their labels. `on_event(label, done, total, detail)` reports that. Raises
+    A variant whose nearest released network is larger is cut from that and fitted to its answers on the data set's
+    training pictures, without their labels. `on_event(label, done, total, detail)` reports that. Raises
     DownloadError when no weights can be had, DataError when a picture cannot be read.
     """
     order = np.random.default_rng(seed).permutation(len(dataset.train))[:FITTED_TO]
@@ -53,5 +54,5 @@ def initial_network(
         seed=seed,
         pictures=pictures,
         on_block=lambda done, total: on_event("fitting the cut network, blocks", done, total, ""),
-        device=device,
+        device="cuda" if device == "cuda" else "cpu",  # MPS knows no float64
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,17 @@ def load_network(
 ) -> tuple[EfficientNet, Provenance]:
     """The variant's network with ImageNet weights, in eval mode, and where they come from.
 
-    The parent is the largest released network that fits into the variant and whose weights are at hand: in an
-    installed package, in the cache, or (with `allow_download`) on the network. Where a nearer one could not be had, the
-    note says so. Below the smallest released network, the variant is cut from that; with `pictures`, which returns
-    float [N, 3, R, R] in (pixels - 127) / 128 and is called only then, the cut network is fitted to its parent's
-    answers on them (`shrinking.shrink`, on `device`). For other than 1000 classes the classifier is new, the
-    same for the same seed. Raises DownloadError when no parent's weights can be had.
+    The parent is the first of `parents_of` whose weights are at hand: in an installed package, in the cache, or (with
+    `allow_download`) on the network. Where a nearer one could not be had, the note says so. From a smaller parent the
+    variant is grown; from a larger one it is cut and, with `pictures`, fitted to the parent's answers on them
+    (`shrinking.shrink`, on `device`). `pictures` returns float [N, 3, R, R] in (pixels - 127) / 128 and is called only
+    where the variant is cut. For other than 1000 classes the classifier is new, the same for the same seed. Raises
+    DownloadError when no parent's weights can be had.
     """
     parent, path, entry, missed = _find_parent(
-        variant, allow_download, cache_dir, on_progress, weight_files.catalogue() if entries is None else entries
-    )
+        variant, parents_of(variant, fitted=pictures is not None), allow_download, cache_dir, on_progress,
+        weight_files.catalogue() if entries is None else entries,
+    )  # fmt: skip
     network = _read_parent(parent, path, entry)
     how = _how(parent, variant)
     target = scaling.with_classes(variant, IMAGENET_CLASSES)
@@ -86,15 +88,27 @@ def load_network(
     )
 
 
-def parents_of(variant: Variant) -> list[Variant]:
-    """Released networks that fit into the variant, the largest first; else the smallest one of its family."""
+def parents_of(variant: Variant, *, fitted: bool = False) -> list[Variant]:
+    """The released networks that the variant can be made from, the best first.
+
+    Those that fit into it, the largest first, since growing keeps their function; else the smallest one of its family,
+    to be cut. Where a cut network will be `fitted`, those that it fits into count, too, and the one with the most
+    similar number of weights is the best. Linear probes on 400 flowers, five folds, validation loss: phi .98 grown
+    from Lite1 .234 (Lite1 itself .236), cut from Lite2 and fitted .208 (Lite2 itself .202).
+    """
     own = [scaling.released(name) for name, spec in scaling.RELEASED.items() if spec.family == variant.family]
     own.sort(key=lambda released: released.params, reverse=True)
-    return [released for released in own if fits_into(released, variant)] or own[-1:]
+    smaller = [released for released in own if fits_into(released, variant)]
+    if not fitted:
+        return smaller or own[-1:]
+    weights = scaling.with_classes(variant, IMAGENET_CLASSES).params
+    usable = [released for released in own if released in smaller or fits_into(variant, released)]
+    return sorted(usable, key=lambda released: abs(math.log(released.params / weights))) or own[-1:]
 
 
 def _find_parent(
     variant: Variant,
+    parents: list[Variant],
     allow_download: bool,
     cache_dir: Path | None,
     on_progress: Progress | None,
@@ -103,7 +117,7 @@ def _find_parent(
     """The nearest parent with weights, its file, and what to say of a nearer one that could not be had."""
     missed: list[str] = []
     error: DownloadError | None = None
-    for parent in parents_of(variant):
+    for parent in parents:
         entry = entries[str(parent.released)]
         path = weight_files.local_path(entry, cache_dir)
         if path is None and allow_download and error is None:  # no second try: the others lie on the same host
@@ -117,7 +131,7 @@ def _find_parent(
         return parent, path, entry, _missed(missed, error)
     if error is not None:
         raise error
-    nearest = entries[str(parents_of(variant)[0].released)]
+    nearest = entries[str(parents[0].released)]
     folder = cache_dir or weight_files.cache_folder()
     raise DownloadError(
         f"ImageNet weights for {variant.label} are not on this machine, and downloads are switched off",
@@ -161,8 +175,9 @@ def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile, fitted
     sizes = f"{_blocks(parent)} -> {_blocks(variant)} blocks, {parent.params:,} -> {variant.params:,} weights"
     if how == "grown":
         return f"grown from {name} without changing its function at {old_px} px: {sizes}"
-    fitted = f", then fitted to {name}'s answers on {fitted_to} pictures" if fitted_to else ""
-    return f"cut from {name}, the smallest released network, which changes its function: {sizes}{fitted}"
+    if fitted_to:
+        return f"cut from {name} and fitted to its answers on {fitted_to} pictures: {sizes}"
+    return f"cut from {name}, which changes its function: {sizes}"
 
 
 def _blocks(variant: Variant) -> int:
