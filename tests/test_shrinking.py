@@ -17,7 +17,7 @@ from training_parts import variant as drawn_variant
 from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.growth import resize
-from edgefit_toolkit.initial import initial_network
+from edgefit_toolkit.initial import initial_network, pictures_for
 from edgefit_toolkit.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.network import EfficientNet
 from edgefit_toolkit.preprocessing import apply, open_upright, preprocessing_for, to_network_input
@@ -245,6 +245,13 @@ def test_training_begins_with_a_network_fitted_to_the_training_pictures(tmp_path
     assert [event[1:] for event in fitting] == [(done, blocks) for done in range(1, blocks + 1)]
     again, _ = initial_network(variant, dataset, seed=1)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_large_networks_are_fitted_to_fewer_pictures() -> None:
+    counts = [pictures_for(scaling.variant_from_phi(phi)) for phi in (-4.0, 0.98, 1.58, 3.57, 9.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0], counts[1], counts[-1]) == (512, 512, 64)
+    assert 100 < counts[3] < counts[2] < 400
 
 
 @pytest.mark.parametrize(

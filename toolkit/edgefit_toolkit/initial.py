@@ -17,7 +17,8 @@ from edgefit_toolkit.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.weights import Provenance, load_network
 
-FITTED_TO = 512  # pictures; fewer photographs are shown mirrored, too
+FITTED_TO = (64, 512)  # pictures, fewest and most; where there are fewer photographs they are shown mirrored, too
+FITTED_MADDS = 4e11  # of one forward pass over all of them: a few passes on two cores are a minute, and 3 GB
 
 
 def initial_network(
@@ -36,7 +37,8 @@ def initial_network(
     training pictures, without their labels. `on_event(label, done, total, detail)` reports that. Raises
     DownloadError when no weights can be had, DataError when a picture cannot be read.
     """
-    order = np.random.default_rng(seed).permutation(len(dataset.train))[:FITTED_TO]
+    count = pictures_for(variant)
+    order = np.random.default_rng(seed).permutation(len(dataset.train))[:count]
     photos = [dataset.train[index] for index in sorted(order)]
 
     def pictures() -> Tensor:
@@ -45,7 +47,7 @@ def initial_network(
             photos, preprocessing_for(variant), on_progress=lambda done, total: on_event(label, done, total, "")
         )
         x = to_network_input(pixels)
-        return torch.cat([x, x.flip(3)])[:FITTED_TO]
+        return torch.cat([x, x.flip(3)])[:count]
 
     return load_network(
         scaling.with_classes(variant, len(dataset.classes)),
@@ -56,3 +58,9 @@ def initial_network(
         on_block=lambda done, total: on_event("fitting the cut network, blocks", done, total, ""),
         device="cuda" if device == "cuda" else "cpu",  # MPS knows no float64
     )
+
+
+def pictures_for(variant: Variant) -> int:
+    """How many pictures a cut network is fitted to: fewer for a large one, whose activations are large, too."""
+    fewest, most = FITTED_TO
+    return min(max(int(FITTED_MADDS / variant.madds), fewest), most)
