@@ -72,7 +72,7 @@ def load_network(
         network = shrink(network, target, given, seed, on_block, device)
     else:
         network = resize(network, target, seed)
-    note = _note(how, parent, variant, entry, fitted_to)
+    note = _note(how, parent, target, entry, fitted_to)
     if variant.classes != IMAGENET_CLASSES:
         reset_classifier(network, variant.classes, seed)
         note += f"; a new classifier for {variant.classes} classes"
