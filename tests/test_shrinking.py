@@ -126,6 +126,17 @@ def test_what_counts_for_nothing_goes_without_a_trace(family: str, width: float,
         assert sqnr_db(answers - answers.mean(0), got - answers.mean(0)) > 40
 
 
+@pytest.mark.parametrize(("width", "depth"), [(1.0, 1.4), (1.3, 1.0), (0.9, 0.7)])
+def test_blocks_that_do_not_expand_are_read_channel_by_channel(width: float, depth: float) -> None:
+    """A deep B network's stage 0: its second block convolves each of the stage's channels alone."""
+    parent, target = random_parent(small("b", 1.3, 1.4)), small("b", width, depth)
+    assert parent.blocks[1].expand is None
+    weaken(parent, target)
+    x = smooth_pictures(64, 32, seed=1)
+    with torch.inference_mode():
+        assert sqnr_db(parent(x), shrink(parent, target, x)(x)) > 50
+
+
 @pytest.fixture(scope="module")
 def lite0() -> EfficientNet:
     return load_network(scaling.released("lite0"))[0]

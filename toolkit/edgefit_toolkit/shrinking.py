@@ -80,11 +80,12 @@ class _Stream:
     encode: Tensor  # [small, large]
     decode: Tensor  # [large, small]
     offset: Tensor  # [large]: large ~ decode @ small + offset
+    kept: Tensor | None = None  # [small]: which of the large one's channels they are, where they are not mixed
 
     @classmethod
     def same(cls, channels: int, device: str) -> _Stream:
         eye = torch.eye(channels, device=device)
-        return cls(eye, eye, torch.zeros(channels, device=device))
+        return cls(eye, eye, torch.zeros(channels, device=device), torch.arange(channels, device=device))
 
 
 class _Shrinking:
@@ -115,8 +116,8 @@ class _Shrinking:
             along = [wide]  # the large network's own: what enters the stage, and what each block gives
             for block in old:
                 along.append(self._each(along[-1], block))
-            readers = [_first(block) for block in old[1:]]
-            readers.append(_first(olds[stage + 1][0]) if stage + 1 < len(olds) else large.head)
+            readers = [_reader(block) for block in old[1:]]
+            readers.append(_reader(olds[stage + 1][0]) if stage + 1 < len(olds) else large.head)
             after = self._stream(along[1:], readers, new[0].project.conv.out_channels)
             for repeat, block in enumerate(new):
                 target = along[-1] if repeat == len(new) - 1 else along[repeat + 1]
@@ -137,12 +138,20 @@ class _Shrinking:
         channels = given[0].shape[1]
         if keep == channels:
             return _Stream.same(channels, self.device)
+        places = self._places(given[0])
+        samples = torch.cat([_at(x, places) for x in given])
         metric = torch.zeros(channels, channels, dtype=torch.float64, device=self.device)
         for reader in readers:
             weight = reader.conv.weight.flatten(1).double()
-            metric += weight.T @ weight
-        places = self._places(given[0])
-        return _Stream(*subspace(torch.cat([_at(x, places) for x in given]), metric, keep))
+            metric += weight.T @ weight if reader.conv.groups == 1 else torch.diag(weight.square().sum(1))
+        if all(reader.conv.groups == 1 for reader in readers):
+            return _Stream(*subspace(samples, metric, keep))
+        # a depthwise convolution reads every channel alone (B's stage 0): they can be left out, but not mixed
+        root = torch.linalg.cholesky(metric + 1e-6 * metric.diagonal().mean() * torch.eye(channels).to(metric)).T
+        kept, fewer = drop_inputs(samples, root, keep, DROP_RIDGE)
+        decode = torch.linalg.solve(root, fewer).float()
+        mean = samples.mean(0)
+        return _Stream(torch.eye(channels, device=self.device)[kept], decode, mean - decode @ mean[kept], kept)
 
     def _block(
         self, new: MBConv, old: MBConv, wide: Tensor, target: Tensor, narrow: Tensor, before: _Stream, after: _Stream
@@ -157,18 +166,21 @@ class _Shrinking:
         bias = after.encode @ _bias(project)
         kept = torch.arange(hidden.shape[1], device=self.device)
         count = new.project.conv.in_channels
-        if count < len(kept):
+        if old.expand is None and old is not self.large.blocks[0]:  # the channels inside are those that it is given
+            assert before.kept is not None
+            kept = before.kept
+            weight = weight[:, kept]
+        elif count < len(kept):
             kept, fewer = drop_inputs(hidden, weight, count, DROP_RIDGE)
             bias = bias + weight @ hidden.mean(0) - fewer @ hidden[:, kept].mean(0)
             weight = fewer
 
         # the layers in order, each on what the small ones before it hand on
-        if new.expand is None or old.expand is None:  # stage 0: the channels inside are the stem's
-            stem = self.large.stem.conv
-            if len(kept) < stem.out_channels:
-                _write(self.small.stem, stem.weight[kept], _bias(stem)[kept])
-                narrow = narrow[:, kept]
-        else:
+        stem = self.large.stem.conv
+        if old is self.large.blocks[0] and len(kept) < stem.out_channels:  # the channels inside are the stem's
+            _write(self.small.stem, stem.weight[kept], _bias(stem)[kept])
+            narrow = narrow[:, kept]
+        if new.expand is not None and old.expand is not None:
             rows = old.expand.conv.weight.flatten(1)[kept]
             offset = _bias(old.expand.conv)[kept]
             inputs = _at(narrow, in_places)
@@ -265,9 +277,9 @@ def _widened(block: MBConv, x: Tensor) -> Tensor:
     return y
 
 
-def _first(block: MBConv) -> ConvNormAct:
-    assert block.expand is not None  # only stage 0 does not expand, and nothing precedes it but the stem
-    return block.expand
+def _reader(block: MBConv) -> ConvNormAct:
+    """The convolution that reads what the block is given."""
+    return block.depthwise if block.expand is None else block.expand
 
 
 def _at(maps: Tensor, places: Tensor) -> Tensor:
