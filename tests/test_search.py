@@ -120,6 +120,10 @@ def test_nothing_fits() -> None:
     assert caught.value.exit_code == 1
     enough = float(caught.value.hint.split()[1])
     assert pick(Budget(enough, 90), pixel4).pick.fits(Budget(enough, 90))
+    assert "continuous" not in caught.value.hint
+    with pytest.raises(BudgetMissed, match="Lite0") as caught:
+        pick(Budget(4, 90), pixel4, scaling="released")
+    assert "--scaling continuous has smaller networks" in caught.value.hint
 
 
 def test_everything_fits() -> None:

@@ -242,7 +242,7 @@ class _Walk:
         if pick != largest:
             notes.append(
                 f"{self.predicted[pick].variant.label} has published ImageNet weights; "
-                f"{self.predicted[largest].variant.label} fits too, with grown ones"
+                f"{self.predicted[largest].variant.label} fits too, with weights made from those"
             )
         if after is None and closed:
             notes.append("the largest network of the range was measured to fit: the budget does not bind")

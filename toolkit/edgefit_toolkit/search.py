@@ -71,7 +71,7 @@ def pick(
     frontier = tuple(Candidate(v, predictor(v)) for v in candidates(family, scaling, classes, phi_range))
     fitting = [candidate for candidate in frontier if candidate.fits(budget)]
     if not fitting:
-        raise _missed(budget, device, frontier)
+        raise _missed(budget, device, frontier, scaling)
     largest = fitting[-1]
     after = frontier[frontier.index(largest) + 1 :]
     plan = Plan(
@@ -175,14 +175,15 @@ def _network(family: Family, width: float, depth: float, resolution_px: int) -> 
     return blocks(family, width, depth), resolution_px, head
 
 
-def _missed(budget: Budget, device: str, frontier: Sequence[Candidate]) -> BudgetMissed:
+def _missed(budget: Budget, device: str, frontier: Sequence[Candidate], scaling: Scaling) -> BudgetMissed:
     quickest = min(frontier, key=lambda candidate: candidate.latency.at(budget.percentile))
     needs = quickest.latency.at(budget.percentile)
     where = f" on {device}" if device else ""
     return BudgetMissed(
         f"no network answers within {budget.latency_ms:g} ms{where}: the quickest, {quickest.variant.label}, has a "
         f"{quickest.latency.origin} p{budget.percentile} of {needs:.2f} ms",
-        f"--budget-ms {math.ceil(needs * 10) / 10:g} is the smallest budget that a network meets there",
+        f"--budget-ms {math.ceil(needs * 10) / 10:g} is the smallest budget that a network meets there"
+        + (", and --scaling continuous has smaller networks" if scaling == "released" else ""),
     )
 
 
@@ -196,7 +197,7 @@ def _notes(plan: Plan, largest: Candidate, fitting: Sequence[Candidate]) -> Iter
     if plan.pick is not largest:
         yield (
             f"{plan.pick.variant.label} has published ImageNet weights; {largest.variant.label} would fit too, "
-            f"{largest.variant.phi - phi:.2f} of phi larger, with grown ones"
+            f"{largest.variant.phi - phi:.2f} of phi larger, with weights made from those"
         )
     known = [candidate for candidate in fitting if candidate.variant.released]
     if known and not plan.pick.variant.released:
