@@ -64,7 +64,11 @@ def test_dropped_inputs_are_made_up_for_as_well_as_can_be(seed: int, inputs: int
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(300, inputs, generator=random) @ torch.randn(inputs, inputs, generator=random)
     weight = torch.randn(3, inputs, generator=random)
-    kept, fewer = drop_inputs(x, weight, keep, ridge=1e-10)
+    bias = torch.randn(3, generator=random)
+    kept, fewer, offset = drop_inputs(x, weight, bias, keep, ridge=1e-10)
+    torch.testing.assert_close(
+        (x[:, kept] @ fewer.T + offset).mean(0), (x @ weight.T + bias).mean(0), atol=1e-3, rtol=1e-3
+    )
     assert kept.tolist() == sorted(set(kept.tolist()))
     assert len(kept) == keep
     centred = (x - x.mean(0)).double().numpy()
@@ -82,7 +86,7 @@ def test_inputs_that_others_repeat_are_the_ones_dropped() -> None:
     base = torch.randn(100, 4, generator=random)
     x = torch.cat([base, base[:, :2] * 2 + 1], 1)  # inputs 4 and 5 say what 0 and 1 say
     weight = torch.randn(2, 6, generator=random)
-    kept, fewer = drop_inputs(x, weight, 4, ridge=1e-10)
+    kept, fewer, _ = drop_inputs(x, weight, torch.zeros(2), 4, ridge=1e-10)
     assert {2, 3} <= set(kept.tolist())
     wanted = (x - x.mean(0)) @ weight.T
     torch.testing.assert_close((x - x.mean(0))[:, kept] @ fewer.T, wanted, atol=1e-3, rtol=1e-3)

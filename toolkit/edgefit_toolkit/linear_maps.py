@@ -24,14 +24,16 @@ def refit(inputs: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor, ridge: f
     return (start + change).to(weight.dtype), (bias.double() + mean_left - change @ mean_x).to(weight.dtype)
 
 
-def drop_inputs(inputs: Tensor, weight: Tensor, keep: int, ridge: float) -> tuple[Tensor, Tensor]:
-    """Which `keep` of the inputs [n, in] of a linear map [out, in] stay, and its weights [out, keep] for those.
+def drop_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, keep: int, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Which `keep` of the inputs [n, in] of an affine map (weight [out, in], bias [out]) stay, and the map for those.
 
     One at a time goes the input whose loss costs least after the others have made up for it as well as they can: the
-    optimal brain surgeon (Hassibi & Stork 1993), exact for a linear map and squared errors. Means are not made up
-    for: that is the bias's part. Returns ascending indices [keep] and weights in the dtype of `weight`.
+    optimal brain surgeon (Hassibi & Stork 1993), exact for a linear map and squared errors. The bias makes up for the
+    means. Returns ascending indices [keep], weight [out, keep] and bias [out] in the dtype of `weight`.
     """
     count = inputs.shape[1]
+    if keep == count:
+        return torch.arange(count, device=inputs.device), weight, bias
     x = inputs.double()
     x = x - x.mean(0)
     inverse = torch.linalg.inv(_ridged(x.T @ x, ridge))
@@ -47,7 +49,9 @@ def drop_inputs(inputs: Tensor, weight: Tensor, keep: int, ridge: float) -> tupl
         alive[gone] = False
         inverse[gone, gone] = 1.0  # its row and column are zero now: keep the pivot out of the division
     kept = alive.nonzero()[:, 0]
-    return kept, left[:, kept].to(weight.dtype)
+    fewer = left[:, kept].to(weight.dtype)
+    means = inputs.mean(0).to(weight.dtype)
+    return kept, fewer, bias + weight @ means - fewer @ means[kept]
 
 
 def subspace(samples: Tensor, metric: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:

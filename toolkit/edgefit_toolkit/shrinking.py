@@ -27,9 +27,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.growth import fits_into, norm_of, stages_of
+from edgefit_toolkit.growth import fits_into, norm_of, shape_of, stages_of
 from edgefit_toolkit.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.network import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
 from edgefit_toolkit.records import Variant
@@ -100,8 +99,7 @@ class _Shrinking:
         self.small = _fast(EfficientNet.from_variant(variant).eval(), device)
         self.random = torch.Generator().manual_seed(seed)
         self.pictures = pictures.to(device, memory_format=torch.channels_last)
-        self.plans = [_plan(self.parent.variant), _plan(variant)]
-        self.exact = True  # the small network computes what the large one does, so far
+        self.exact = self.small.stem.conv.weight.shape == self.large.stem.conv.weight.shape  # small = large, so far
 
     def run(self, on_block: OnBlock) -> EfficientNet:
         large, small = self.large, self.small
@@ -109,8 +107,9 @@ class _Shrinking:
         narrow = wide
         stream = _Stream.same(wide.shape[1], self.device)
         olds, news = stages_of(large), stages_of(small)
+        old_shape, new_shape = shape_of(large.variant), shape_of(small.variant)
         done = 0
-        if small.stem.conv.weight.shape == large.stem.conv.weight.shape:
+        if self.exact:
             small.stem.load_state_dict(self.parent.stem.state_dict())
         for stage, (old, new) in enumerate(zip(olds, news, strict=True)):
             along = [wide]  # the large network's own: what enters the stage, and what each block gives
@@ -121,7 +120,7 @@ class _Shrinking:
             after = self._stream(along[1:], readers, new[0].project.conv.out_channels)
             for repeat, block in enumerate(new):
                 target = along[-1] if repeat == len(new) - 1 else along[repeat + 1]
-                if self.exact and self.plans[0][stage] == self.plans[1][stage]:  # nothing here, or before, is smaller
+                if self.exact and old_shape[stage] == new_shape[stage]:  # nothing here, or before, is smaller
                     block.load_state_dict(self.parts[stage][repeat].state_dict())
                     narrow = target
                 else:
@@ -148,7 +147,7 @@ class _Shrinking:
             return _Stream(*subspace(samples, metric, keep))
         # a depthwise convolution reads every channel alone (B's stage 0): they can be left out, but not mixed
         root = torch.linalg.cholesky(metric + 1e-6 * metric.diagonal().mean() * torch.eye(channels).to(metric)).T
-        kept, fewer = drop_inputs(samples, root, keep, DROP_RIDGE)
+        kept, fewer, _ = drop_inputs(samples, root, torch.zeros_like(root[0]), keep, DROP_RIDGE)
         decode = torch.linalg.solve(root, fewer).float()
         mean = samples.mean(0)
         return _Stream(torch.eye(channels, device=self.device)[kept], decode, mean - decode @ mean[kept], kept)
@@ -164,16 +163,12 @@ class _Shrinking:
         project = old.project.conv
         weight = after.encode @ project.weight.flatten(1)
         bias = after.encode @ _bias(project)
-        kept = torch.arange(hidden.shape[1], device=self.device)
-        count = new.project.conv.in_channels
         if old.expand is None and old is not self.large.blocks[0]:  # the channels inside are those that it is given
             assert before.kept is not None
             kept = before.kept
             weight = weight[:, kept]
-        elif count < len(kept):
-            kept, fewer = drop_inputs(hidden, weight, count, DROP_RIDGE)
-            bias = bias + weight @ hidden.mean(0) - fewer @ hidden[:, kept].mean(0)
-            weight = fewer
+        else:
+            kept, weight, bias = drop_inputs(hidden, weight, bias, new.project.conv.in_channels, DROP_RIDGE)
 
         # the layers in order, each on what the small ones before it hand on
         stem = self.large.stem.conv
@@ -210,13 +205,14 @@ class _Shrinking:
         pooled = self._each(narrow, lambda x: _before_gate(new, x).mean((2, 3)))
         reduce, expand = gate.reduce.weight.flatten(1), gate.expand.weight.flatten(1)
         squeezed = nn.functional.silu(pooled_wide @ reduce.T + _bias(gate.reduce))
-        stay, fewer = drop_inputs(squeezed, expand[kept], new.se.reduce.out_channels, DROP_RIDGE)
+        count = new.se.reduce.out_channels
+        stay, fewer, offset = drop_inputs(squeezed, expand[kept], _bias(gate.expand)[kept], count, DROP_RIDGE)
         wanted = pooled_wide @ reduce[stay].T + _bias(gate.reduce)[stay]
         weight, bias = refit(pooled, wanted, reduce[stay][:, kept], _bias(gate.reduce)[stay], RIDGE)
         _write_conv(new.se.reduce, weight, bias)
         inputs = nn.functional.silu(pooled @ weight.T + bias)
         wanted = squeezed @ expand[kept].T + _bias(gate.expand)[kept]
-        _write_conv(new.se.expand, *refit(inputs, wanted, fewer, _bias(gate.expand)[kept], RIDGE))
+        _write_conv(new.se.expand, *refit(inputs, wanted, fewer, offset, RIDGE))
 
     def _head(self, wide: Tensor, narrow: Tensor, stream: _Stream) -> None:
         head, classifier = self.large.head.conv, self.large.classifier
@@ -226,11 +222,7 @@ class _Shrinking:
             return
         features = self._each(wide, lambda x: self.large.head(x).mean((2, 3)))
         count = self.small.head.conv.out_channels
-        kept, weight = torch.arange(len(head.weight), device=self.device), classifier.weight
-        bias = _bias(classifier)
-        if count < len(kept):
-            kept, weight = drop_inputs(features, classifier.weight, count, DROP_RIDGE)
-            bias = bias + classifier.weight @ features.mean(0) - weight @ features[:, kept].mean(0)
+        kept, weight, bias = drop_inputs(features, classifier.weight, _bias(classifier), count, DROP_RIDGE)
         places = self._places(wide)
         rows, offset = head.weight.flatten(1)[kept], _bias(head)[kept]
         inputs = _at(narrow, places)
@@ -318,9 +310,3 @@ def _norm_as(unit: ConvNormAct, mean: Tensor, variance: Tensor) -> None:
     statistics["running_var"].copy_(variance)
     norm.weight.copy_((variance + norm.eps).sqrt())
     norm.bias.copy_(mean)
-
-
-def _plan(variant: Variant) -> list[list[scaling.Block]]:
-    """The blocks of every stage."""
-    blocks = scaling.blocks(variant.family, variant.width, variant.depth)
-    return [[block for block in blocks if block.stage == stage] for stage in range(len(scaling.STAGES))]
