@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from file_server import site  # noqa: F401  (a fixture)
 from hypothesis import settings
-from models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
+from support.file_server import site  # noqa: F401  (a fixture)
+from support.models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
 
-from edgefit_converters.routes import ENVIRONMENT
-from edgefit_toolkit.environments import ensure
+from edgefit_converters.routes.environments import ensure
+from edgefit_converters.routes.routes import ENVIRONMENT
 from edgefit_toolkit.errors import SideEnvironmentError
 
 # Several people and CI share the machines: a slow example is no failure.

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_benchmarks.device_session import DeviceSession, host_answers
-from edgefit_benchmarks.native.bundle import Bundle
-from edgefit_benchmarks.remote import RemoteTarget
-from edgefit_benchmarks.targets import file_sha256
+from edgefit_benchmarks.native.package import Bundle
+from edgefit_benchmarks.sessions.device import DeviceSession, host_answers
+from edgefit_benchmarks.targets.remote import RemoteTarget
+from edgefit_benchmarks.targets.target import file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.interpreter import TFLite
 

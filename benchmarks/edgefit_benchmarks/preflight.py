@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefit_benchmarks.targets import Condition, Target
+from edgefit_benchmarks.targets.target import Condition, Target
 from edgefit_toolkit.errors import DeviceError
 
 # Android's PowerManager.THERMAL_STATUS_*: from MODERATE on, the system throttles visibly

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edgefit_benchmarks.benchmark_model import BenchmarkModelSession
-from edgefit_benchmarks.device_session import DeviceSession, bundle_for
-from edgefit_benchmarks.native.bundle import Bundle, cache_dir
-from edgefit_benchmarks.remote import RemoteTarget
-from edgefit_benchmarks.session import Session
-from edgefit_benchmarks.targets import Facts, file_sha256
+from edgefit_benchmarks.native.package import Bundle, cache_dir
+from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModelSession
+from edgefit_benchmarks.sessions.device import DeviceSession, bundle_for
+from edgefit_benchmarks.sessions.session import Session
+from edgefit_benchmarks.targets.remote import RemoteTarget
+from edgefit_benchmarks.targets.target import Facts, file_sha256
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DeviceError, DownloadError, InputError
-from edgefit_toolkit.runs import write_atomic
+from edgefit_toolkit.files import write_atomic
 
 
 @dataclass(frozen=True)

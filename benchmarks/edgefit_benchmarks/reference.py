@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edgefit_benchmarks.local import cpu_name
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.host import cpu_name
 
 # The door of every edgefit network: (raw - mean) / std, see records.Preprocessing
 MEAN, STD = 127.0, 128.0

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgefit_benchmarks import worker
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.runner import OpenSession, measure_interleaved
-from edgefit_benchmarks.session import HostSession
+from edgefit_benchmarks.sessions import worker
+from edgefit_benchmarks.sessions.session import HostSession
 from edgefit_benchmarks.stats import summarise
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.timing import OpenSession, measure_interleaved
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Measurement
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_benchmarks import preflight
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.remote import RemoteTarget
-from edgefit_benchmarks.runners import find_runner, open_session
-from edgefit_benchmarks.session import HostSession, Session
+from edgefit_benchmarks.programs import find_runner, open_session
+from edgefit_benchmarks.sessions.session import HostSession, Session
 from edgefit_benchmarks.stats import observations, summarise
-from edgefit_benchmarks.targets import Target, file_sha256
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.remote import RemoteTarget
+from edgefit_benchmarks.targets.target import Target, file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.records import Measurement
 

@@ -1,12 +1,12 @@
 """The ladder on a B network: swish and squeeze-excite, where plain int8 is known to fall.
 
-    python benchmarks/b0_ladder.py ../shared/data/flowers --resolution 96 --epochs 4
+    python benchmarks/experiments/b0_ladder.py ../shared/data/flowers --resolution 96 --epochs 4
 
 B0's released weights need a network connection, so this B0 is distilled here. It begins with Lite0's ImageNet weights
 where the shapes match (all but squeeze-excite), gates that are all but open and batch norms measured anew, and learns,
 from the train photographs and their mirror images, the answers of a Lite0 with a linear probe on them. Calibrated on
 every second train photograph, the last step trains on all; held out are val and test. Writes b0_ladder.json and .md
-into edgefit_benchmarks/results.
+into benchmarks/results.
 """
 
 from __future__ import annotations
@@ -24,17 +24,27 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_benchmarks.local import cpu_name
-from edgefit_converters import inspect, ladder, litert
+from edgefit_converters import ladder
+from edgefit_converters.judge.holdout import Step
 from edgefit_converters.recipe import LADDER, Recipe
-from edgefit_converters.steps import Step
-from edgefit_toolkit import data, preprocessing, probe, scaling, weights
-from edgefit_toolkit.dataset import Photo
+from edgefit_converters.routes import litert
+from edgefit_converters.tflite import inspect
+from edgefit_toolkit.data import preprocessing, sources
+from edgefit_toolkit.data.dataset import Photo
 from edgefit_toolkit.errors import GuardFailed
+from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.interpreter import Pixels
-from edgefit_toolkit.network import IMAGENET_STD, PIXEL_STD, EfficientNet, SqueezeExcite, recalibrate_batch_norms
+from edgefit_toolkit.network import scaling, weights
+from edgefit_toolkit.network.efficientnet import (
+    IMAGENET_STD,
+    PIXEL_STD,
+    EfficientNet,
+    SqueezeExcite,
+    recalibrate_batch_norms,
+)
+from edgefit_toolkit.training import linear_probe
 
-RESULTS = Path(__file__).parent / "edgefit_benchmarks" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 OPEN_GATE = 3.0  # bias of a gate before training: sigmoid(3) = .95
 BATCH = 16
 CALIBRATION = 100  # about as many photographs
@@ -50,12 +60,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    dataset = data.load_dataset(str(arguments.photographs), seed=0)
+    dataset = sources.load_dataset(str(arguments.photographs), seed=0)
     train, held_out = dataset.train, (*dataset.val, *dataset.test)
     lite, _ = weights.load_network(scaling.with_classes(scaling.released("lite0"), len(dataset.classes)))
     lite = lite.at_resolution(arguments.resolution).eval()
     pixels, held_pixels = read(train, lite), read(held_out, lite)
-    labels, held_labels = data.labels(train), data.labels(held_out)
+    labels, held_labels = sources.labels(train), sources.labels(held_out)
     teach(lite, pixels, labels, held_pixels[: len(dataset.val)], held_labels[: len(dataset.val)])
     network = b0_from(lite, arguments.resolution)
     recalibrate_batch_norms(network, images(pixels).split(BATCH))
@@ -123,7 +133,7 @@ def main() -> None:
 
 def read(photos: tuple[Photo, ...], network: EfficientNet) -> Pixels:
     """uint8 [N, R, R, 3], as the network takes them."""
-    return data.load_pixels(photos, preprocessing.preprocessing_for(network.variant))
+    return sources.load_pixels(photos, preprocessing.preprocessing_for(network.variant))
 
 
 def images(pixels: Pixels) -> Tensor:
@@ -145,10 +155,10 @@ def teach(lite: EfficientNet, pixels: Pixels, labels: np.ndarray, val_pixels: Pi
         features, val = (
             torch.cat([lite.features(part) for part in images(group).split(BATCH)]) for group in (pixels, val_pixels)
         )
-    probes = probe.fit_probes(
+    probes = linear_probe.fit_probes(
         features, torch.from_numpy(labels), val, torch.from_numpy(val_labels), lite.variant.classes
     )
-    probe.best_probe(probes).into(lite.classifier)
+    linear_probe.best_probe(probes).into(lite.classifier)
 
 
 def b0_from(lite: EfficientNet, resolution_px: int) -> EfficientNet:

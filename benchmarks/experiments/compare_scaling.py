@@ -1,6 +1,6 @@
 """Any phi against released variants only, under the same budgets, on real photographs.
 
-    python benchmarks/compare_scaling.py FLOWERS
+    python benchmarks/experiments/compare_scaling.py FLOWERS
 
 FLOWERS is a folder of photographs by class (or with train/val/test in it: they are pooled). Five folds: each photograph
 is tested once by a network that never saw it, so both strategies answer all of them at every budget. `default` is what
@@ -32,20 +32,21 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_toolkit.compute import choose_compute
-from edgefit_toolkit.data import labels, load_dataset, load_pixels
-from edgefit_toolkit.dataset import Dataset, Photo
+from edgefit_toolkit.data.dataset import Dataset, Photo
+from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.sources import labels, load_dataset, load_pixels
 from edgefit_toolkit.errors import BudgetMissed
-from edgefit_toolkit.evaluation import predict
-from edgefit_toolkit.initial import initial_network
-from edgefit_toolkit.plan import Candidate
-from edgefit_toolkit.planning import make_plan
-from edgefit_toolkit.preprocessing import preprocessing_for
-from edgefit_toolkit.runs import environment, write_atomic
-from edgefit_toolkit.shares import Z_95, paired_interval
-from edgefit_toolkit.train import TrainSettings, fine_tune
+from edgefit_toolkit.files import write_atomic
+from edgefit_toolkit.host import environment
+from edgefit_toolkit.intervals import Z_95, paired_interval
+from edgefit_toolkit.picker.plan import Candidate
+from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.training.compute import choose_compute
+from edgefit_toolkit.training.evaluation import predict
+from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
+from edgefit_toolkit.training.initial import initial_network
 
-RESULTS = Path(__file__).parent / "edgefit_benchmarks" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 BUDGETS_MS = (2.5, 3.15, 4.0, 5.0, 6.3, 8.0, 10.0, 12.5, 16.0)
 FOLDS = 5
 STRATEGIES = ("continuous", "released")
@@ -146,7 +147,7 @@ def markdown(doc: dict[str, Any]) -> str:
     lines = [
         "# Any phi against released variants only, on real photographs",
         "",
-        "`benchmarks/compare_scaling.py`: the largest network that is *predicted* to answer on "
+        "`benchmarks/experiments/compare_scaling.py`: the largest network that is *predicted* to answer on "
         f"{doc['device']} within the budget (p90), any phi against released variants. {doc['photographs']} "
         f"photographs of {doc['classes']} classes, {FOLDS} folds, each photograph tested once. Float answers in torch. "
         f"{doc['cpu']}, {doc['cores']} cores, {doc['date']}.",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_benchmarks.published import Row
+from experiments.published import Row
 
 Array = npt.NDArray[np.float64]
 

@@ -1,12 +1,12 @@
 """int8 against float on real photographs, each step of the ladder: Lite0-2 with their ImageNet weights.
 
-    python benchmarks/guard_ladder.py ../shared/data/imagenet-samples lite0 lite1 lite2 \\
+    python benchmarks/experiments/guard_ladder.py ../shared/data/imagenet-samples lite0 lite1 lite2 \\
         --others ../shared/data/flowers/train
 
 The photographs are halved (every other line of labels.csv). Each half is calibrated on and judged by the other, so all
 of them are held out once and none is ever both. OTHERS of other photographs, which are never judged, join each half for
 calibration; the last rung trains on the rest of them as well. Writes guard_ladder.json and .md into
-edgefit_benchmarks/results; networks that are not named keep the rows that they have there. `--steps 5` leaves out the
+benchmarks/results; networks that are not named keep the rows that they have there. `--steps 5` leaves out the
 last step, which takes as long as all the others.
 """
 
@@ -21,14 +21,16 @@ from pathlib import Path
 
 import torch
 
-from edgefit_benchmarks.halves import described, join, read, read_halves, split_others
-from edgefit_benchmarks.local import cpu_name
-from edgefit_converters import ladder, litert
+from edgefit_converters import ladder
 from edgefit_converters.ladder import Step
 from edgefit_converters.recipe import LADDER, Recipe
-from edgefit_toolkit import preprocessing, scaling, weights
+from edgefit_converters.routes import litert
+from edgefit_toolkit.data import preprocessing
+from edgefit_toolkit.host import cpu_name
+from edgefit_toolkit.network import scaling, weights
+from experiments.halves import described, join, read, read_halves, split_others
 
-RESULTS = Path(__file__).parent / "edgefit_benchmarks" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 TARGET = "issue 5 asks for agreement >= .99 and SQNR >= 24 dB"
 
 

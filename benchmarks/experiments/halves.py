@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_toolkit import preprocessing
+from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Parity, Preprocessing
 

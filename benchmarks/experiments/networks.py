@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.scaling import Kind, Layer, blocks, layers, released, variant_from_factors
+from edgefit_toolkit.network.scaling import Kind, Layer, blocks, layers, released, variant_from_factors
 
 
 @lru_cache(maxsize=256)

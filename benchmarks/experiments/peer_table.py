@@ -1,4 +1,4 @@
-"""The table of benchmarks/peers.py: edgefit's rungs beside other tools' int8. Pure."""
+"""The table of benchmarks/experiments/peers.py: edgefit's rungs beside other tools' int8. Pure."""
 
 from __future__ import annotations
 

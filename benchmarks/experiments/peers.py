@@ -1,12 +1,12 @@
 """int8 by other tools, on the photographs of guard_ladder.py: TensorFlow's converter, ONNX Runtime, OpenVINO with NNCF.
 
-    python benchmarks/peers.py judge ../shared/data/imagenet-samples lite0 lite1 lite2 --work DIR [--others ...]
-    python benchmarks/peers.py time --work DIR      (on a quiet machine: latency ratios of the models that `judge` made)
-    python benchmarks/peers.py page                 (peers.md again, after guard_ladder.py has run)
+    python -m experiments.peers judge ../shared/data/imagenet-samples lite0 lite1 lite2 --work DIR [--others ...]
+    python -m experiments.peers time --work DIR      (on a quiet machine: latency ratios of the models of `judge`)
+    python -m experiments.peers page                 (peers.md again, after guard_ladder.py has run)
 
 Every tool gets the same network (batch norms folded), the same photographs to calibrate on and the same to be judged by
-as edgefit's ladder (edgefit_benchmarks.halves). ONNX Runtime and OpenVINO live in an environment of their own, made on
-first use from peers/lock.txt. Writes peers.json and .md into edgefit_benchmarks/results, edgefit's rungs from
+as edgefit's ladder (experiments.halves). ONNX Runtime and OpenVINO live in an environment of their own, made on
+first use from peer_workers/lock.txt. Writes peers.json and .md into benchmarks/results, edgefit's rungs from
 guard_ladder.json beside the peers'.
 """
 
@@ -29,26 +29,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgefit_benchmarks import peer_table
-from edgefit_benchmarks.halves import Half, described, join, read_halves, split_others
-from edgefit_benchmarks.local import LocalTarget, cpu_name
-from edgefit_benchmarks.runner import measure_interleaved
-from edgefit_benchmarks.session import HostSession, Session
+from edgefit_benchmarks.sessions.session import HostSession, Session
 from edgefit_benchmarks.stats import summarise
-from edgefit_converters import deploy, litert, onnx_export, quantize, routes
-from edgefit_converters.deploy import Deployed
-from edgefit_converters.parity import compare_answers
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.timing import measure_interleaved
+from edgefit_converters.int8 import quantize
+from edgefit_converters.judge.parity import compare_answers
 from edgefit_converters.recipe import Recipe
-from edgefit_converters.route import Draft
-from edgefit_toolkit import preprocessing, scaling, weights
-from edgefit_toolkit.environments import Lock, ensure
+from edgefit_converters.routes import deploy, litert, onnx_export, routes
+from edgefit_converters.routes.deploy import Deployed
+from edgefit_converters.routes.environments import Lock, ensure
+from edgefit_converters.routes.route import Draft
+from edgefit_toolkit.data import preprocessing
+from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.interpreter import Floats, TFLite
+from edgefit_toolkit.network import scaling, weights
 from edgefit_toolkit.records import Parity, Preprocessing
+from experiments import peer_table
+from experiments.halves import Half, described, join, read_halves, split_others
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "edgefit_benchmarks" / "results"
-LOCK = Lock("peers", HERE / "peers" / "lock.txt")
-WORKERS = {"ONNX Runtime": HERE / "peers" / "onnxruntime_worker.py", "OpenVINO": HERE / "peers" / "openvino_worker.py"}
+RESULTS = HERE.parent / "results"
+LOCK = Lock("peers", HERE / "peer_workers" / "lock.txt")
+WORKERS = {
+    "ONNX Runtime": HERE / "peer_workers" / "onnxruntime_worker.py",
+    "OpenVINO": HERE / "peer_workers" / "openvino_worker.py",
+}
 OPENED_BY = {".onnx": "ONNX Runtime", ".xml": "OpenVINO"}
 TENSORFLOW = "TensorFlow's converter"
 FLOAT = "float32"

@@ -1,6 +1,6 @@
 """Proves `edgefit plan --device host`: picks for several budgets, then measures each pick and its next one afresh.
 
-    python benchmarks/prove_brackets.py --budgets 4 8 16 32 --repeats 5
+    python benchmarks/experiments/prove_brackets.py --budgets 4 8 16 32 --repeats 5
 
 Each budget goes through the very function behind `edgefit plan`. Afterwards pick and next are measured again, in turns
 and in new processes, `--repeats` times; the median repeat is compared: the pick is to be .80 to 1.05 of the budget, the
@@ -21,17 +21,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgefit_benchmarks.runner import measure_interleaved
 from edgefit_benchmarks.stats import summarise
-from edgefit_toolkit.console import Terminal
+from edgefit_benchmarks.timing import measure_interleaved
+from edgefit_toolkit.cli.console import Terminal
 from edgefit_toolkit.devices import load_profile
+from edgefit_toolkit.host import environment
+from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.search import Plan, plan_json
 from edgefit_toolkit.pipeline.probes import write_probe
-from edgefit_toolkit.pipeline.proof import Bench, find_bench, prove
-from edgefit_toolkit.planning import make_plan
-from edgefit_toolkit.runs import environment
-from edgefit_toolkit.search import Plan, plan_json
+from edgefit_toolkit.pipeline.prove import Bench, find_bench, prove
 
-RESULTS = Path(__file__).parent / "edgefit_benchmarks" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 PICK_WITHIN = (0.80, 1.05)  # of the budget, afresh: issue 3
 NEXT_FROM = 0.97
 

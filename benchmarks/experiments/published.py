@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from edgefit_benchmarks.networks import network
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
-from edgefit_toolkit.kernels import engine, engine_name, graph_work
+from edgefit_toolkit.latency.kernels import engine, engine_name, graph_work
 from edgefit_toolkit.records import Precision
+from experiments.networks import network
 
-RESULTS = Path(__file__).with_name("results")
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True)

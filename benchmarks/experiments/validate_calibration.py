@@ -1,8 +1,8 @@
 """Does a calibrated host profile predict networks that it has not seen?
 
-    python benchmarks/validate_calibration.py [--threads 2] [--rounds 15] [--write]
+    python benchmarks/experiments/validate_calibration.py [--threads 2] [--rounds 15] [--write]
 
-Five probes (edgefit_toolkit.calibrate) and 12 other networks over phi in [-2, 3] are timed on this computer,
+Five probes (edgefit_toolkit.latency.calibrate) and 12 other networks over phi in [-2, 3] are timed on this computer,
 interleaved: every round runs each model a few times in a new order, so that a slow minute hits all alike. The profile
 is fitted to the probes' p50 and predicts the other twelve. Models are skeletons: the operators of the real ones, random
 weights.
@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from edgefit_converters.skeleton import write_skeleton
-from edgefit_toolkit.calibrate import fit_profile, probes
+from edgefit_converters.tflite.skeleton import write_skeleton
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.latency import predict
+from edgefit_toolkit.latency.calibrate import fit_profile, probes
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.scaling import variant_from_phi
 
-RESULT = Path(__file__).parent / "edgefit_benchmarks" / "results" / "calibration_host.md"
+RESULT = Path(__file__).parents[1] / "results" / "calibration_host.md"
 FRESH = 12
 PHI_RANGE = (-2.0, 3.0)
 RUNS_PER_ROUND = 5
@@ -84,7 +84,7 @@ def main() -> None:
     lines = [
         "# Calibration on a host",
         "",
-        f"`python benchmarks/validate_calibration.py {options}`",
+        f"`python benchmarks/experiments/validate_calibration.py {options}`",
         f"on {cpu_name()}, ai-edge-litert {version('ai-edge-litert')}, int8, {time.strftime('%Y-%m-%d')}.",
         f"Measured on host, load average {os.getloadavg()[0]:.1f} (other work on the same cores) at the end.",
         "",

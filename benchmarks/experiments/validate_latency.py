@@ -1,7 +1,7 @@
 """Predicted against published latency, every prediction made without what it is compared with.
 
-    python -m edgefit_benchmarks.validate_latency            print, and write results/latency_validation.{csv,md}
-    python -m edgefit_benchmarks.validate_latency --write    also refit toolkit/edgefit_toolkit/cores.toml
+    python -m experiments.validate_latency            print, and write results/latency_validation.{csv,md}
+    python -m experiments.validate_latency --write    also refit toolkit/edgefit_toolkit/cores.toml
 
 1. Leave one out: each published latency of a device from its other ones (the Pixel 4's EfficientNet-Lite0-4).
 2. Leave one device out: each phone's rows from its cores and clocks alone, by a model fitted to all other devices.
@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefit_benchmarks.core_fit import PRIOR_PER_GHZ, CoreModel, Options, fit_cores, leave_one_device_out
-from edgefit_benchmarks.published import RESULTS, Row, read_rows
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
-from edgefit_toolkit.latency import CORES_FILE, point_variant, predict
+from edgefit_toolkit.latency.predict import CORES_FILE, point_variant, predict
 from edgefit_toolkit.records import Precision
+from experiments.core_fit import PRIOR_PER_GHZ, CoreModel, Options, fit_cores, leave_one_device_out
+from experiments.published import RESULTS, Row, read_rows
 
 COVERAGE = 0.8  # what an interval promises
 SOFTWARE = "tflite 2020"  # whose kernels predictions are for: the only phone rows of the runtime that edgefit ships
@@ -89,7 +89,7 @@ def _share(predicted: float, published: float) -> float:
 def report(rows: list[Row]) -> str:
     """The whole comparison as Markdown."""
     lines = ["# Predicted against published latency", ""]
-    lines += ["Written by `python -m edgefit_benchmarks.validate_latency`; rows in latency_validation.csv.", ""]
+    lines += ["Written by `python -m experiments.validate_latency`; rows in latency_validation.csv.", ""]
     lines += ["## Leave one out: Pixel 4, each EfficientNet-Lite from the other four", ""]
     lines += [
         "| precision | network | published ms | predicted ms | error | by multiply-adds |",
@@ -183,7 +183,7 @@ def cores_toml(model: CoreModel, scaled_share: float) -> str:
 
 _HEAD = """\
 # How fast cores run the instructions that kernels.toml counts. Written by
-# `python -m edgefit_benchmarks.validate_latency --write` from results/published_latency.csv beside it; cores without a
+# `python -m experiments.validate_latency --write` from results/published_latency.csv beside it; cores without a
 # row there keep their prior (core_fit.py: vector width and issue rate).
 """
 _ARM = 'reference = "a fit to published latencies of other phones and boards, TFLite on Pixel 3 and 4 above all"\n'

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
+from edgefit_converters.int8 import equalization, layers, lockstep, qat, rounding
+from edgefit_converters.int8.lockstep import Mended
+from edgefit_converters.int8.ranges import Range, choose_ranges, observe
+from edgefit_converters.judge import faults, guard
+from edgefit_converters.judge.accuracy import Accuracy, Labels
+from edgefit_converters.judge.holdout import Holdout, Step, table
+from edgefit_converters.recipe import RangeMethod, Recipe, Rung, WeightMethod
+from edgefit_converters.routes.deploy import Deployed
+from edgefit_converters.routes.routes import Draft, LiteRT, Route
+from edgefit_converters.tflite import torchgraph
 from edgefit_toolkit.errors import ConversionError, GuardFailed
 from edgefit_toolkit.interpreter import Pixels
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import Parity, TFLiteModel
-
-from . import equalization, faults, guard, layers, lockstep, qat, rounding, torchgraph
-from .accuracy import Accuracy, Labels
-from .deploy import Deployed
-from .lockstep import Mended
-from .ranges import Range, choose_ranges, observe
-from .recipe import RangeMethod, Recipe, Rung, WeightMethod
-from .route import Progress
-from .routes import Draft, LiteRT, Route
-from .steps import Holdout, Step, table
 
 FEW = 4  # photographs that name the layer which loses the answer
 

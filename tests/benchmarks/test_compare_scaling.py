@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from training_parts import CLASSES, drawn_dataset
+from support.training_parts import CLASSES, drawn_dataset
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import compare_scaling as script
+from experiments import compare_scaling as script
 
 
 def rows(right: int, n: int = 200) -> list[script.Row]:

@@ -14,12 +14,12 @@ from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
 from edgefit_benchmarks import operators
 from edgefit_benchmarks.operators import OperatorProfile, OperatorTime, profile_operators, rows_from
-from edgefit_converters.gpu import GPU_KINDS, gpu_fallback
-from edgefit_converters.inspect import read_model
+from edgefit_converters.tflite.gpu import GPU_KINDS, gpu_fallback
+from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.pipeline.int8_speed import Int8Speed, int8_dot, slower_warnings, why_slower

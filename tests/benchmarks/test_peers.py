@@ -1,4 +1,4 @@
-"""benchmarks/peers.py: the photographs' halves, the table, and other tools' workers where their environment is made."""
+"""experiments/peers.py: the halves of the photographs, the table, and other tools' workers where they are installed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import drawn_pixels
 from PIL import Image
+from support.models import drawn_pixels
 
-from edgefit_benchmarks import peer_table
-from edgefit_benchmarks.halves import Half, join, read_halves, split_others
-from edgefit_benchmarks.session import HostSession
-from edgefit_converters import deploy
-from edgefit_toolkit.environments import ensure, is_made
+from edgefit_benchmarks.sessions.session import HostSession
+from edgefit_converters.routes import deploy
+from edgefit_converters.routes.environments import ensure, is_made
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Parity, Preprocessing
+from experiments import peer_table
+from experiments.halves import Half, join, read_halves, split_others
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "peers.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "experiments" / "peers.py"
 LADDER = {
     "photographs": "6 drawn",
     "rows": [
@@ -165,7 +165,7 @@ def test_a_worker_quantizes_and_times_a_small_network(
     peers: ModuleType, tool: str, small_network: EfficientNet, tmp_path: Path
 ) -> None:
     if not is_made(peers.LOCK):
-        pytest.skip("the environment of benchmarks/peers.py is not made here")
+        pytest.skip("the environment of benchmarks/experiments/peers.py is not made here")
     python, worker = ensure(peers.LOCK), peers.WORKERS[tool]
     network = deploy.deploy(small_network)
     half = Half(drawn_pixels(20, seed=1)[0], drawn_pixels(30, seed=2)[0])

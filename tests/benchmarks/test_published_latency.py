@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from edgefit_benchmarks.core_fit import Options, fit_cores, leave_one_device_out
-from edgefit_benchmarks.networks import network
-from edgefit_benchmarks.published import read_rows
-from edgefit_benchmarks.validate_latency import Held, cores_toml, covered, interval_share, leave_one_out
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency import CORES_FILE
+from edgefit_toolkit.latency.predict import CORES_FILE
+from experiments.core_fit import Options, fit_cores, leave_one_device_out
+from experiments.networks import network
+from experiments.published import read_rows
+from experiments.validate_latency import Held, cores_toml, covered, interval_share, leave_one_out
 
 ROWS = read_rows()
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks.session import HostSession, _cannot_run
+from edgefit_benchmarks.sessions.session import HostSession, _cannot_run
 from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime, worker_command
-from edgefit_converters.inspect import read_model
+from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.document import measurement_doc
 from edgefit_toolkit.pipeline.int8_speed import slower_warnings
@@ -68,8 +68,8 @@ def test_operators_that_are_too_new_are_one_message() -> None:
 
 
 def test_a_newer_operator_is_refused_by_the_real_interpreter(python: Path, tmp_path: Path) -> None:
-    from edgefit_converters import flatfile
-    from edgefit_converters.flatfile import FlatModel
+    from edgefit_converters.tflite import flatfile
+    from edgefit_converters.tflite.flatfile import FlatModel
 
     flat = FlatModel.read(tiny_tflite(tmp_path / "tiny.tflite"))
     for code in flat.model.operatorCodes:

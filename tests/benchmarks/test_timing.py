@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks import preflight, runner
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.session import Block, HostSession
+from edgefit_benchmarks import preflight, timing
+from edgefit_benchmarks.sessions.session import Block, HostSession
 from edgefit_benchmarks.stats import summarise
-from edgefit_benchmarks.targets import Condition, Facts
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.target import Condition, Facts
 from edgefit_toolkit.errors import DeviceError, InputError
 
 
@@ -28,7 +28,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_measurement_keeps_every_sample_and_says_what_it_is(tiny: Path) -> None:
-    measured = runner.measure(
+    measured = timing.measure(
         LocalTarget(), tiny, threads=1, warmups=4, min_samples=60, min_seconds=0.05, max_seconds=0.3
     )
     assert len(measured.samples_ms) >= 60
@@ -48,7 +48,7 @@ def test_a_measurement_keeps_every_sample_and_says_what_it_is(tiny: Path) -> Non
 
 def test_a_larger_picture_takes_longer(tmp_path: Path) -> None:
     models = {f"{px}": tiny_tflite(tmp_path / f"{px}.tflite", resolution_px=px) for px in (64, 512)}
-    measured = runner.measure_interleaved(LocalTarget(), models, threads=1, min_seconds=0.05, max_seconds=0.3)
+    measured = timing.measure_interleaved(LocalTarget(), models, threads=1, min_seconds=0.05, max_seconds=0.3)
     small, large = (summarise(measured[px].samples_ms) for px in ("64", "512"))
     # 64 times the pixels: nothing that a busy machine does can turn the medians round
     assert large.p50_ms > 3 * small.p50_ms
@@ -74,7 +74,7 @@ def test_interleaved_rounds_take_turns(tiny: Path) -> None:
     models = {name: tiny.with_name(f"{name}.tflite") for name in "abc"}
     for path in models.values():
         path.write_bytes(tiny.read_bytes())
-    measured = runner.measure_interleaved(
+    measured = timing.measure_interleaved(
         LocalTarget(), models, min_seconds=1, session=lambda path: Recorded(path.stem)
     )
     assert order[-3:] == ["closed"] * 3
@@ -95,7 +95,7 @@ def test_a_noisy_model_is_repeated_until_its_limit(tiny: Path) -> None:
 
         def close(self) -> None: ...
 
-    measured = runner.measure(LocalTarget(), tiny, min_seconds=0.1, max_seconds=3, session=lambda _: Noisy())
+    measured = timing.measure(LocalTarget(), tiny, min_seconds=0.1, max_seconds=3, session=lambda _: Noisy())
     assert 3000 <= sum(measured.samples_ms) <= 3500
     assert any("p90 is known to" in note for note in measured.notes)
 
@@ -115,11 +115,11 @@ def test_what_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"not a model at all")
     with pytest.raises(InputError, match=r"ai-edge-litert 2\.3\.0 cannot run .*broken\.tflite"):
-        runner.measure(LocalTarget(), broken)
+        timing.measure(LocalTarget(), broken)
     with pytest.raises(InputError, match="cannot be read"):
-        runner.measure(LocalTarget(), tmp_path / "absent.tflite")
+        timing.measure(LocalTarget(), tmp_path / "absent.tflite")
     with pytest.raises(InputError, match="0 threads"):
-        runner.measure(LocalTarget(), broken, threads=0)
+        timing.measure(LocalTarget(), broken, threads=0)
 
 
 def test_a_worker_that_is_killed_is_one_clear_error(tiny: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_emulator_is_never_timed(tiny: Path) -> None:
             return replace(super().facts(), kind="adb", name="Pixel 7", address="emulator-5554", emulated=True)
 
     with pytest.raises(DeviceError, match="milliseconds are no latency"):
-        runner.measure(Emulated(), tiny)
+        timing.measure(Emulated(), tiny)
 
 
 def test_a_hot_or_empty_phone_is_refused_and_a_busy_one_is_noted() -> None:

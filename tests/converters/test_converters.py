@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models import SMALL_CLASSES, SMALL_PX, drawn_pixels
-from tiny_model import tiny_tflite
+from support.models import SMALL_CLASSES, SMALL_PX, drawn_pixels
+from support.tiny_model import tiny_tflite
 
-from edgefit_converters import deploy, flatfile, inspect, litert, parity, quantize
-from edgefit_converters.flatfile import FlatModel
+from edgefit_converters.int8 import quantize
+from edgefit_converters.judge import parity
 from edgefit_converters.recipe import Recipe
+from edgefit_converters.routes import deploy, litert
+from edgefit_converters.tflite import flatfile, inspect
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError, InputError
 from edgefit_toolkit.interpreter import TFLite
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet
 
 
 def torch_logits(network: EfficientNet, pixels: np.ndarray) -> np.ndarray:

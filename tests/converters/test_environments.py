@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from edgefit_converters.routes import ENVIRONMENT
-from edgefit_toolkit.environments import Lock, ensure, environment_folder, find_python, is_made
+from edgefit_converters.routes.environments import Lock, ensure, environment_folder, find_python, is_made
+from edgefit_converters.routes.routes import ENVIRONMENT
 from edgefit_toolkit.errors import SideEnvironmentError
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -122,7 +122,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(wheel: Path) -> None
 def test_a_killed_build_counts_for_nothing_and_two_at_once_make_one(wheel: Path) -> None:
     lock = lock_for(wheel)
     code = (
-        "import sys; from pathlib import Path; from edgefit_toolkit.environments import Lock, ensure;"
+        "import sys; from pathlib import Path; from edgefit_converters.routes.environments import Lock, ensure;"
         "print(ensure(Lock('leaflet', Path(sys.argv[1]))))"
     )
     command = [sys.executable, "-c", code, str(lock.path)]

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import broken_models
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import SMALL_CLASSES, drawn_pixels
+from support import broken_models
+from support.models import SMALL_CLASSES, drawn_pixels
 
-from edgefit_converters import faults, guard, inspect, ladder, quantize
-from edgefit_converters.accuracy import Accuracy, chance, compare_accuracy
+from edgefit_converters import ladder
+from edgefit_converters.int8 import quantize
+from edgefit_converters.judge import faults, guard
+from edgefit_converters.judge.accuracy import Accuracy, chance, compare_accuracy
+from edgefit_converters.judge.holdout import Holdout
 from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.steps import Holdout
+from edgefit_converters.tflite import inspect
 from edgefit_toolkit.errors import ConversionError, GuardFailed
-from edgefit_toolkit.evaluation import logits
 from edgefit_toolkit.interpreter import TFLite
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Parity
+from edgefit_toolkit.training.evaluation import logits
 
 PIXELS, LABELS = drawn_pixels(80, seed=5)
 CLASSES = ("brick", "grass", "sky", "sand")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_converters import calibration, guard, parity
+from edgefit_converters.int8 import calibration
+from edgefit_converters.judge import guard, parity
 from edgefit_converters.recipe import Floors
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.records import Parity

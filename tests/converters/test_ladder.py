@@ -10,26 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import drawn_pixels
+from support.models import drawn_pixels
 from torch import Tensor
 
-from edgefit_converters import (
-    equalization,
-    flatfile,
-    guard,
-    ladder,
-    layers,
-    lockstep,
-    parity,
-    quantize,
-    ranges,
-    rounding,
-    torchgraph,
-)
-from edgefit_converters.flatfile import FlatModel
+from edgefit_converters import ladder
+from edgefit_converters.int8 import equalization, layers, lockstep, quantize, ranges, rounding
+from edgefit_converters.judge import guard, parity
+from edgefit_converters.judge.holdout import Step
 from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.steps import Step
-from edgefit_converters.torchgraph import Graph, Layer, Op
+from edgefit_converters.tflite import flatfile, torchgraph
+from edgefit_converters.tflite.flatfile import FlatModel
+from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import TFLite
 

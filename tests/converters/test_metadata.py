@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import drawn_pixels
+from support.models import drawn_pixels
 
-from edgefit_converters import inspect, metadata
-from edgefit_converters.flatfile import FlatModel
+from edgefit_converters.tflite import inspect, metadata
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.interpreter import TFLite
 

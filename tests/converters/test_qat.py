@@ -8,17 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models import drawn_pixels, small_trained_network
+from support.models import drawn_pixels, small_trained_network
 
-from edgefit_converters import ladder, litert, lockstep, parity, qat, quantize, ranges, torchgraph
-from edgefit_converters.lockstep import Mended
-from edgefit_converters.qat import Network, Training
-from edgefit_converters.ranges import Range
+from edgefit_converters import ladder
+from edgefit_converters.int8 import lockstep, qat, quantize, ranges
+from edgefit_converters.int8.lockstep import Mended
+from edgefit_converters.int8.qat import Network, Training
+from edgefit_converters.int8.ranges import Range
+from edgefit_converters.judge import parity
 from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.torchgraph import Graph
-from edgefit_toolkit import preprocessing, scaling, weights
+from edgefit_converters.routes import litert
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.torchgraph import Graph
+from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import TFLite
+from edgefit_toolkit.network import scaling, weights
 
 CALIBRATION, HOLDOUT = drawn_pixels(40, seed=1)[0], drawn_pixels(48, seed=5)[0]
 SHORT = Training(images=64)

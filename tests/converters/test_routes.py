@@ -12,21 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models import drawn_pixels, small_trained_network
+from support.models import drawn_pixels, small_trained_network
 
-from edgefit_converters import deploy, flatfile, grid, inspect, ladder, layers, metadata, parity, routes, torchgraph
-from edgefit_converters.flatfile import FlatModel
+from edgefit_converters import ladder
+from edgefit_converters.int8 import grid, layers
+from edgefit_converters.int8.lockstep import weight_scale
+from edgefit_converters.judge import parity
 from edgefit_converters.ladder import LadderResult
-from edgefit_converters.lockstep import weight_scale
 from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.routes import Draft, Route
-from edgefit_converters.side_worker import SideWorker
-from edgefit_converters.tensorflow_routes import OnnxTf, with_full_range
-from edgefit_toolkit import preprocessing, scaling, weights
+from edgefit_converters.routes import deploy, routes
+from edgefit_converters.routes.environments import environment_folder
+from edgefit_converters.routes.routes import Draft, Route
+from edgefit_converters.routes.side_worker import SideWorker
+from edgefit_converters.routes.tensorflow import OnnxTf, with_full_range
+from edgefit_converters.tflite import flatfile, inspect, metadata, torchgraph
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.cli.options import converter_option
-from edgefit_toolkit.environments import environment_folder
+from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.errors import ConversionError, InputError, SideEnvironmentError
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network import scaling, weights
+from edgefit_toolkit.network.efficientnet import EfficientNet
 
 CALIBRATION, HOLDOUT = drawn_pixels(32, seed=1)[0], drawn_pixels(48, seed=5)[0]
 LOW = Recipe(floors=Floors(top1=0.3, sqnr_db=3.0), ladder=LADDER[:2])

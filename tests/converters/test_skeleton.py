@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefit_converters.inspect import read_model
-from edgefit_converters.skeleton import write_skeleton
+from edgefit_converters.tflite.inspect import read_model
+from edgefit_converters.tflite.skeleton import write_skeleton
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import TFLite
-from edgefit_toolkit.scaling import released, variant_from_phi
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 
 
 def test_int8_skeleton_is_the_converted_model_without_its_answers(tmp_path: Path) -> None:

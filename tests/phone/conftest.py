@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgefit_benchmarks.adb import Adb
-from edgefit_benchmarks.native.bundle import Bundle, build_bundle
+from edgefit_benchmarks.native.package import Bundle, build_bundle
+from edgefit_benchmarks.targets.adb import Adb
 from phone import parts
 from phone.world import NoNamespacesError, World
 

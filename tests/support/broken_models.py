@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefit_converters import flatfile
-from edgefit_converters.flatfile import Array, FlatModel
+from edgefit_converters.tflite import flatfile
+from edgefit_converters.tflite.flatfile import Array, FlatModel
 
 ORDER = [2, 0, 3, 1]  # of the classifier's rows: class i gets the row of class ORDER[i]
 

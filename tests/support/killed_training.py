@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import torch
-from training_parts import drawn_dataset, fresh_network
+from support.training_parts import drawn_dataset, fresh_network
 
-from edgefit_toolkit.train import TrainSettings, fine_tune
+from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
 
 
 def main(pictures: Path, state_dir: Path, dies_in: str) -> None:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.interpreter import Pixels
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Family
 
 SMALL_PX, SMALL_CLASSES = 64, 4
@@ -65,7 +65,7 @@ def small_network() -> EfficientNet:
 @pytest.fixture(scope="session")
 def small_float_tflite(small_network: EfficientNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small network as a float .tflite. Do not change the file."""
-    from edgefit_converters import litert
+    from edgefit_converters.routes import litert
 
     path = tmp_path_factory.mktemp("models") / "small_float.tflite"
     litert.export_float(small_network, path)
@@ -75,7 +75,7 @@ def small_float_tflite(small_network: EfficientNet, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="session")
 def small_int8_tflite(small_float_tflite: Path) -> Path:
     """The small network as an int8 .tflite with uint8 doors. Do not change the file."""
-    from edgefit_converters import quantize
+    from edgefit_converters.int8 import quantize
 
     path = small_float_tflite.with_name("small_int8.tflite")
     quantize.quantize_int8(small_float_tflite, drawn_pixels(32, seed=1)[0], path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing, Variant
 from edgefit_toolkit.report import derive, traces
 

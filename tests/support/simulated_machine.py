@@ -78,7 +78,7 @@ class Machine:
         return found
 
     def afresh(self, pick: Variant, after: Variant, repeats: int = 5) -> tuple[float, float]:
-        """What benchmarks/prove_brackets.py compares: the median repeat's p90 of both, after a little while."""
+        """What prove_brackets.py compares: the median repeat's p90 of both, after a little while."""
         self._pass(5.0)
         runs = [self.measure([pick, after]) for _ in range(repeats)]
         return statistics.median(run[0].p90 for run in runs), statistics.median(run[1].p90 for run in runs)

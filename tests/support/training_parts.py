@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgefit_toolkit import scaling
-from edgefit_toolkit.dataset import Dataset, Photo
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.data.dataset import Dataset, Photo
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.weights import load_network
 
 CLASSES = ("lines", "rings", "spots")
 SIZE_PX = 64

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import report_fixture
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_model import tiny_tflite
+from support import report_fixture
+from support.tiny_model import tiny_tflite
 
-from edgefit_toolkit import preprocessing as reference
-from edgefit_toolkit.bundle import bundle, vendor
-from edgefit_toolkit.bundle.icons import icon
-from edgefit_toolkit.bundle.metadata import read_ends, with_metadata
-from edgefit_toolkit.bundle.source import Label, parse_labels, read_source
+from edgefit_toolkit.app import bundle, vendor
+from edgefit_toolkit.app.icons import icon
+from edgefit_toolkit.app.model_metadata import read_ends, with_metadata
+from edgefit_toolkit.app.source import Label, parse_labels, read_source
+from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.errors import DownloadError, GuardFailed, InputError, OutputError
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit.calibrate import fit_profile, probes
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile, write_profile
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency import predict
+from edgefit_toolkit.latency.calibrate import fit_profile, probes
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.scaling import released, variant_from_factors, variant_from_phi
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.scaling import released, variant_from_factors, variant_from_phi
 
 PIXEL7 = read_profile(SHIPPED_DIR / "pixel7.toml")
 PIXEL4 = read_profile(SHIPPED_DIR / "pixel4.toml")

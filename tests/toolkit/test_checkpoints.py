@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from edgefit_toolkit import scaling
-from edgefit_toolkit.checkpoints import CheckpointMeta, load_checkpoint, save_checkpoint, sidecar_of
+from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.errors import InputError, OutputError
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import preprocessing_for
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.checkpoints import CheckpointMeta, load_checkpoint, save_checkpoint, sidecar_of
+from edgefit_toolkit.network.efficientnet import EfficientNet
 
 VARIANT = scaling.variant_from_factors(0.35, 0.5, 64, "lite", 3, phi=-4)
 

@@ -11,23 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import SMALL_PX, drawn_pixels
 from PIL import Image
-from training_parts import CLASSES, drawn_dataset, fresh_network
+from support.models import SMALL_PX, drawn_pixels
+from support.training_parts import CLASSES, drawn_dataset, fresh_network
 
-from edgefit_converters import litert, recipe, routes
-from edgefit_converters.deploy import Deployed
-from edgefit_converters.inspect import read_model
-from edgefit_converters.routes import LiteRT
-from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_converters import recipe
+from edgefit_converters.routes import litert, routes
+from edgefit_converters.routes.deploy import Deployed
+from edgefit_converters.routes.routes import LiteRT
+from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.pipeline.route_comparison import compare_routes, time_again
+from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.pipeline.compare_routes import compare_routes, time_again
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.subject import Subject, open_subject
+from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report.route_table import HEADS, markdown, table
-from edgefit_toolkit.ui import Silent
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 
@@ -70,7 +71,7 @@ def test_routes_are_compared_on_the_same_checkpoint(
 ) -> None:
     honest = routes.open_route
     monkeypatch.setattr(
-        routes, "open_route", lambda name, *a, **k: Second() if name == "onnx-tf" else honest(name, *a, **k)
+        table, "open_route", lambda name, *a, **k: Second() if name == "onnx-tf" else honest(name, *a, **k)
     )
     doc = compare_routes(small_subject(small_network), ["onnx-tf", "litert"], tmp_path, Silent(), rounds=3)
     json.dumps(doc, allow_nan=False)

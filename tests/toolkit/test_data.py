@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgefit_toolkit import splits
-from edgefit_toolkit.data import labels, load_dataset, load_pixels, open_photo
+from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.sources import labels, load_dataset, load_pixels, open_photo
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.records import Preprocessing
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgefit_toolkit import demo_set
-from edgefit_toolkit.data import load_dataset
-from edgefit_toolkit.dataset import Dataset
-from edgefit_toolkit.drawing import album
-from edgefit_toolkit.drawing.backgrounds import BACKGROUNDS
-from edgefit_toolkit.drawing.scene import KINDS, PLANTS, SIZES_PX
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.demo import album, drawn_set
+from edgefit_toolkit.data.demo.backgrounds import BACKGROUNDS
+from edgefit_toolkit.data.demo.scene import KINDS, PLANTS, SIZES_PX
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
 
 PER_KIND = 4
@@ -27,7 +26,7 @@ PER_KIND = 4
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with a small demo set in it, drawn by processes of its own."""
     folder = tmp_path_factory.mktemp("cache")
-    demo_set.ensure(folder, per_kind=PER_KIND)
+    drawn_set.ensure(folder, per_kind=PER_KIND)
     return folder
 
 
@@ -36,7 +35,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_ten_kinds_labelled_as_drawn(cache: Path) -> None:
-    dataset = demo_set.load(seed=0, cache_dir=cache, per_kind=PER_KIND)
+    dataset = drawn_set.load(seed=0, cache_dir=cache, per_kind=PER_KIND)
     assert dataset.classes == KINDS
     assert len(KINDS) == 10
     assert dataset.kind == "drawn"
@@ -48,39 +47,39 @@ def test_ten_kinds_labelled_as_drawn(cache: Path) -> None:
 
 
 def test_every_picture_repeats_byte_for_byte_in_any_process(cache: Path) -> None:
-    folder = demo_set.ensure(cache, per_kind=PER_KIND)
+    folder = drawn_set.ensure(cache, per_kind=PER_KIND)
     for kind in KINDS:
         assert (folder / album.relative_path(kind, 2)).read_bytes() == album.draw(kind, 2)
 
 
 def test_all_pictures_differ(cache: Path) -> None:
-    pictures = files(demo_set.ensure(cache, per_kind=PER_KIND))
+    pictures = files(drawn_set.ensure(cache, per_kind=PER_KIND))
     assert len(pictures) == len(set(pictures.values())) == 10 * PER_KIND
 
 
 def test_a_second_load_draws_nothing(cache: Path) -> None:
     seen: list[str] = []
-    first = demo_set.load(seed=3, cache_dir=cache, per_kind=PER_KIND)
-    again = demo_set.load(seed=3, cache_dir=cache, per_kind=PER_KIND, on_progress=lambda stage, *_: seen.append(stage))
+    first = drawn_set.load(seed=3, cache_dir=cache, per_kind=PER_KIND)
+    again = drawn_set.load(seed=3, cache_dir=cache, per_kind=PER_KIND, on_progress=lambda stage, *_: seen.append(stage))
     assert set(seen) == {"checking photographs"}
     assert again == first
 
 
 def test_damage_in_the_cache_is_drawn_again(tmp_path: Path) -> None:
-    folder = demo_set.ensure(tmp_path, per_kind=1)
+    folder = drawn_set.ensure(tmp_path, per_kind=1)
     before = files(folder)
     index = folder.with_name(f"{folder.name}.json")
     stages: list[tuple[str, int, int]] = []
 
     (folder / album.relative_path("oak", 0)).write_bytes(b"damaged")
     (folder / album.relative_path("rose", 0)).unlink()
-    demo_set.ensure(tmp_path, per_kind=1, on_progress=lambda *event: stages.append(event))
+    drawn_set.ensure(tmp_path, per_kind=1, on_progress=lambda *event: stages.append(event))
     assert files(folder) == before
     assert stages == [("drawing demo plants", 9, 10), ("drawing demo plants", 10, 10)]
 
     for broken in ("[]", '{"schema": "edgefit.demo/0", "sha256": {}}'):
         index.write_text(broken)
-        demo_set.ensure(tmp_path, per_kind=1)
+        drawn_set.ensure(tmp_path, per_kind=1)
         assert files(folder) == before
         assert len(json.loads(index.read_text())["sha256"]) == 10
 
@@ -91,18 +90,18 @@ def test_an_interrupted_drawing_leaves_no_half_picture_behind(tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        demo_set.ensure(tmp_path, per_kind=1, on_progress=interrupt)
+        drawn_set.ensure(tmp_path, per_kind=1, on_progress=interrupt)
     (folder,) = (tmp_path / "demo").iterdir()  # and no index
     for path in folder.rglob("*.jpg"):
         if not path.name.startswith("."):
             assert path.read_bytes() == album.draw(path.parent.name, 0)
-    assert len(files(demo_set.ensure(tmp_path, per_kind=1))) >= 10
+    assert len(files(drawn_set.ensure(tmp_path, per_kind=1))) >= 10
 
 
 def test_an_unwritable_cache(tmp_path: Path) -> None:
     (tmp_path / "demo").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="cannot be drawn into") as refused:
-        demo_set.load(seed=0, cache_dir=tmp_path, per_kind=1)
+        drawn_set.load(seed=0, cache_dir=tmp_path, per_kind=1)
     assert "--data DIR" in refused.value.hint
 
 
@@ -111,18 +110,18 @@ def test_a_failing_drawing_process_is_named(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "clover").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="File exists"):
-        demo_set.ensure(tmp_path, per_kind=PER_KIND)
+        drawn_set.ensure(tmp_path, per_kind=PER_KIND)
 
 
 def test_the_default_without_data(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(demo_set.load.__kwdefaults__, "per_kind", PER_KIND)
-    expected: Dataset = demo_set.load(seed=1, cache_dir=cache)
+    monkeypatch.setitem(drawn_set.load.__kwdefaults__, "per_kind", PER_KIND)
+    expected: Dataset = drawn_set.load(seed=1, cache_dir=cache)
     for word in (None, "demo"):
         assert load_dataset(word, seed=1, cache_dir=cache) == expected
 
 
 def test_pictures_look_like_photographs(cache: Path) -> None:
-    folder = demo_set.ensure(cache, per_kind=PER_KIND)
+    folder = drawn_set.ensure(cache, per_kind=PER_KIND)
     brightness = []
     for data in files(folder).values():
         with Image.open(io.BytesIO(data)) as image:
@@ -153,6 +152,6 @@ def test_backgrounds_fill_the_picture(ground, size: tuple[int, int]) -> None:
 
 def test_the_version_follows_the_drawing_code() -> None:
     assert len(album.version()) == 12
-    code = "from edgefit_toolkit.drawing import album; print(album.version())"
+    code = "from edgefit_toolkit.data.demo import album; print(album.version())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == album.version()

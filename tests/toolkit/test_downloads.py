@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import BODY, SHA256, Site
 from PIL import Image
+from support.file_server import BODY, SHA256, Site
 
-from edgefit_toolkit import flowers
+from edgefit_toolkit.data import flower_photos
 from edgefit_toolkit.downloads import fetch, file_sha256
 from edgefit_toolkit.errors import DataError, DownloadError
 
@@ -204,21 +204,21 @@ def small_flowers(site: Site, monkeypatch: pytest.MonkeyPatch) -> bytes:
     }
     body = archive({"flower_photos/LICENSE.txt": b"CC BY", **members})
     site.bodies["/flowers.tgz"] = body
-    monkeypatch.setattr(flowers, "URL", site.url("/flowers.tgz"))
-    monkeypatch.setattr(flowers, "MIRRORS", ())
-    monkeypatch.setattr(flowers, "SIZE_BYTES", len(body))
-    monkeypatch.setattr(flowers, "SHA256", hashlib.sha256(body).hexdigest())
+    monkeypatch.setattr(flower_photos, "URL", site.url("/flowers.tgz"))
+    monkeypatch.setattr(flower_photos, "MIRRORS", ())
+    monkeypatch.setattr(flower_photos, "SIZE_BYTES", len(body))
+    monkeypatch.setattr(flower_photos, "SHA256", hashlib.sha256(body).hexdigest())
     return body
 
 
 def test_flowers_are_fetched_once(site: Site, small_flowers: bytes, tmp_path: Path) -> None:
     stages: list[str] = []
-    dataset = flowers.load(seed=0, cache_dir=tmp_path, on_progress=lambda stage, *_: stages.append(stage))
+    dataset = flower_photos.load(seed=0, cache_dir=tmp_path, on_progress=lambda stage, *_: stages.append(stage))
     assert dataset.classes == ("daisy", "roses")
     assert dataset.name == "flowers"
     assert dataset.license == "CC BY 2.0"
     assert list(dict.fromkeys(stages)) == ["fetching flower_photos", "unpacking", "checking photographs"]
-    again = flowers.load(seed=0, cache_dir=tmp_path)
+    again = flower_photos.load(seed=0, cache_dir=tmp_path)
     assert again == dataset
     assert len(site.asked) == 1
     assert [p.name for p in tmp_path.rglob("*.tgz*")] == []
@@ -227,7 +227,7 @@ def test_flowers_are_fetched_once(site: Site, small_flowers: bytes, tmp_path: Pa
 def test_flowers_offline(site: Site, small_flowers: bytes, tmp_path: Path) -> None:
     site.bodies.clear()
     with pytest.raises(DownloadError) as refused:
-        flowers.load(seed=0, cache_dir=tmp_path)
+        flower_photos.load(seed=0, cache_dir=tmp_path)
     assert "pass its folder: --data ./flower_photos" in refused.value.hint
 
 
@@ -252,7 +252,7 @@ def test_archives_that_reach_out_are_refused(members: dict[str, bytes | tarfile.
     bad = tmp_path / "bad.tgz"
     bad.write_bytes(archive({"f/fine.txt": b"x", **members}))
     with pytest.raises(DataError, match="is not safe to unpack"):
-        flowers.unpack(bad, tmp_path / "to" / "f")
+        flower_photos.unpack(bad, tmp_path / "to" / "f")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [bad]
     assert list((tmp_path / "to").iterdir()) == []
 
@@ -262,11 +262,11 @@ def test_damaged_archives(content: bytes, tmp_path: Path) -> None:
     bad = tmp_path / "bad.tgz"
     bad.write_bytes(content)
     with pytest.raises(DownloadError, match=r"cannot unpack bad\.tgz"):
-        flowers.unpack(bad, tmp_path / "to" / "f")
+        flower_photos.unpack(bad, tmp_path / "to" / "f")
 
 
 def test_an_archive_of_something_else(tmp_path: Path) -> None:
     other = tmp_path / "other.tgz"
     other.write_bytes(archive({"a/x": b"1", "b/y": b"2"}))
     with pytest.raises(DataError, match="should hold one folder"):
-        flowers.unpack(other, tmp_path / "to" / "f")
+        flower_photos.unpack(other, tmp_path / "to" / "f")

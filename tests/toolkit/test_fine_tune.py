@@ -14,19 +14,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from training_parts import CLASSES, SIZE_PX, drawn_dataset, fresh_network, variant
+from support.training_parts import CLASSES, SIZE_PX, drawn_dataset, fresh_network, variant
 
-from edgefit_toolkit import scaling
-from edgefit_toolkit.compute import choose_compute
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.data import load_dataset, load_pixels, preprocessing_for
-from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.features import Pictures, ignore_event, lower, upper, upper_parameters
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.train import TrainResult, TrainSettings, evaluate, fine_tune, predict
-from edgefit_toolkit.train_settings import (
+from edgefit_toolkit.training.compute import choose_compute
+from edgefit_toolkit.training.features import Pictures, ignore_event, lower, upper, upper_parameters
+from edgefit_toolkit.training.fine_tune import TrainResult, TrainSettings, evaluate, fine_tune, predict
+from edgefit_toolkit.training.settings import (
     CPU_CACHE_BYTES,
     CPU_TRAINING_MADDS,
     DEEPEST,
@@ -38,7 +38,7 @@ from edgefit_toolkit.train_settings import (
     first_block,
     upper_madds,
 )
-from edgefit_toolkit.trainer import Trainer
+from edgefit_toolkit.training.trainer import Trainer
 
 SETTINGS = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from edgefit_toolkit.data import load_dataset, load_pixels, preprocessing_for
+from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
 from edgefit_toolkit.interpreter import TFLite
+from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.report import validate
-from edgefit_toolkit.scaling import released
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 CLASSES = ("daisy", "rose", "sunflower")

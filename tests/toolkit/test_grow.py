@@ -6,15 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_network import one_thread, pictures, small, with_statistics
+from toolkit.test_network import one_thread, pictures, small, with_statistics
 from torch import nn
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.growth import fits_into, resize, shape_of
-from edgefit_toolkit.network import EfficientNet, MBConv, fold_batch_norm
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet, MBConv, fold_batch_norm
+from edgefit_toolkit.network.grow import fits_into, resize, shape_of
+from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.weights import load_network
 
 __all__ = ["one_thread"]  # used by its name
 

@@ -9,38 +9,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import broken_models
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from html_page import read_page
-from models import SMALL_CLASSES, SMALL_PX, drawn_pixels
 from PIL import Image
+from support import broken_models
+from support.html_page import read_page
+from support.models import SMALL_CLASSES, SMALL_PX, drawn_pixels
 
-from edgefit_converters import litert, recipe
-from edgefit_converters.deploy import Deployed
-from edgefit_converters.metadata import embed
-from edgefit_converters.routes import ENVIRONMENT
-from edgefit_toolkit.bundle import bundle
-from edgefit_toolkit.bundle.metadata import read_ends
-from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_converters import recipe
+from edgefit_converters.routes import litert
+from edgefit_converters.routes.deploy import Deployed
+from edgefit_converters.routes.environments import is_made
+from edgefit_converters.routes.routes import ENVIRONMENT
+from edgefit_converters.tflite.metadata import embed
+from edgefit_toolkit.app import bundle
+from edgefit_toolkit.app.model_metadata import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
-from edgefit_toolkit.dataset import Dataset, Photo
-from edgefit_toolkit.environments import is_made
+from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.errors import GuardFailed, InputError
-from edgefit_toolkit.evaluation import predict
+from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.pipeline import guarding, measuring, refusal, stages
+from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.pipeline import guarding, measuring, refuse, stages
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import keys_of
+from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
+from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import read_refusal, read_report
 from edgefit_toolkit.report.refusal import clear_refusal
-from edgefit_toolkit.runs import environment, open_run
-from edgefit_toolkit.ui import Silent
+from edgefit_toolkit.training.evaluation import predict
 
 CLASSES = ("brick", "grass", "sky", "sand")
 DOOR = Preprocessing(SMALL_PX, crop_padding_px=0)
@@ -171,7 +173,7 @@ def test_a_converter_with_a_fault_is_caught_where_a_run_would_hit_it(
     with pytest.raises(GuardFailed, match=words) as failed:
         stages.convert(job, trained(job))
     assert not list(job.run.path.glob("*.tflite"))
-    raised = refusal.refuse(job, failed.value, command="edgefit fit ...")
+    raised = refuse.refuse(job, failed.value, command="edgefit fit ...")
     assert str(job.run.path / "report.html") in raised.hint
     found = read_refusal(job.run.path)
     assert found is not None
@@ -203,7 +205,7 @@ def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> Non
     stages.convert(job, trained(job))
     with pytest.raises(GuardFailed) as failed:
         stages.quantize(job, trained(job))
-    refusal.refuse(job, failed.value, command="edgefit fit --out 'a run'")
+    refuse.refuse(job, failed.value, command="edgefit fit --out 'a run'")
     assert not job.int8_tflite.exists()
     found = read_refusal(job.run.path)
     assert found is not None
@@ -300,7 +302,7 @@ def test_a_run_of_an_older_edgefit_takes_new_choices_by_default(tmp_path: Path) 
 
 
 def test_answers_do_not_depend_on_the_door(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
-    from edgefit_converters.quantize import quantize_int8
+    from edgefit_converters.int8.quantize import quantize_int8
 
     made = quantize_int8(
         small_float_tflite, drawn_pixels(32, seed=1)[0], tmp_path / "int8.tflite", recipe.Recipe(io_dtype="int8")

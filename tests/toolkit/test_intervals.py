@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_toolkit.shares import paired_interval
+from edgefit_toolkit.intervals import paired_interval
 
 counts = st.integers(0, 60)
 

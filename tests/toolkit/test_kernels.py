@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_toolkit.kernels import engine, engine_name, graph_work, instructions, variant_work
-from edgefit_toolkit.least_squares import solve
-from edgefit_toolkit.scaling import Layer, layers, released, variant_from_phi
+from edgefit_toolkit.latency.kernels import engine, engine_name, graph_work, instructions, variant_work
+from edgefit_toolkit.latency.least_squares import solve
+from edgefit_toolkit.network.scaling import Layer, layers, released, variant_from_phi
 
-COUNTS = Path(__file__).parents[1] / "benchmarks/edgefit_benchmarks/results/instruction_counts.csv"
+COUNTS = Path(__file__).parents[2] / "benchmarks/results/instruction_counts.csv"
 COUNTED = ("int8-neon", "int8-dotprod", "int8-i8mm", "float32-neon")
 
 

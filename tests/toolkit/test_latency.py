@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency import fit_terms, layer_us, predict
+from edgefit_toolkit.latency.predict import fit_terms, layer_us, predict
+from edgefit_toolkit.network.scaling import layers, released, variant_from_phi
 from edgefit_toolkit.records import Precision
-from edgefit_toolkit.scaling import layers, released, variant_from_phi
 
 SHIPPED: dict[str, DeviceProfile] = {path.stem: read_profile(path) for path in SHIPPED_DIR.glob("*.toml")}
 PIXEL4 = SHIPPED["pixel4"]

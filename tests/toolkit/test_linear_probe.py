@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgefit_toolkit.evaluation import tally
-from edgefit_toolkit.observation import best_of, observe
-from edgefit_toolkit.probe import Probe, best_probe, fit_probes, fit_temperature, score, softer_probe
 from edgefit_toolkit.records import Epoch
+from edgefit_toolkit.training.evaluation import tally
+from edgefit_toolkit.training.linear_probe import Probe, best_probe, fit_probes, fit_temperature, score, softer_probe
+from edgefit_toolkit.training.trace import best_of, observe
 
 
 def fit_probe(*data: torch.Tensor) -> Probe:

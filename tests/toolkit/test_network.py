@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.network import (
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.catalogue import key_map
+from edgefit_toolkit.network.efficientnet import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     EfficientNet,
@@ -26,9 +27,8 @@ from edgefit_toolkit.network import (
     reset_classifier,
     same_padding,
 )
+from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.weight_files import key_map
-from edgefit_toolkit.weights import load_network
 
 
 def small(family: str = "lite", width: float = 1.0, depth: float = 1.0, px: int = 64, classes: int = 10) -> Variant:

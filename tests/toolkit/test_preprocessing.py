@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgefit_toolkit.augmentation import augment, augmentation_rng, room_for_augmentation
-from edgefit_toolkit.preprocessing import (
+from edgefit_toolkit.data.augmentation import augment, augmentation_rng, room_for_augmentation
+from edgefit_toolkit.data.preprocessing import (
     apply,
     crop_box,
     open_upright,
@@ -189,7 +189,7 @@ def test_network_input() -> None:
 
 
 def test_no_torch_unless_asked_for() -> None:
-    code = "import edgefit_toolkit.data, sys; sys.exit('torch' in sys.modules)"
+    code = "import edgefit_toolkit.data.sources, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgefit_toolkit.interpreter import open_interpreter
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.pipeline import probes
 from edgefit_toolkit.pipeline.probes import ProbeCache, probe_key, write_probe
-from edgefit_toolkit.scaling import released, variant_from_phi
 
 
 def test_a_converted_probe_is_kept_and_a_lite_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +38,8 @@ def test_the_key_tells_variants_classes_and_versions_apart(monkeypatch: pytest.M
     assert len(keys) == 3
     stack = probes._stack()
     assert stack["litert-torch"]
-    assert len(stack["edgefit_converters.quantize"]) == 64
-    for name in ("litert-torch", "edgefit_toolkit.network"):
+    assert len(stack["edgefit_converters.int8.quantize"]) == 64
+    for name in ("litert-torch", "edgefit_toolkit.network.efficientnet"):
         monkeypatch.setattr(probes, "_stack", lambda name=name: stack | {name: "another"})
         keys.add(probe_key(released("b0")))
     assert len(keys) == 5

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit.bracket import FITS_BY, MAX_ROUNDS, MISSES_BY, ROUNDS, TOGETHER, apply, bracket
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import BudgetMissed
-from edgefit_toolkit.latency import predict
-from edgefit_toolkit.plan import Candidate, Plan
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.scaling import variant_from_phi
+from edgefit_toolkit.picker.bracket import FITS_BY, MAX_ROUNDS, MISSES_BY, ROUNDS, TOGETHER, apply, bracket
+from edgefit_toolkit.picker.plan import Candidate, Plan
+from edgefit_toolkit.picker.search import PHI_RANGE, candidates, pick, plan_json, render_plan
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
-from edgefit_toolkit.scaling import variant_from_phi
-from edgefit_toolkit.search import PHI_RANGE, candidates, pick, plan_json, render_plan
 
 PIXEL4 = read_profile(SHIPPED_DIR / "pixel4.toml")
 
@@ -194,9 +194,9 @@ def test_the_terminal_shows_the_proof() -> None:
 
 def test_this_host_proves_a_pick_of_tiny_networks() -> None:
     """Real graphs, real processes, a budget that no machine misses; what the figures are is not looked at."""
-    from edgefit_benchmarks.local import LocalTarget
-    from edgefit_toolkit.pipeline.proof import Bench, prove
-    from edgefit_toolkit.ui import Silent
+    from edgefit_benchmarks.targets.local import LocalTarget
+    from edgefit_toolkit.pipeline.prove import Bench, prove
+    from edgefit_toolkit.progress import Silent
 
     tiny = [variant_from_phi(phi, classes=5) for phi in (-4.0, -3.9, -3.8)]
     frontier = tuple(Candidate(v, pixel4(v)) for v in tiny)
@@ -216,8 +216,8 @@ def test_this_host_proves_a_pick_of_tiny_networks() -> None:
 def test_a_round_that_other_programs_disturbed_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a /proc/stat of our own, in which others are busy, or not, while a round runs."""
     from edgefit_benchmarks import other_work
-    from edgefit_toolkit.pipeline.proof import DISTURBED_AGAIN, _Quiet
-    from edgefit_toolkit.ui import Silent
+    from edgefit_toolkit.pipeline.prove import DISTURBED_AGAIN, _Quiet
+    from edgefit_toolkit.progress import Silent
 
     stat, busy = tmp_path / "stat", [0]
     monkeypatch.setattr(other_work, "PROC_STAT", stat)

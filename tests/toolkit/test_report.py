@@ -13,10 +13,10 @@ from typing import Any, NotRequired, get_origin, get_type_hints
 
 import numpy as np
 import pytest
-import report_fixture
-from html_page import read_page
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import report_fixture
+from support.html_page import read_page
 
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import (

@@ -9,13 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report import (
-    derive,
-    traces,
-    words,
-)
+from edgefit_toolkit.report import derive, traces, words
 from edgefit_toolkit.report.svg import ticks
 
 
@@ -90,7 +86,7 @@ def test_worked_pixel() -> None:
 def test_activations_are_those_of_the_network() -> None:
     import torch
 
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
     torch.manual_seed(0)
     variant = scaling.variant_from_phi(-6, classes=4)

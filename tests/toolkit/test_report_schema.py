@@ -8,7 +8,7 @@ import re
 from typing import Any, NotRequired, get_origin, get_type_hints
 
 import pytest
-import report_fixture
+from support import report_fixture
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.report import schema, validate

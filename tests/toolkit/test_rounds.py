@@ -9,13 +9,13 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_machine import BURSTS, QUIET, Machine, Noise
+from support.simulated_machine import BURSTS, QUIET, Machine, Noise
 
-from edgefit_toolkit.bracket import bracket
 from edgefit_toolkit.errors import BudgetMissed
-from edgefit_toolkit.planning import make_plan
+from edgefit_toolkit.picker.bracket import bracket
+from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.rounds import DISTURBED, Rounds
 from edgefit_toolkit.records import Latency
-from edgefit_toolkit.rounds import DISTURBED, Rounds
 
 BUDGETS_MS = (4.0, 8.0, 16.0, 32.0)
 SEEDS = 40

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefit_toolkit.errors import OutputError
-from edgefit_toolkit.runs import MANIFEST, key_of, open_run, write_atomic
+from edgefit_toolkit.files import key_of, write_atomic
+from edgefit_toolkit.pipeline.run import MANIFEST, open_run
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x), max_leaves=5)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
+from edgefit_toolkit.network import scaling
 
 phis = st.floats(-20, 12, allow_nan=False)
 families = st.sampled_from(["lite", "b"])
@@ -51,7 +51,7 @@ def test_released_sizes(name: str, mmadds: int, mparams: float) -> None:
 @pytest.mark.parametrize("name", ["lite0", "lite2", "lite4", "b0", "b2"])
 def test_counts_equal_the_built_network(name: str) -> None:
     torch = pytest.importorskip("torch")
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
     for variant in (scaling.released(name), scaling.variant_from_phi(-1.3, scaling.RELEASED[name].family, 7)):
         with torch.device("meta"):

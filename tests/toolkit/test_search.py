@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import BudgetMissed, InputError
-from edgefit_toolkit.latency import predict
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.scaling import blocks, variant_from_phi
+from edgefit_toolkit.picker.search import RELEASED_REACH_PHI, candidates, distinct_phis, pick, plan_json, render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant
-from edgefit_toolkit.scaling import blocks, variant_from_phi
-from edgefit_toolkit.search import RELEASED_REACH_PHI, candidates, distinct_phis, pick, plan_json, render_plan
 
 PIXEL4 = read_profile(SHIPPED_DIR / "pixel4.toml")
 PUBLISHED = {"lite0": 6.5, "lite1": 9.1, "lite2": 12.0, "lite3": 18.0, "lite4": 30.0}  # Pixel 4, int8, ms

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_fixture
-from chromium import chromium
 from hypothesis import given
 from hypothesis import strategies as st
-from test_bundle import RESOLUTION_PX, fake_runtime, make_run
+from support import report_fixture
+from support.chromium import chromium
+from toolkit.test_app import RESOLUTION_PX, fake_runtime, make_run
 
-from edgefit_toolkit.bundle.vendor import litert_files
+from edgefit_toolkit.app.vendor import litert_files
 from edgefit_toolkit.errors import DownloadError, InputError
 from edgefit_toolkit.report import read_report
 from edgefit_toolkit.serve import AppServer, addresses, read_results, web_measurements
@@ -36,7 +36,7 @@ def a_run(folder: Path) -> Path:
 
     import numpy as np
     from ai_edge_litert.tools import flatbuffer_utils
-    from tiny_model import tiny_tflite
+    from support.tiny_model import tiny_tflite
 
     from edgefit_toolkit.report import write_report
 

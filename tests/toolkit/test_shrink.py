@@ -9,20 +9,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_growth import random_parent, weaken
-from test_network import small
-from training_parts import CLASSES, drawn_dataset
-from training_parts import variant as drawn_variant
+from support.training_parts import CLASSES, drawn_dataset
+from support.training_parts import variant as drawn_variant
+from toolkit.test_grow import random_parent, weaken
+from toolkit.test_network import small
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.data.preprocessing import apply, open_upright, preprocessing_for, to_network_input
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.growth import resize
-from edgefit_toolkit.initial import initial_network, pictures_for
-from edgefit_toolkit.linear_maps import drop_inputs, refit, subspace
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import apply, open_upright, preprocessing_for, to_network_input
-from edgefit_toolkit.shrinking import shrink
-from edgefit_toolkit.weights import load_network, parents_of
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.grow import resize
+from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
+from edgefit_toolkit.network.shrink import shrink
+from edgefit_toolkit.network.weights import load_network, parents_of
+from edgefit_toolkit.training.initial import initial_network, pictures_for
 
 
 def sqnr_db(wanted: torch.Tensor, got: torch.Tensor) -> float:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_toolkit.checkpoints import sidecar_of
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_toolkit.network.checkpoints import sidecar_of
+from edgefit_toolkit.picker.plan import Candidate, Measured, Plan
+from edgefit_toolkit.picker.predicted import make_plan
 from edgefit_toolkit.pipeline import document, making, stages, stepdown
 from edgefit_toolkit.pipeline.fit import fit
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.proof import Bench
+from edgefit_toolkit.pipeline.prove import Bench
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.plan import Candidate, Measured, Plan
-from edgefit_toolkit.planning import make_plan
 from edgefit_toolkit.records import Latency
 
 BUDGET_MS = 12.0

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_parts import drawn_dataset
+from support.training_parts import drawn_dataset
 
+from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.interpreter import TFLite
+from edgefit_toolkit.picker.plan import Plan
+from edgefit_toolkit.picker.predicted import make_plan
 from edgefit_toolkit.pipeline import fit as fitting
 from edgefit_toolkit.pipeline import stepdown
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.plan import Plan
-from edgefit_toolkit.planning import make_plan
+from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.report import validate
-from edgefit_toolkit.runs import sha256_of
-from edgefit_toolkit.ui import Silent
 
 BUDGET_MS = 10_000.0  # met by every machine: what is judged to miss is the test's to say
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_fixture
-from chromium import chromium, site
-from test_bundle import RESOLUTION_PX, make_run
+from support import report_fixture
+from support.chromium import chromium, site
+from toolkit.test_app import RESOLUTION_PX, make_run
 
-from edgefit_toolkit import preprocessing as reference
-from edgefit_toolkit.bundle import bundle
+from edgefit_toolkit.app import bundle
+from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing

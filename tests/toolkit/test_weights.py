@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_network import one_thread, pictures
+from toolkit.test_network import one_thread, pictures
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.data.preprocessing import apply, open_upright, preprocessing_for, to_network_input
 from edgefit_toolkit.errors import DownloadError
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import apply, open_upright, preprocessing_for, to_network_input
-from edgefit_toolkit.weight_files import WeightFile, catalogue, key_map, local_path, read_weights
-from edgefit_toolkit.weights import load_network, parents_of
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.catalogue import WeightFile, catalogue, key_map, local_path, read_weights
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.weights import load_network, parents_of
 
 __all__ = ["one_thread"]  # used by its name
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InputError
+from edgefit_toolkit.errors import InputError
 
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # the network's input is (pixels - 127) / 128, for both families
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+Progress = Callable[[str, int, int], None]  # what is being done, done, in all
 
 
 class Ui(Protocol):

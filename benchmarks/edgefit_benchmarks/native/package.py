@@ -1,6 +1,6 @@
 """The runner as a bundle: a program with its dynamic loader and every library that it needs, in one folder.
 
-    python -m edgefit_benchmarks.native.bundle --abi arm64-v8a
+    python -m edgefit_benchmarks.native.package --abi arm64-v8a
 
 A bundle starts on any Linux kernel of its architecture, Android's too, because it brings its C library along. It is
 made on the user's machine and kept in the cache: the loader and the libraries come from the cross compiler's own
@@ -26,8 +26,8 @@ from pathlib import Path
 
 import platformdirs
 
-from edgefit_benchmarks.local import ABIS
-from edgefit_benchmarks.targets import file_sha256
+from edgefit_benchmarks.targets.local import ABIS
+from edgefit_benchmarks.targets.target import file_sha256
 from edgefit_toolkit.errors import DeviceError, DownloadError, EdgefitError
 
 SOURCE = Path(__file__).with_name("edgefit_runner.c")
@@ -153,7 +153,7 @@ def build_bundle(abi: str, *, compiler: str | None = None) -> Bundle:
 def how_to_build(abi: str) -> str:
     """The commands that make a bundle."""
     package = {"arm64-v8a": "apt install gcc-aarch64-linux-gnu", "x86_64": "apt install gcc"}.get(abi, "")
-    return f"{package} (Debian), then `python -m edgefit_benchmarks.native.bundle --abi {abi}`"
+    return f"{package} (Debian), then `python -m edgefit_benchmarks.native.package --abi {abi}`"
 
 
 def _litert_library(abi: str, work: Path) -> Path:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefit_benchmarks.device_session import explain_exit
-from edgefit_benchmarks.remote import RemoteTarget
-from edgefit_benchmarks.session import Block
+from edgefit_benchmarks.sessions.device import explain_exit
+from edgefit_benchmarks.sessions.session import Block
+from edgefit_benchmarks.targets.remote import RemoteTarget
 from edgefit_toolkit.errors import DeviceError, InputError
 
 SAMPLES_PER_START = 3

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgefit_benchmarks.native.bundle import Bundle, build_bundle, find_bundle
-from edgefit_benchmarks.remote import RemoteTarget
-from edgefit_benchmarks.session import Block
-from edgefit_benchmarks.targets import Ran
+from edgefit_benchmarks.native.package import Bundle, build_bundle, find_bundle
+from edgefit_benchmarks.sessions.session import Block
+from edgefit_benchmarks.targets.remote import RemoteTarget
+from edgefit_benchmarks.targets.target import Ran
 from edgefit_toolkit.errors import DeviceError, InputError
 
 SCHEMA = "edgefit.runner/1"

@@ -69,7 +69,7 @@ class HostSession:
         input_path: Path | None = None,
         seed: int = 0,
         timeout_s: float = 300.0,
-        worker: Sequence[str] = (sys.executable, "-m", "edgefit_benchmarks.worker"),
+        worker: Sequence[str] = (sys.executable, "-m", "edgefit_benchmarks.sessions.worker"),
     ) -> None:
         """`worker` is a program that speaks worker.py's lines, for models that LiteRT does not run."""
         if not model_path.is_file():

@@ -1,6 +1,6 @@
 """The process that times one model on this host: nothing of torch, nothing of the caller, in its memory.
 
-    python -m edgefit_benchmarks.worker MODEL --threads 2 [--input FILE] [--seed 0] [--cpus 0,1]
+    python -m edgefit_benchmarks.sessions.worker MODEL --threads 2 [--input FILE] [--seed 0] [--cpus 0,1]
     SIDE_PYTHON -I worker.py --runtime tflite-runtime MODEL ...    tflite-runtime, in an environment of its own
 
 Speaks JSON lines: first what it loaded, then for every line {"warmups": w, "samples": n} on stdin a line

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from edgefit_benchmarks import android
-from edgefit_benchmarks.android import Attached
-from edgefit_benchmarks.remote import RemoteTarget, Transported, key_values, last_line
-from edgefit_benchmarks.targets import Condition, Facts
+from edgefit_benchmarks.targets import android
+from edgefit_benchmarks.targets.android import Attached
+from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
+from edgefit_benchmarks.targets.target import Condition, Facts
 from edgefit_toolkit.errors import DeviceError
 
 REMOTE_ROOT = "/data/local/tmp/edgefit"  # the one folder where Android's shell user may keep and run a program

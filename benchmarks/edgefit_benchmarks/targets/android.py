@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgefit_benchmarks.targets import Condition, Facts
+from edgefit_benchmarks.targets.target import Condition, Facts
 
 # What uname -m, and Linux's own /proc/sys/kernel/arch, call the machines of an Android ABI. A process that sees the
 # one but runs on a kernel that says another is emulated (qemu-user answers uname, not that file).

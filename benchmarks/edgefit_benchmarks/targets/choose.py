@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edgefit_benchmarks.adb import Adb, find_phone
-from edgefit_benchmarks.affinity import clocks_of, fast_cores
-from edgefit_benchmarks.local import LocalTarget
-from edgefit_benchmarks.ssh import SshTarget
-from edgefit_benchmarks.targets import Facts, Target
+from edgefit_benchmarks.targets.adb import Adb, find_phone
+from edgefit_benchmarks.targets.affinity import clocks_of, fast_cores
+from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.ssh import SshTarget
+from edgefit_benchmarks.targets.target import Facts, Target
 from edgefit_toolkit.devices import DeviceProfile
 from edgefit_toolkit.errors import InputError
 

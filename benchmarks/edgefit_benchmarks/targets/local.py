@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgefit_benchmarks.targets import Condition, Facts, Ran, file_sha256
+from edgefit_benchmarks.targets.target import Condition, Facts, Ran, file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")

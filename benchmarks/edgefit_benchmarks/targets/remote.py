@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from edgefit_benchmarks.affinity import cpu_mask
-from edgefit_benchmarks.targets import Condition, Facts, Ran, file_sha256
+from edgefit_benchmarks.targets.affinity import cpu_mask
+from edgefit_benchmarks.targets.target import Condition, Facts, Ran, file_sha256
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Slower than any USB 2 cable or board network that is worth measuring on

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
-from edgefit_benchmarks.android import ARCHITECTURES
-from edgefit_benchmarks.local import ABIS
-from edgefit_benchmarks.remote import RemoteTarget, Transported, key_values, last_line
-from edgefit_benchmarks.targets import Condition, Facts
+from edgefit_benchmarks.targets.android import ARCHITECTURES
+from edgefit_benchmarks.targets.local import ABIS
+from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
+from edgefit_benchmarks.targets.target import Condition, Facts
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Never ask; notice a dead line within 15 s; one connection for all calls of a session.

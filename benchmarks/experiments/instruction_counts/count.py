@@ -1,8 +1,8 @@
 """Count the Arm instructions of single operators under qemu, over the shapes that EfficientNet-Lite has.
 
-    python benchmarks/instruction_counts/count.py --lab DIR [--limit N]     (README.md says what DIR must hold)
+    python -m experiments.instruction_counts.count --lab DIR [--limit N]     (README.md says what DIR must hold)
 
-Writes benchmarks/edgefit_benchmarks/results/instruction_counts.csv. Counts repeat exactly; they are not times.
+Writes benchmarks/results/instruction_counts.csv. Counts repeat exactly; they are not times.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edgefit_converters.skeleton import Dtype, write_graph, write_skeleton
-from edgefit_toolkit.scaling import Layer, layers, released, variant_from_phi
+from edgefit_converters.tflite.skeleton import Dtype, write_graph, write_skeleton
+from edgefit_toolkit.network.scaling import Layer, layers, released, variant_from_phi
 
-RESULT = Path(__file__).parents[1] / "edgefit_benchmarks" / "results" / "instruction_counts.csv"
+RESULT = Path(__file__).parents[2] / "results" / "instruction_counts.csv"
 ENGINES: dict[str, tuple[str, Dtype]] = {  # name -> qemu's -cpu, model
     "int8-neon": ("cortex-a72", "int8"),
     "int8-dotprod": ("cortex-a76", "int8"),

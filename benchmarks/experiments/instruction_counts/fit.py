@@ -1,6 +1,6 @@
 """Fit the steps of kernels.toml to instruction_counts.csv, and show how well they add up.
 
-python benchmarks/instruction_counts/fit.py            prints the tables for toolkit/edgefit_toolkit/kernels.toml
+python -m experiments.instruction_counts.fit     prints the tables for latency/kernels.toml
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import csv
 from itertools import product
 
 import numpy as np
-from count import RESULT
 
-from edgefit_toolkit.kernels import GROUP, features
-from edgefit_toolkit.scaling import Kind, Layer, layers, released
+from edgefit_toolkit.latency.kernels import GROUP, features
+from edgefit_toolkit.network.scaling import Kind, Layer, layers, released
+from experiments.instruction_counts.count import RESULT
 
 TILES = {"rows": (1, 2, 3, 4, 6, 8), "columns": (8, 16, 32)}
 

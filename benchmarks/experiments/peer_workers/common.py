@@ -5,7 +5,7 @@
     python WORKER.py time MODEL --threads 2
 
 `quantize` writes DIR/logits.npy [N, classes] of the held-out pictures and prints one JSON line; both arrays are float32
-[N, 3, R, R] as the network takes them. `time` speaks the lines of edgefit_benchmarks/worker.py.
+[N, 3, R, R] as the network takes them. `time` speaks the lines of edgefit_benchmarks/sessions/worker.py.
 """
 
 from __future__ import annotations

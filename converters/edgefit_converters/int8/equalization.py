@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
 from edgefit_toolkit.interpreter import Pixels
-
-from . import torchgraph
-from .torchgraph import Graph, Layer, Op
 
 PHOTOS = 24  # that show the channels' ranges
 POWER = 0.5  # half of the way to equal ranges: the rest would come back as uneven weights where the stream is read

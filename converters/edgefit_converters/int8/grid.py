@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .flatfile import FlatModel
-from .quantize import BIAS_LIMIT, Scales
+from edgefit_converters.int8.quantize import BIAS_LIMIT, Scales
+from edgefit_converters.tflite.flatfile import FlatModel
 
 TOLERANCE = 1e-4  # of a scale: float32 arithmetic in another order
 # TensorFlow's converter gives no range narrower than 1e-6 (its smallest scale in every file of 2.15); batch norms do

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgefit_converters.int8 import equalization
+from edgefit_converters.judge.parity import sqnr_db
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.interpreter import Pixels, TFLite, open_interpreter
-
-from . import equalization, torchgraph
-from .flatfile import FlatModel
-from .parity import sqnr_db
 
 STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
 AHEAD_DB = 5.0  # of the next worst; healthy ones lie within 3

@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgefit_converters.int8.quantize import WEIGHT_LEVELS
+from edgefit_converters.int8.ranges import Range, scale_of
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
 from edgefit_toolkit.interpreter import Pixels
-
-from . import torchgraph
-from .quantize import WEIGHT_LEVELS
-from .ranges import Range, scale_of
-from .torchgraph import Graph, Layer, Op
 
 MEMORY_BYTES = 1.5e9  # for activations: fewer photographs at a large resolution
 LIVE = 6  # activations of the largest size that are alive at once: input and output of both nets, and copies

@@ -21,14 +21,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
+from edgefit_converters.int8.lockstep import Mended, as_int8
+from edgefit_converters.int8.quantize import WEIGHT_LEVELS
+from edgefit_converters.int8.ranges import Range, scale_of
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
 from edgefit_toolkit.interpreter import Pixels
-
-from . import torchgraph
-from .lockstep import Mended, as_int8
-from .quantize import WEIGHT_LEVELS
-from .ranges import Range, scale_of
-from .route import Progress
-from .torchgraph import Graph, Layer, Op
+from edgefit_toolkit.progress import Progress
 
 
 @dataclass(frozen=True)

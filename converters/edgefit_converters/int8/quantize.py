@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgefit_converters.int8.ranges import LEVELS, Range, choose_ranges, observe, scale_of
+from edgefit_converters.judge import faults
+from edgefit_converters.recipe import Recipe
+from edgefit_converters.tflite import flatfile, inspect
+from edgefit_converters.tflite.flatfile import FlatModel, schema
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels, silent_stderr
 from edgefit_toolkit.records import TFLiteModel
-
-from . import faults, flatfile, inspect
-from .flatfile import FlatModel, schema
-from .litert import FORBIDDEN
-from .ranges import LEVELS, Range, choose_ranges, observe, scale_of
-from .recipe import Recipe
 
 WEIGHT_LEVELS = 127  # symmetric: -127 .. 127
 # XNNPACK's QS8 ADD takes an input scale of at least 2^-10 of the output's (its TFLite delegate leaves others out);
@@ -88,7 +87,7 @@ def check(path: str | Path, recipe: Recipe) -> None:
     found = []
     if not facts.full_integer:
         found.append(f"computes in float: {', '.join(facts.float_islands[:3]) or 'every operator'}")
-    left = [kind for kind in FORBIDDEN if facts.ops.get(kind)]
+    left = [kind for kind in inspect.FORBIDDEN if facts.ops.get(kind)]
     if left:
         found.append(f"has {', '.join(left)} operators")
     outside = ", ".join(sorted(set(facts.fallback) - set(OUTSIDE))) or "nothing"

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgefit_converters.recipe import RangeMethod
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels, open_interpreter
-
-from .flatfile import FlatModel
-from .recipe import RangeMethod
 
 SAMPLES = 2048  # values kept per tensor and photograph, at random places
 PERCENTILE = 99.99  # of the values of a two-sided tensor that stay inside, half of the rest cut on each side

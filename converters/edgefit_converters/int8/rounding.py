@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgefit_converters.int8.quantize import WEIGHT_LEVELS
+from edgefit_converters.tflite import torchgraph
+from edgefit_converters.tflite.torchgraph import Layer, Op
 from edgefit_toolkit.interpreter import Floats
-
-from . import torchgraph
-from .quantize import WEIGHT_LEVELS
-from .torchgraph import Layer, Op
 
 POSITIONS = 8192  # of a feature map over all photographs, drawn at random
 DEPTHWISE_POSITIONS = 2048  # a channel alone has 9 or 25 weights to decide

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefit_toolkit.interpreter import Floats
-from edgefit_toolkit.shares import paired_interval, wilson
+from edgefit_toolkit.intervals import paired_interval, wilson
 
 UNKNOWN = -1  # the label of a photograph whose label is not known, or is not to be looked at
 Labels = npt.NDArray[np.int64]

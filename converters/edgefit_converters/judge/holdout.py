@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgefit_converters.judge import faults
+from edgefit_converters.judge.accuracy import UNKNOWN, Accuracy, Labels, compare_accuracy
+from edgefit_converters.judge.guard import shortfalls
+from edgefit_converters.judge.parity import compare_answers
+from edgefit_converters.recipe import Floors
 from edgefit_toolkit.interpreter import Pixels, TFLite
 from edgefit_toolkit.records import Parity, TFLiteModel
-
-from . import faults
-from .accuracy import UNKNOWN, Accuracy, Labels, compare_accuracy
-from .guard import shortfalls
-from .parity import compare_answers
-from .recipe import Floors
 
 
 @dataclass(frozen=True)

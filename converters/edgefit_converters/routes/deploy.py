@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ConversionError
-from edgefit_toolkit.network import EfficientNet, ImageNetNorm, fold_batch_norm
+from edgefit_toolkit.network.efficientnet import EfficientNet, ImageNetNorm, fold_batch_norm
 
 Layer = nn.Conv2d | nn.Linear
 

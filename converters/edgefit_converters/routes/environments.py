@@ -25,8 +25,7 @@ from pathlib import Path
 import platformdirs
 
 from edgefit_toolkit.errors import SideEnvironmentError
-
-Progress = Callable[[str, int, int], None]  # what is being done, packages done, packages in all
+from edgefit_toolkit.progress import Progress
 
 _STAMP = "edgefit-finished"
 _POLL_S = 0.3

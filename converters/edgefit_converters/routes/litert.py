@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgefit_converters.routes import deploy
+from edgefit_converters.tflite import flatfile, inspect
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import silent_stderr
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import TFLiteModel
-
-from . import deploy, flatfile, inspect
-from .flatfile import FlatModel
-
-FORBIDDEN = ("TRANSPOSE", "PAD", "PADV2")  # each is a pass over memory, and a sign of a layout gone wrong
 
 
 def export_float(network: EfficientNet, path: str | Path, temperature: float = 1.0) -> TFLiteModel:
@@ -40,7 +38,7 @@ def export_deployed(deployed: deploy.Deployed, path: str | Path) -> TFLiteModel:
     """The same, for a network that is already folded."""
     flatfile.write(path, name_tensors(_convert(deployed), deployed))
     facts = inspect.read_model(path)
-    left = [kind for kind in FORBIDDEN if facts.ops.get(kind)]
+    left = [kind for kind in inspect.FORBIDDEN if facts.ops.get(kind)]
     if left:
         raise ConversionError(
             f"the converted {deployed.variant.label} has {', '.join(left)} operators, which no EfficientNet needs",

@@ -15,10 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgefit_converters.routes import deploy
+from edgefit_converters.tflite.torchgraph import Layer
 from edgefit_toolkit.errors import ConversionError
-
-from . import deploy
-from .torchgraph import Layer
 
 OPSET = 13  # the newest that onnx-tf 1.10 converts without gaps
 

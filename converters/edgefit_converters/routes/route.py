@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgefit_converters.int8.quantize import Scales
+from edgefit_converters.int8.ranges import Range
+from edgefit_converters.recipe import Recipe, Rung
+from edgefit_converters.routes.deploy import Deployed
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import TFLiteModel
-
-from .deploy import Deployed
-from .quantize import Scales
-from .ranges import Range
-from .recipe import Recipe, Rung
-
-Progress = Callable[[str, int, int], None]  # what is being done, done, in all
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from typing import Any
 
 import platformdirs
 
-from edgefit_toolkit.environments import Lock, ensure
+from edgefit_converters.routes.environments import Lock, ensure
 from edgefit_toolkit.errors import ConversionError
-
-from .route import Progress
+from edgefit_toolkit.progress import Progress
 
 LAST_LINES = 5  # of the log, in an error
 

@@ -18,18 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_toolkit.environments import is_made
+from edgefit_converters.int8 import grid
+from edgefit_converters.int8.quantize import OUTSIDE
+from edgefit_converters.judge import faults
+from edgefit_converters.recipe import Recipe, Rung
+from edgefit_converters.routes import deploy, litert, onnx_export
+from edgefit_converters.routes.environments import is_made
+from edgefit_converters.routes.route import Draft
+from edgefit_converters.routes.side_worker import SideWorker
+from edgefit_converters.tflite import flatfile, inspect, torchgraph
+from edgefit_converters.tflite.flatfile import FlatModel
+from edgefit_converters.tflite.names import copy_names
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.records import TFLiteModel
-
-from . import deploy, faults, flatfile, grid, inspect, litert, onnx_export, torchgraph
-from .flatfile import FlatModel
-from .names import copy_names
-from .quantize import OUTSIDE
-from .recipe import Recipe, Rung
-from .route import Draft
-from .side_worker import SideWorker
 
 _TENSORFLOW = ("tensorflow-cpu", "keras", "numpy")  # of the lock file, for the report
 
@@ -101,7 +103,7 @@ class _ThroughTensorFlow:
             wrong.append(f"computes in float: {', '.join(facts.float_islands[:3]) or 'every operator'}")
         if wrong:
             raise ConversionError(f"the int8 file of --converter {self.name} {'; it '.join(wrong)}")
-        left = [f"{facts.ops[kind]} {kind}" for kind in litert.FORBIDDEN if facts.ops.get(kind)]
+        left = [f"{facts.ops[kind]} {kind}" for kind in inspect.FORBIDDEN if facts.ops.get(kind)]
         outside = sorted(set(facts.fallback) - set(OUTSIDE))
         notes = [f"the converter left {', '.join(left)} operators in the graph"] if left else []
         if facts.partitions != 1 or outside:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.interpreter import TensorFacts, open_interpreter, read_ends
 from edgefit_toolkit.records import TFLiteModel
 
-from .flatfile import FlatModel
-
 FILE_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
+FORBIDDEN = ("TRANSPOSE", "PAD", "PADV2")  # each is a pass over memory, and a sign of a layout gone wrong
 _DOORS = ("QUANTIZE", "DEQUANTIZE")
 
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import flatbuffers
 
+from edgefit_converters.tflite import flatfile, inspect
+from edgefit_converters.tflite.flatfile import FlatModel, schema
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD
-
-from . import flatfile, inspect
-from .flatfile import FlatModel, schema
 
 BUFFER_NAME = b"TFLITE_METADATA"
 FILE_IDENTIFIER = b"M001"

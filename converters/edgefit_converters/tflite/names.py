@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgefit_converters.tflite.flatfile import WEIGHTED, FlatModel
 from edgefit_toolkit.errors import ConversionError
-
-from .flatfile import WEIGHTED, FlatModel
 
 _DOORS = ("QUANTIZE", "DEQUANTIZE")
 

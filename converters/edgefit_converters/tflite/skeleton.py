@@ -15,8 +15,8 @@ from ai_edge_litert import schema_py_generated as fb
 from ai_edge_litert.tools import flatbuffer_utils
 
 from edgefit_toolkit.errors import ConversionError
+from edgefit_toolkit.network.scaling import Layer, layers
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.scaling import Layer, layers
 
 Dtype = Literal["int8", "float32"]
 ACTIVATION_SCALE = 6 / 255  # of a ReLU6 output

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
+from edgefit_converters.tflite import flatfile
+from edgefit_converters.tflite.flatfile import WEIGHTED, FlatModel, schema
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels
-
-from . import flatfile
-from .flatfile import WEIGHTED, FlatModel, schema
 
 
 @dataclass(frozen=True)

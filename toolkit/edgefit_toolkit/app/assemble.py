@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefit_toolkit.bundle import card
-from edgefit_toolkit.bundle.androidapp import android_files
-from edgefit_toolkit.bundle.facts import app_doc, preprocessing_doc
-from edgefit_toolkit.bundle.metadata import with_metadata
-from edgefit_toolkit.bundle.source import Source, read_source
-from edgefit_toolkit.bundle.webapp import web_files
+from edgefit_toolkit.app import card
+from edgefit_toolkit.app.androidapp import android_files
+from edgefit_toolkit.app.facts import app_doc, preprocessing_doc
+from edgefit_toolkit.app.model_metadata import with_metadata
+from edgefit_toolkit.app.source import Source, read_source
+from edgefit_toolkit.app.webapp import web_files
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import view
 

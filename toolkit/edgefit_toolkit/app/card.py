@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from edgefit_toolkit.bundle.source import Source
+from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.report import view, words
 
 
@@ -22,7 +22,7 @@ def read_me(source: Source, apps: tuple[str, ...]) -> str:
 
 def _render(template: str, source: Source, **more: Any) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edgefit_toolkit.bundle", "templates"),
+        loader=jinja2.PackageLoader("edgefit_toolkit.app", "templates"),
         autoescape=False,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,

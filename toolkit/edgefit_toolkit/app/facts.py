@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
-from edgefit_toolkit.bundle.source import Source
+from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.report import view, words
 
 SCHEMA = "edgefit.preprocessing/1"

@@ -10,7 +10,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.tools import flatbuffer_utils
 
-from edgefit_converters.metadata import embed
+from edgefit_converters.tflite.metadata import embed
 from edgefit_toolkit.errors import InputError
 
 schema: Any = schema_py_generated

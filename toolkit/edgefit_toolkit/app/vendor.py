@@ -65,7 +65,7 @@ def default_cache() -> Path:
 
 
 def _pins() -> list[dict[str, Any]]:
-    text = resources.files("edgefit_toolkit.bundle").joinpath("litertjs.toml").read_text()
+    text = resources.files("edgefit_toolkit.app").joinpath("litertjs.toml").read_text()
     pins: list[dict[str, Any]] = tomllib.loads(text)["package"]
     return pins
 

@@ -8,10 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.bundle.facts import title
-from edgefit_toolkit.bundle.icons import icon
-from edgefit_toolkit.bundle.source import Source
-from edgefit_toolkit.bundle.vendor import litert_files
+from edgefit_toolkit.app.facts import title
+from edgefit_toolkit.app.icons import icon
+from edgefit_toolkit.app.source import Source
+from edgefit_toolkit.app.vendor import litert_files
 
 STATIC = ("index.html", "style.css", "app.js", "answer.js", "preprocess.js", "model.js")
 ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False), "icons/maskable-512.png": (512, True)}
@@ -19,7 +19,7 @@ ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False),
 
 def web_files(source: Source, assets: dict[str, bytes], cache_dir: Path | None) -> dict[str, bytes]:
     """Everything under web/, to be served as it is; `assets` are model.tflite, labels.txt and app.json."""
-    static = resources.files("edgefit_toolkit.bundle").joinpath("web")
+    static = resources.files("edgefit_toolkit.app").joinpath("web")
     files = {name: static.joinpath(name).read_bytes() for name in STATIC}
     files |= assets
     files["manifest.webmanifest"] = _json(manifest(source))

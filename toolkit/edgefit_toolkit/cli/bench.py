@@ -36,10 +36,10 @@ def command(
     runner: Path | None, runtime: str, gpu: bool, log: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
-    from edgefit_benchmarks.runner import measure
+    from edgefit_benchmarks.timing import measure
     from edgefit_toolkit.devices import load_profile
     from edgefit_toolkit.pipeline.document import measurement_doc
-    from edgefit_toolkit.pipeline.proof import find_bench
+    from edgefit_toolkit.pipeline.prove import find_bench
 
     if runtime == "tflite-runtime":
         if device != "host" or serial or host or runner or gpu or log:
@@ -65,9 +65,9 @@ def command(
 def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as_json: bool) -> None:
     """The same file by tflite-runtime and, in turns, by LiteRT: how the two compare is what a reader wants to know."""
     from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
-    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.pipeline.document import measurement_doc
-    from edgefit_toolkit.pipeline.proof import host_threads
+    from edgefit_toolkit.pipeline.prove import host_threads
     from edgefit_toolkit.pipeline.side_python import side_python
 
     ui = Terminal()

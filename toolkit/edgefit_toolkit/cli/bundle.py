@@ -17,7 +17,7 @@ def command(run: Path, out: Path | None, app: str) -> None:
     """Write model, labels, preprocessing, model card and app of the run directory RUN."""
     from typing import cast
 
-    from edgefit_toolkit.bundle import App, bundle
+    from edgefit_toolkit.app import App, bundle
 
     made = bundle(run, out or run / "bundle", cast(App, app))
     for name, size_bytes in made.files.items():

@@ -40,27 +40,27 @@ def command(
 ) -> None:  # fmt: skip
     """Convert one checkpoint by every route and compare the int8 files: a run directory, a .safetensors file, or
     released ImageNet weights such as lite0 with a folder of photographs as --data."""
-    from edgefit_toolkit.console import Terminal
-    from edgefit_toolkit.pipeline import route_comparison
+    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.files import write_atomic
+    from edgefit_toolkit.pipeline import compare_routes
     from edgefit_toolkit.pipeline.subject import open_subject
     from edgefit_toolkit.report.route_table import markdown
-    from edgefit_toolkit.runs import write_atomic
 
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(what).name)
     folder = out or Path("edgefit-runs") / f"compare-{name}"
     ui = Terminal(verbosity(quiet, verbose))
     try:
         if time_again:
-            doc = route_comparison.time_again(folder, rounds, ui)
+            doc = compare_routes.time_again(folder, rounds, ui)
         else:
-            doc = route_comparison.compare_routes(
+            doc = compare_routes.compare_routes(
                 open_subject(what, data, ui, seed=seed, offline=offline),
                 [name for name in converters.split(",") if name], folder, ui,
                 io_dtype=io_dtype, rounds=rounds, offline=offline,
             )  # fmt: skip
     finally:
         ui.close()
-    write_atomic(folder / route_comparison.COMPARISON, json.dumps(doc, indent=1, allow_nan=False) + "\n")
+    write_atomic(folder / compare_routes.COMPARISON, json.dumps(doc, indent=1, allow_nan=False) + "\n")
     write_atomic(folder / "compare.md", markdown(doc))
     if as_json:
         emit(doc)

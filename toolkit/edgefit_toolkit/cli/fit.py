@@ -55,7 +55,7 @@ def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
 @json_option
 def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
-    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.pipeline.fit import fit
     from edgefit_toolkit.pipeline.settings import default_out
 

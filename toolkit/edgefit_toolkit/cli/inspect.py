@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgefit_benchmarks.operators import OperatorProfile
-    from edgefit_converters.inspect import ModelFacts
+    from edgefit_converters.tflite.inspect import ModelFacts
     from edgefit_toolkit.pipeline.int8_speed import Int8Speed
 
 INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory calls its models
@@ -41,12 +41,12 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
     """  # fmt: skip
     from rich.console import Console
 
-    from edgefit_benchmarks.local import LocalTarget
-    from edgefit_converters.gpu import QUANTIZED_NOTE, gpu_fallback
-    from edgefit_converters.inspect import read_model
+    from edgefit_benchmarks.targets.local import LocalTarget
+    from edgefit_converters.tflite.gpu import QUANTIZED_NOTE, gpu_fallback
+    from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.pipeline.int8_speed import compare_speed
     from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
-    from edgefit_toolkit.pipeline.proof import host_threads
+    from edgefit_toolkit.pipeline.prove import host_threads
     from edgefit_toolkit.records import as_json as plain
 
     model, float_path = _models(model, float_path)

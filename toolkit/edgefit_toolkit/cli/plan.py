@@ -18,7 +18,7 @@ from edgefit_toolkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgefit_toolkit.search import Plan
+    from edgefit_toolkit.picker.search import Plan
 
 
 @click.command("plan", epilog=EXIT_CODES)
@@ -35,8 +35,8 @@ def command(
 
     With the device attached (or --device host) untrained networks are measured until pick and next are proven.
     """
-    from edgefit_toolkit.planning import make_plan
-    from edgefit_toolkit.search import plan_json, render_plan
+    from edgefit_toolkit.picker.predicted import make_plan
+    from edgefit_toolkit.picker.search import plan_json, render_plan
 
     plan = make_plan(budget_ms, device, percentile, family, scaling)
     if not predict_only:
@@ -50,9 +50,9 @@ def command(
 
 
 def _measured(plan: Plan, device: str, serial: str | None, host: str | None, threads: int | None, loud: int) -> Plan:
-    from edgefit_toolkit.console import Terminal
+    from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.proof import find_bench, prove
+    from edgefit_toolkit.pipeline.prove import find_bench, prove
 
     ui = Terminal(loud)
     bench = find_bench(load_profile(device), serial=serial, host=host, threads=threads, ui=ui)

@@ -12,10 +12,10 @@ import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from edgefit_toolkit.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.folder import load_folder
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
-from edgefit_toolkit.image_folder import load_folder
 
 # Address, size and hash: tensorflow/datasets, tensorflow_datasets/datasets/tf_flowers/checksums.tsv at commit
 # e9e3273204a9a472f94fa0cc43ac04c78571ebee. The first address is the same bucket over https.

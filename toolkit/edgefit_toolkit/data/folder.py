@@ -16,10 +16,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from edgefit_toolkit import splits
-from edgefit_toolkit.dataset import SPLITS, Dataset, Kind, Photo, Skipped, StageProgress
+from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.dataset import SPLITS, Dataset, Kind, Photo, Skipped, StageProgress
+from edgefit_toolkit.data.preprocessing import BROKEN_IMAGE, FORMATS, quiet_pillow, upright_rgb
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.preprocessing import BROKEN_IMAGE, FORMATS, quiet_pillow, upright_rgb
 
 LAYOUT_HINT = "expected DIR/<class>/<photographs> or DIR/{train,val,test}/<class>/<photographs>"
 MIN_SIDE_PX = 16  # below this there is no plant to see

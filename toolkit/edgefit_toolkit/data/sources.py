@@ -12,11 +12,10 @@ import platformdirs
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgefit_toolkit.augmentation import augment, augmentation_rng, room_for_augmentation
-from edgefit_toolkit.dataset import Dataset, Photo, Skipped, StageProgress
-from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.image_folder import load_folder
-from edgefit_toolkit.preprocessing import (
+from edgefit_toolkit.data.augmentation import augment, augmentation_rng, room_for_augmentation
+from edgefit_toolkit.data.dataset import Dataset, Photo, Skipped, StageProgress
+from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.preprocessing import (
     BROKEN_IMAGE,
     Pixels,
     WorkedPixel,
@@ -27,6 +26,7 @@ from edgefit_toolkit.preprocessing import (
     to_network_input,
     worked_pixel,
 )
+from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.records import Preprocessing
 
 __all__ = [
@@ -68,13 +68,13 @@ def load_dataset(
     """
     cache = cache_dir if cache_dir is not None else platformdirs.user_cache_path("edgefit")
     if data is None or data == DEMO:
-        from edgefit_toolkit import demo_set
+        from edgefit_toolkit.data.demo import drawn_set
 
-        return demo_set.load(seed=seed, cache_dir=cache, on_progress=on_progress)
+        return drawn_set.load(seed=seed, cache_dir=cache, on_progress=on_progress)
     if data == FLOWERS:
-        from edgefit_toolkit import flowers
+        from edgefit_toolkit.data import flower_photos
 
-        return flowers.load(seed=seed, cache_dir=cache, on_progress=on_progress)
+        return flower_photos.load(seed=seed, cache_dir=cache, on_progress=on_progress)
     return load_folder(Path(data).expanduser(), seed=seed, on_progress=on_progress)
 
 

@@ -27,7 +27,7 @@ __all__ = [
     "write_profile",
 ]
 
-SHIPPED_DIR = Path(__file__).parent
+SHIPPED_DIR = Path(__file__).parent / "profiles"
 
 
 def user_devices_dir() -> Path:

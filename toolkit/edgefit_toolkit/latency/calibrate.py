@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from edgefit_toolkit.devices import DeviceProfile, Point
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency import predict
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.records import Precision, Variant
-from edgefit_toolkit.scaling import variant_from_phi
 
 PROBE_PHIS = (
     -2.0,

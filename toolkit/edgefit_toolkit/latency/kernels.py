@@ -3,7 +3,7 @@
 XNNPACK computes a convolution in tiles of `rows` pixels by `columns` output channels, and everything else in blocks of
 `columns` channels; a tile that is not full costs as much as one that is. So work is not proportional to multiply-adds,
 and not monotone in phi. kernels.toml holds the tiles and the instructions per step, fitted to counts of every operator
-under an emulator (benchmarks/instruction_counts); their sum over a network is within 1% of the network's own count.
+under an emulator (experiments/instruction_counts); their sum over a network is within 1% of the network's own count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from edgefit_toolkit.network.scaling import Kind, Layer, layers
 from edgefit_toolkit.records import Precision, Variant
-from edgefit_toolkit.scaling import Kind, Layer, layers
 
 KERNELS_FILE = Path(__file__).with_name("kernels.toml")
 GROUP: dict[Kind, str] = {  # operator kind -> table of kernels.toml

@@ -18,10 +18,10 @@ from typing import Any
 
 from edgefit_toolkit.devices import DeviceProfile, Point
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.kernels import Engine, engine, engine_name, operator_work, variant_work
-from edgefit_toolkit.least_squares import solve
+from edgefit_toolkit.latency.kernels import Engine, engine, engine_name, operator_work, variant_work
+from edgefit_toolkit.latency.least_squares import solve
+from edgefit_toolkit.network.scaling import Layer, released, variant_from_phi
 from edgefit_toolkit.records import Latency, Precision, Variant
-from edgefit_toolkit.scaling import Layer, released, variant_from_phi
 
 CORES_FILE = Path(__file__).with_name("cores.toml")
 POINT_SIGMA = 0.03  # relative: a published figure has two digits, a measured one this much noise

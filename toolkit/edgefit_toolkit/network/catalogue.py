@@ -14,9 +14,9 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.downloads import Progress, fetch, file_sha256
 from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Variant
 
 Naming = Literal["pypi", "timm"]
@@ -47,7 +47,7 @@ class WeightFile:
 @cache
 def catalogue() -> Mapping[str, WeightFile]:
     """Every released variant with published weights, by name."""
-    text = resources.files("edgefit_toolkit").joinpath("weights.toml").read_text("utf-8")
+    text = resources.files("edgefit_toolkit.network").joinpath("weights.toml").read_text("utf-8")
     return {name: WeightFile(variant=name, **entry) for name, entry in tomllib.loads(text).items()}
 
 

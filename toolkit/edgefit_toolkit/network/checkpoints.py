@@ -19,9 +19,9 @@ import safetensors.torch
 import torch
 
 from edgefit_toolkit.errors import InputError, OutputError
-from edgefit_toolkit.network import EfficientNet
+from edgefit_toolkit.files import write_atomic
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Preprocessing, Variant, as_json
-from edgefit_toolkit.runs import write_atomic
 
 SCHEMA = "edgefit.checkpoint/1"
 

@@ -21,9 +21,9 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.scaling import Block
 from edgefit_toolkit.records import Family, Variant
-from edgefit_toolkit.scaling import Block
 
 BN_EPS = 1e-3  # TensorFlow's EfficientNet; PyTorch's default of 1e-5 changes the released networks' answers
 BN_MOMENTUM = 0.01  # 1 - TensorFlow's 0.99

@@ -23,9 +23,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from edgefit_toolkit import scaling
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.network import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
 from edgefit_toolkit.records import Variant
 
 

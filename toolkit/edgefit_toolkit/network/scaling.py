@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from .errors import ScalingError
-from .records import Family, Variant
+from edgefit_toolkit.errors import ScalingError
+from edgefit_toolkit.records import Family, Variant
 
 DEPTH_BASE, WIDTH_BASE, RESOLUTION_BASE = 1.2, 1.1, 1.15  # alpha, beta, gamma: alpha * beta^2 * gamma^2 is about 2
 BASE_RESOLUTION_PX = 224

@@ -16,7 +16,7 @@ Linear probes on flowers, three folds, each checked on 160 other photographs; ri
     phi -3.15   from 30 training photographs .748, .465    from 100 .842, .596
     phi -1.24   from 30 training photographs .810, .742    from 100 .883, .804
 
-Fine-tuned on 240: benchmarks/edgefit_benchmarks/results/scaling_strategies.md.
+Fine-tuned on 240: benchmarks/results/scaling_strategies.md.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.growth import fits_into, norm_of, shape_of, stages_of
-from edgefit_toolkit.linear_maps import drop_inputs, refit, subspace
-from edgefit_toolkit.network import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
+from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
+from edgefit_toolkit.network.grow import fits_into, norm_of, shape_of, stages_of
+from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.records import Variant
 
 POSITIONS = 64  # of a picture's feature map that are fitted to: neighbours tell the same

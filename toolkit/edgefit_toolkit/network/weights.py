@@ -11,14 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from edgefit_toolkit import scaling, weight_files
 from edgefit_toolkit.downloads import Progress, file_sha256
 from edgefit_toolkit.errors import DownloadError
-from edgefit_toolkit.growth import fits_into, resize, shape_of
-from edgefit_toolkit.network import EfficientNet, reset_classifier
+from edgefit_toolkit.network import catalogue, scaling
+from edgefit_toolkit.network.catalogue import WeightFile
+from edgefit_toolkit.network.efficientnet import EfficientNet, reset_classifier
+from edgefit_toolkit.network.grow import fits_into, resize, shape_of
+from edgefit_toolkit.network.shrink import OnBlock, ignore_block, shrink
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.shrinking import OnBlock, ignore_block, shrink
-from edgefit_toolkit.weight_files import WeightFile
 
 IMAGENET_CLASSES = 1000
 
@@ -58,7 +58,7 @@ def load_network(
     """
     parent, path, entry, missed = _find_parent(
         variant, parents_of(variant, fitted=pictures is not None), allow_download, cache_dir, on_progress,
-        weight_files.catalogue() if entries is None else entries,
+        catalogue.catalogue() if entries is None else entries,
     )  # fmt: skip
     network = _read_parent(parent, path, entry)
     how = _how(parent, variant)
@@ -119,10 +119,10 @@ def _find_parent(
     error: DownloadError | None = None
     for parent in parents:
         entry = entries[str(parent.released)]
-        path = weight_files.local_path(entry, cache_dir)
+        path = catalogue.local_path(entry, cache_dir)
         if path is None and allow_download and error is None:  # no second try: the others lie on the same host
             try:
-                path = weight_files.download(entry, cache_dir, on_progress)
+                path = catalogue.download(entry, cache_dir, on_progress)
             except DownloadError as failure:
                 error = failure
         if path is None:
@@ -132,7 +132,7 @@ def _find_parent(
     if error is not None:
         raise error
     nearest = entries[str(parents[0].released)]
-    folder = cache_dir or weight_files.cache_folder()
+    folder = cache_dir or catalogue.cache_folder()
     raise DownloadError(
         f"ImageNet weights for {variant.label} are not on this machine, and downloads are switched off",
         f"run once with downloads allowed, or fetch {nearest.url} elsewhere and put it at {folder / nearest.file}",
@@ -148,7 +148,7 @@ def _missed(names: list[str], error: DownloadError | None) -> str:
 
 
 def _read_parent(parent: Variant, path: Path, entry: WeightFile) -> EfficientNet:
-    tensors = weight_files.read_weights(path, parent, entry.keys)
+    tensors = catalogue.read_weights(path, parent, entry.keys)
     with torch.random.fork_rng(devices=[]):  # the random weights are all replaced: leave the caller's seed alone
         network = EfficientNet.from_variant(parent)
     try:

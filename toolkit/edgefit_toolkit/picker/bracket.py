@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgefit_toolkit.errors import BudgetMissed
-from edgefit_toolkit.plan import Candidate, Measured, Plan, check_budget, released_within_reach
+from edgefit_toolkit.picker.plan import Candidate, Measured, Plan, check_budget, released_within_reach
+from edgefit_toolkit.picker.rounds import Rounds
 from edgefit_toolkit.records import Budget, Latency, Variant
-from edgefit_toolkit.rounds import Rounds
 
 Measurer = Callable[[Sequence[Variant]], Sequence[Latency]]  # one round: all of them in turns
 

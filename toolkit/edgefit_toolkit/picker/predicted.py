@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.latency import predict
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.picker.search import Plan, Scaling, pick
 from edgefit_toolkit.records import Budget, Family
-from edgefit_toolkit.search import Plan, Scaling, pick
 
 
 def make_plan(budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000) -> Plan:

@@ -15,18 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from edgefit_toolkit.errors import BudgetMissed, InputError
-from edgefit_toolkit.plan import (
-    RELEASED_REACH_PHI,
-    Candidate,
-    Plan,
-    Scaling,
-    check_budget,
-    plan_json,
-    released_within_reach,
-)
-from edgefit_toolkit.plan_view import render_plan
-from edgefit_toolkit.records import Budget, Family, Latency, Variant
-from edgefit_toolkit.scaling import (
+from edgefit_toolkit.network.scaling import (
     BASE_RESOLUTION_PX,
     CHANNEL_DIVISOR,
     DEPTH_BASE,
@@ -44,6 +33,17 @@ from edgefit_toolkit.scaling import (
     variant_from_phi,
     with_classes,
 )
+from edgefit_toolkit.picker.plan import (
+    RELEASED_REACH_PHI,
+    Candidate,
+    Plan,
+    Scaling,
+    check_budget,
+    plan_json,
+    released_within_reach,
+)
+from edgefit_toolkit.picker.view import render_plan
+from edgefit_toolkit.records import Budget, Family, Latency, Variant
 
 __all__ = ["RELEASED_REACH_PHI", "Candidate", "Plan", "Scaling", "candidates", "pick", "plan_json", "render_plan"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edgefit_toolkit.plan import Candidate, Plan
+from edgefit_toolkit.picker.plan import Candidate, Plan
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

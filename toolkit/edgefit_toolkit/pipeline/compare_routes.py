@@ -17,10 +17,11 @@ from typing import Any
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import ConversionError, GuardFailed, InputError, SideEnvironmentError
+from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.host import environment
 from edgefit_toolkit.pipeline.subject import Subject
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import IoDtype
-from edgefit_toolkit.runs import environment, sha256_of
-from edgefit_toolkit.ui import Ui
 
 SCHEMA = "edgefit.compare/1"
 COMPARISON = "compare.json"
@@ -45,7 +46,7 @@ def compare_routes(
     Raises InputError for converters that are none or are named twice.
     """
     from edgefit_converters.recipe import Recipe
-    from edgefit_converters.routes import DEFAULT, NAMES
+    from edgefit_converters.routes.routes import DEFAULT, NAMES
 
     unknown = [name for name in converters if name not in NAMES]
     if unknown or len(set(converters)) != len(converters) or not converters:
@@ -100,15 +101,15 @@ def time_again(out: Path, rounds: int, ui: Ui) -> dict[str, Any]:
 
 def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offline: bool) -> Row:
     """One route's row; what went wrong stands in `error`."""
-    from edgefit_converters.deploy import deploy
-    from edgefit_converters.guard import check_float
-    from edgefit_converters.inspect import read_model
+    from edgefit_converters.judge.guard import check_float
+    from edgefit_converters.judge.parity import sqnr_db
     from edgefit_converters.ladder import climb
-    from edgefit_converters.parity import sqnr_db
-    from edgefit_converters.routes import open_route
-    from edgefit_toolkit.evaluation import logits
+    from edgefit_converters.routes.deploy import deploy
+    from edgefit_converters.routes.routes import open_route
+    from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.interpreter import TFLite
     from edgefit_toolkit.pipeline.guarding import ladder_doc
+    from edgefit_toolkit.training.evaluation import logits
 
     route = open_route(name, ui.progress, offline=offline)
     row: Row = {"converter": name, "stack": route.stack, "versions": route.versions()}
@@ -161,9 +162,9 @@ def _classes(subject: Subject) -> tuple[str, ...]:
 
 def _latencies(rows: Sequence[Row], default: str, out: Path, rounds: int, ui: Ui) -> list[Row]:
     """For every number of threads and route: p50 of each round, and its ratio to the default's of the same round."""
-    from edgefit_benchmarks.local import LocalTarget, usable_cores
-    from edgefit_benchmarks.runner import measure_interleaved
     from edgefit_benchmarks.stats import summarise
+    from edgefit_benchmarks.targets.local import LocalTarget, usable_cores
+    from edgefit_benchmarks.timing import measure_interleaved
 
     paths = {row["converter"]: out / f"{row['converter']}_int8.tflite" for row in rows if "error" not in row}
     if default not in paths or not rounds:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from edgefit_toolkit import __version__
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.data import open_photo, to_network_input, worked_pixel
-from edgefit_toolkit.dataset import Dataset, Photo
+from edgefit_toolkit.data.dataset import Dataset, Photo
+from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.sources import open_photo, to_network_input, worked_pixel
+from edgefit_toolkit.picker.search import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import Made
 from edgefit_toolkit.pipeline.stepdown import Attempt
 from edgefit_toolkit.records import Measurement
 from edgefit_toolkit.report import derive, traces
-from edgefit_toolkit.search import Plan, plan_json
 from edgefit_toolkit.serve import web_measurements
 
 SHOWN = 12  # test pictures shown with their answers

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.errors import GuardFailed, OutputError
-from edgefit_toolkit.pipeline import document, making, refusal, stages, stepdown
+from edgefit_toolkit.host import environment
+from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.pipeline import document, making, refuse, stages, stepdown
 from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.planning import make_plan
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.report.refusal import clear_refusal
-from edgefit_toolkit.runs import environment, open_run
-from edgefit_toolkit.ui import Ui
 
 TOTAL = 8
 
@@ -68,7 +69,7 @@ def run_stages(
                 try:
                     made = making.make(job, bench, keys)
                 except GuardFailed as failed:
-                    raise refusal.refuse(job, failed, command=command) from failed
+                    raise refuse.refuse(job, failed, command=command) from failed
                 if made is None:
                     return None
                 if bench is None or len(attempts) == stepdown.MAX_STEP_DOWNS:

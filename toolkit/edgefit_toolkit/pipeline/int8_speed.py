@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgefit_benchmarks.operators import OperatorProfile
-    from edgefit_converters.inspect import ModelFacts
+    from edgefit_converters.tflite.inspect import ModelFacts
 
 NOISE = 0.02  # medians that lie closer than this are called equal
 SHARE = 0.05  # of int8's time: what costs less is no reason
@@ -94,9 +94,9 @@ def compare_speed(
     seconds: float = 1.0,
 ) -> Int8Speed:
     """Time both files in turns on this host, at least 50 samples and `seconds` each; `profiles` (int8, float)."""
-    from edgefit_benchmarks.local import LocalTarget
-    from edgefit_benchmarks.runner import measure_interleaved
     from edgefit_benchmarks.stats import summarise
+    from edgefit_benchmarks.targets.local import LocalTarget
+    from edgefit_benchmarks.timing import measure_interleaved
 
     rows = measure_interleaved(
         LocalTarget(),

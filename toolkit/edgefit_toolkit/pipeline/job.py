@@ -9,18 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefit_toolkit.pipeline.run import Run
 from edgefit_toolkit.pipeline.settings import FitSettings
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Preprocessing, Variant
-from edgefit_toolkit.runs import Run
-from edgefit_toolkit.ui import Ui
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefit_toolkit.checkpoints import CheckpointMeta
-    from edgefit_toolkit.data import Dataset, Photo
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_toolkit.data.sources import Dataset, Photo
+    from edgefit_toolkit.network.checkpoints import CheckpointMeta
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
 Work = Callable[[], tuple[dict[str, Any], list[Path]]]
 
@@ -54,13 +54,13 @@ class Job:
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """From photograph to pixels, for this variant."""
-        from edgefit_toolkit.preprocessing import preprocessing_for
+        from edgefit_toolkit.data.preprocessing import preprocessing_for
 
         return preprocessing_for(self.variant)
 
     @cached_property
     def _loaded(self) -> tuple[EfficientNet, CheckpointMeta]:
-        from edgefit_toolkit.checkpoints import load_checkpoint
+        from edgefit_toolkit.network.checkpoints import load_checkpoint
 
         return load_checkpoint(self.checkpoint)
 
@@ -89,7 +89,7 @@ class Job:
         return self._pixels(photos, label)
 
     def _pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
-        from edgefit_toolkit.data import load_pixels
+        from edgefit_toolkit.data.sources import load_pixels
 
         return load_pixels(
             photos, self.preprocessing, on_progress=lambda done, total: self.ui.progress(label, done, total)

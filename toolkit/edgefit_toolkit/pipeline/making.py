@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgefit_toolkit.files import key_of
 from edgefit_toolkit.pipeline import measuring, stages
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.proof import Bench
-from edgefit_toolkit.runs import key_of
+from edgefit_toolkit.pipeline.prove import Bench
 
 
 @dataclass(frozen=True)

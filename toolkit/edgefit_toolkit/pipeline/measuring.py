@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from edgefit_toolkit.bracket import ROUNDS
-from edgefit_toolkit.data import labels as labels_of
+from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.errors import EdgefitError
+from edgefit_toolkit.picker.bracket import ROUNDS
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.proof import Bench, host_threads, measured_latency
+from edgefit_toolkit.pipeline.prove import Bench, host_threads, measured_latency
 from edgefit_toolkit.pipeline.stages import Made
 from edgefit_toolkit.records import Budget, Measurement, as_json
 
 
 def measure(job: Job, bench: Bench | None) -> Made:
     """Latency of both models on the device (when it is there) and on this host, and the float reference in torch."""
-    from edgefit_benchmarks.local import LocalTarget
     from edgefit_benchmarks.reference import measure_reference
+    from edgefit_benchmarks.targets.local import LocalTarget
     from edgefit_toolkit.pipeline.document import measurement_doc
 
     benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
@@ -52,7 +52,7 @@ def measure(job: Job, bench: Bench | None) -> Made:
 
 def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
     """Both models, timed in turns. Where the verdict hangs on it, a miss is measured again; the median int8 counts."""
-    from edgefit_benchmarks.runner import measure_interleaved
+    from edgefit_benchmarks.timing import measure_interleaved
 
     budget = Budget(job.settings.budget_ms, job.settings.percentile)
 
@@ -76,8 +76,8 @@ def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
 
 def _on_gpu(job: Job, place: Bench) -> tuple[list[Measurement], list[str]]:
     """float on the phone's GPU delegate, where a benchmark_model for it is at hand; a failure is a warning, no end."""
-    from edgefit_benchmarks.runner import measure
-    from edgefit_benchmarks.runners import find_runner
+    from edgefit_benchmarks.programs import find_runner
+    from edgefit_benchmarks.timing import measure
 
     if place.target.facts().kind != "adb":
         return [], []
@@ -119,7 +119,7 @@ def _by_tflite_runtime(job: Job) -> tuple[list[Measurement], list[str]]:
 
 def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """Time per operator of both models on this host, and warnings: none could be had, or int8 is slower, and why."""
-    from edgefit_converters.inspect import read_model
+    from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.pipeline.int8_speed import slower_warnings
     from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
 
@@ -134,7 +134,7 @@ def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[
 def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:
     """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
     from edgefit_benchmarks.device_accuracy import device_accuracy
-    from edgefit_benchmarks.remote import RemoteTarget
+    from edgefit_benchmarks.targets.remote import RemoteTarget
 
     if not isinstance(bench.target, RemoteTarget):
         return {}

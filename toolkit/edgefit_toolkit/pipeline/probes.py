@@ -21,14 +21,14 @@ from pathlib import Path
 
 import platformdirs
 
+from edgefit_toolkit.files import key_of, sha256_of
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.runs import key_of, sha256_of
 
 CACHE_BYTES = 500_000_000  # about 30 probes; the longest unused go first
 STACK = ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 SOURCES = (
-    "edgefit_toolkit.network",
-    "edgefit_toolkit.scaling",
+    "edgefit_toolkit.network.efficientnet",
+    "edgefit_toolkit.network.scaling",
     "edgefit_toolkit.pipeline.probes",
     *(f"edgefit_converters.{name}" for name in ("litert", "quantize", "ranges", "recipe", "flatfile")),
 )
@@ -89,7 +89,7 @@ def write_probe(variant: Variant, path: Path, kept: ProbeCache | None = None) ->
     """An untrained int8 model of the variant's graph. `kept` is where converted ones are looked up and left (default:
     the user's cache). Raises ConversionError."""
     if variant.family == "lite":
-        from edgefit_converters.skeleton import write_skeleton
+        from edgefit_converters.tflite.skeleton import write_skeleton
 
         write_skeleton(variant, path)
         return
@@ -103,9 +103,9 @@ def _convert(variant: Variant, path: Path) -> None:
     import numpy as np
     import torch
 
-    from edgefit_converters.litert import export_float
-    from edgefit_converters.quantize import quantize_int8
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_converters.int8.quantize import quantize_int8
+    from edgefit_converters.routes.litert import export_float
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
     torch.manual_seed(0)
     size_px = variant.resolution_px

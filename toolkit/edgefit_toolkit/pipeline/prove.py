@@ -13,18 +13,18 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgefit_toolkit import calibrate
-from edgefit_toolkit.bracket import Bracket, apply, bracket
-from edgefit_toolkit.calibrate import Calibration
 from edgefit_toolkit.devices import DeviceProfile, load_profile, save_user_profile
 from edgefit_toolkit.errors import DeviceError
+from edgefit_toolkit.latency import calibrate
+from edgefit_toolkit.latency.calibrate import Calibration
+from edgefit_toolkit.picker.bracket import Bracket, apply, bracket
+from edgefit_toolkit.picker.search import Plan
 from edgefit_toolkit.pipeline.probes import write_probe
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
-from edgefit_toolkit.search import Plan
-from edgefit_toolkit.ui import Ui
 
 if TYPE_CHECKING:
-    from edgefit_benchmarks.targets import Target
+    from edgefit_benchmarks.targets.target import Target
 
 PROOF_LIMIT_S = 75.0  # no round of measuring begins later
 ROUND_LIMIT_S = 1.5  # timed seconds of one network in one round: more rounds tell more than longer ones
@@ -57,8 +57,8 @@ def find_bench(
 
     Raises DeviceError when the one that was named (or is required) is absent, several match, or the match is not ready.
     """
-    from edgefit_benchmarks.adb import Adb, find_adb
-    from edgefit_benchmarks.choose import cores_for, open_target
+    from edgefit_benchmarks.targets.adb import Adb, find_adb
+    from edgefit_benchmarks.targets.choose import cores_for, open_target
 
     named = profile.name == "host" or serial is not None or host is not None
     if not named and not required:
@@ -83,7 +83,7 @@ def find_bench(
 
 def host_threads() -> int:
     """As many threads as this host has cores, at most 4: what phones' fast clusters have."""
-    from edgefit_benchmarks.local import usable_cores
+    from edgefit_benchmarks.targets.local import usable_cores
 
     return min(4, usable_cores())
 
@@ -106,7 +106,7 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
     No round begins after `limit_s`, the making of probes not counted: converting a B network takes longer than to
     measure it. Raises BudgetMissed when no network was measured to fit, DeviceError when the target is lost.
     """
-    from edgefit_benchmarks.runner import measure_interleaved
+    from edgefit_benchmarks.timing import measure_interleaved
 
     budget: Budget = plan.budget
     started, making_s = time.monotonic(), 0.0
@@ -184,8 +184,8 @@ def calibrate_profile(
     """
     from importlib.metadata import version
 
-    from edgefit_benchmarks.runner import measure_interleaved
     from edgefit_benchmarks.stats import summarise
+    from edgefit_benchmarks.timing import measure_interleaved
 
     profile = load_profile(device)
     bench = find_bench(profile, serial=serial, host=host, threads=threads, required=True)

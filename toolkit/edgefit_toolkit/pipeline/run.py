@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,40 +22,11 @@ from typing import IO, Any
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.files import sha256_of, write_atomic
 
 SCHEMA = "edgefit.run/1"
 MANIFEST = "manifest.json"
 NEEDED_BYTES = 200_000_000  # a checkpoint, its optimizer state, two .tflite files and a report of a large variant
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def key_of(**inputs: Any) -> str:
-    """One hash for everything that a stage depends on (JSON-able values; order does not matter)."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write under a temporary name in the same folder, then rename: readers see the old file or the whole new one."""
-    raw = data.encode() if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(raw)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # mkstemp makes it private; a run is as shareable as any other output
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @dataclass
@@ -161,33 +129,3 @@ def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any
         yield run
     finally:
         lock.close()
-
-
-def environment() -> dict[str, Any]:
-    """The host and the versions that a run depends on, without importing any of the packages."""
-    import platform
-    from importlib import metadata
-
-    names = ("torch", "numpy", "pillow", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "safetensors")
-    versions = {"edgefit-toolkit": __version__, "python": platform.python_version()}
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {
-        "os": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count() or 1,
-        "versions": versions,
-    }
-
-
-def cpu_name() -> str:
-    """The processor's own name, as far as the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    import platform
-
-    return platform.processor() or platform.machine() or sys.platform

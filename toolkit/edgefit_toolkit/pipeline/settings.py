@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.pipeline.run import MANIFEST
 from edgefit_toolkit.records import Family, IoDtype
-from edgefit_toolkit.runs import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FitSettings:
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
     io_dtype: IoDtype = "uint8"  # at the int8 model's door
-    converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes
+    converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes.routes
 
 
 def default_out(settings: FitSettings) -> Path:

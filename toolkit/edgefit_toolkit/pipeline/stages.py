@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.bracket import ROUNDS, Bracket, apply
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.data import load_dataset
-from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.devices import load_profile
+from edgefit_toolkit.files import key_of, write_atomic
+from edgefit_toolkit.network.scaling import with_classes
+from edgefit_toolkit.picker.bracket import ROUNDS, Bracket, apply
+from edgefit_toolkit.picker.plan import Measured
+from edgefit_toolkit.picker.search import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.proof import Bench, find_bench, host_threads, prove
+from edgefit_toolkit.pipeline.prove import Bench, find_bench, host_threads, prove
+from edgefit_toolkit.pipeline.run import Run
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.plan import Measured
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Latency, TFLiteModel, Variant, as_json
 from edgefit_toolkit.report import derive
-from edgefit_toolkit.runs import Run, key_of, write_atomic
-from edgefit_toolkit.scaling import with_classes
-from edgefit_toolkit.search import Plan, plan_json
-from edgefit_toolkit.ui import Ui
 
 if TYPE_CHECKING:
-    from edgefit_converters.routes import Route
+    from edgefit_converters.routes.routes import Route
 
 Made = tuple[dict[str, Any], list[Path]]
 
@@ -117,10 +118,10 @@ def with_classes_of(plan: Plan, dataset: Dataset) -> Variant:
 
 def train(job: Job, key: str) -> Made:
     """ImageNet weights, probe, fine-tuning; leaves the checkpoint, labels.txt and preprocessing.json."""
-    from edgefit_toolkit.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
-    from edgefit_toolkit.compute import choose_compute
-    from edgefit_toolkit.initial import initial_network
-    from edgefit_toolkit.train import TrainSettings, fine_tune
+    from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
+    from edgefit_toolkit.training.compute import choose_compute
+    from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
+    from edgefit_toolkit.training.initial import initial_network
 
     def downloading(done: int, total: int | None) -> None:
         job.ui.progress("downloading ImageNet weights", done, total or 0)
@@ -178,8 +179,8 @@ def _training_warnings(job: Job) -> list[str]:
 
 def convert(job: Job, trained: dict[str, Any]) -> Made:
     """The float .tflite, which must compute what the checkpoint computes."""
-    from edgefit_converters.deploy import deploy
-    from edgefit_converters.metadata import embed
+    from edgefit_converters.routes.deploy import deploy
+    from edgefit_converters.tflite.metadata import embed
     from edgefit_toolkit.pipeline import guarding
 
     network = deploy(job.network, trained["training"]["temperature"])
@@ -192,7 +193,7 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
 
 def _route(job: Job) -> Route:
     """The settings' converter, with a word about what it makes first."""
-    from edgefit_converters.routes import open_route
+    from edgefit_converters.routes.routes import open_route
 
     route = open_route(job.settings.converter, job.ui.progress, offline=job.settings.offline)
     if route.to_make():
@@ -205,11 +206,11 @@ def quantize(job: Job, trained: dict[str, Any]) -> Made:
 
     Test labels are not looked at: see guarding.py.
     """
-    from edgefit_converters import calibration
-    from edgefit_converters.deploy import deploy
+    from edgefit_converters.int8 import calibration
     from edgefit_converters.ladder import climb
-    from edgefit_converters.metadata import embed
     from edgefit_converters.recipe import Recipe
+    from edgefit_converters.routes.deploy import deploy
+    from edgefit_converters.tflite.metadata import embed
     from edgefit_toolkit.pipeline import guarding
 
     recipe = Recipe(calibration_photos=job.settings.calibration_n, io_dtype=job.settings.io_dtype)
@@ -253,9 +254,9 @@ def quantize(job: Job, trained: dict[str, Any]) -> Made:
 
 def evaluate(job: Job, trained: dict[str, Any]) -> Made:
     """Probabilities of the test pictures through all three networks, kept in answers.npz."""
-    from edgefit_converters.parity import compare
+    from edgefit_converters.judge.parity import compare
     from edgefit_toolkit.interpreter import TFLite
-    from edgefit_toolkit.train import predict
+    from edgefit_toolkit.training.fine_tune import predict
 
     pixels, truth = job.test_pixels, labels_of(job.dataset.test)
     threads = job.settings.threads or host_threads()

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_toolkit.bracket import FITS_BY
-from edgefit_toolkit.checkpoints import sidecar_of
+from edgefit_toolkit.network.checkpoints import sidecar_of
+from edgefit_toolkit.picker.bracket import FITS_BY
+from edgefit_toolkit.picker.plan import Candidate, Plan
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.proof import measured_latency
-from edgefit_toolkit.plan import Candidate, Plan
+from edgefit_toolkit.pipeline.prove import measured_latency
 from edgefit_toolkit.records import Latency, Measurement, Origin
 
 MAX_STEP_DOWNS = 2  # each costs a training

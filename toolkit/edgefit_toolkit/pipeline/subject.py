@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.data import load_dataset, load_pixels, preprocessing_for
+from edgefit_toolkit.data.preprocessing import BROKEN_IMAGE, Pixels, apply, open_upright, quiet_pillow
+from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.network.scaling import RELEASED, released
 from edgefit_toolkit.pipeline.settings import saved_settings
-from edgefit_toolkit.preprocessing import BROKEN_IMAGE, Pixels, apply, open_upright, quiet_pillow
+from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.scaling import RELEASED, released
-from edgefit_toolkit.ui import Ui
 
 if TYPE_CHECKING:
-    from edgefit_toolkit.checkpoints import CheckpointMeta
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_toolkit.network.checkpoints import CheckpointMeta
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
 CHECKPOINT = "checkpoint.safetensors"  # what a run directory calls it
 HINT = "name a run directory, a checkpoint (.safetensors) or released weights such as lite0"
@@ -67,8 +67,8 @@ def open_subject(
 
 
 def _trained(checkpoint: Path, data: str | None, seed: int, count: int, ui: Ui) -> Subject:
-    from edgefit_converters import calibration
-    from edgefit_toolkit.checkpoints import load_checkpoint
+    from edgefit_converters.int8 import calibration
+    from edgefit_toolkit.network.checkpoints import load_checkpoint
 
     network, meta = load_checkpoint(checkpoint)
     dataset = load_dataset(data, seed=seed, on_progress=ui.progress)
@@ -94,7 +94,7 @@ def _trained(checkpoint: Path, data: str | None, seed: int, count: int, ui: Ui) 
 
 
 def _released(name: str, folder: Path, count: int, ui: Ui, offline: bool) -> Subject:
-    from edgefit_toolkit.weights import load_network
+    from edgefit_toolkit.network.weights import load_network
 
     variant = released(name)
     pixels, skipped = _read_all(folder, preprocessing_for(variant), ui)

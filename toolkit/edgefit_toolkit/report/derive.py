@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import (
     ConfusionDoc,
@@ -23,7 +24,6 @@ from edgefit_toolkit.report.schema import (
     ScoreDoc,
     VerdictDoc,
 )
-from edgefit_toolkit.shares import wilson
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.errors import GuardFailed, InputError, OutputError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.report import view
 from edgefit_toolkit.report.checker import check
 from edgefit_toolkit.report.render import environment
 from edgefit_toolkit.report.schema import EnvironmentDoc, LadderStep, TrainingDoc, WeightsDoc
-from edgefit_toolkit.runs import write_atomic
 
 SCHEMA = "edgefit.refusal/1"
 FILES = ("report.json", "report.md", "report.html")

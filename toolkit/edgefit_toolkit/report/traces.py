@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgefit_toolkit import scaling
+from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing, Variant
 from edgefit_toolkit.report.schema import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefit_toolkit.network import EfficientNet
+    from edgefit_toolkit.network.efficientnet import EfficientNet
 
     Activations = Mapping[str, NDArray[np.float32]]
 

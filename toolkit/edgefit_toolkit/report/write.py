@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.report.html import render_html
 from edgefit_toolkit.report.markdown import render_markdown
 from edgefit_toolkit.report.refusal import raise_if_refused
 from edgefit_toolkit.report.schema import ReportDoc, validate
-from edgefit_toolkit.runs import write_atomic
 
 FILES = ("report.json", "report.md", "report.html")
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.report import ReportDoc, read_report, write_report
 from edgefit_toolkit.report.schema import MeasurementDoc
-from edgefit_toolkit.runs import write_atomic
 
 Measured = Literal["measured on device", "measured on host"]
 

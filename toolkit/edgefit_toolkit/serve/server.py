@@ -19,9 +19,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.bundle.assemble import contents
-from edgefit_toolkit.bundle.source import Source, read_source
-from edgefit_toolkit.bundle.vendor import RUNTIME
+from edgefit_toolkit.app.assemble import contents
+from edgefit_toolkit.app.source import Source, read_source
+from edgefit_toolkit.app.vendor import RUNTIME
 from edgefit_toolkit.errors import EdgefitError, InputError, OutputError
 from edgefit_toolkit.serve import results
 

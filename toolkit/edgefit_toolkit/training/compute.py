@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from edgefit_toolkit.runs import cpu_name
+from edgefit_toolkit.host import cpu_name
 
 Device = Literal["cuda", "mps", "cpu"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgefit_toolkit.features import FORWARD_BATCH, Meter, OnEvent, ignore_event, in_batches
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import Pixels, to_network_input
+from edgefit_toolkit.data.preprocessing import Pixels, to_network_input
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.training.features import FORWARD_BATCH, Meter, OnEvent, ignore_event, in_batches
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]

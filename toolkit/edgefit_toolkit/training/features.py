@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_toolkit.compute import Compute
-from edgefit_toolkit.data import augment, augmentation_rng, load_pixels, open_photo, room_for_augmentation
-from edgefit_toolkit.dataset import Photo
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import Pixels, to_network_input
+from edgefit_toolkit.data.dataset import Photo
+from edgefit_toolkit.data.preprocessing import Pixels, to_network_input
+from edgefit_toolkit.data.sources import augment, augmentation_rng, load_pixels, open_photo, room_for_augmentation
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.training.compute import Compute
 
 OnEvent = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, detail
 

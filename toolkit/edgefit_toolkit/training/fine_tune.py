@@ -19,21 +19,21 @@ from pathlib import Path
 
 import torch
 
-from edgefit_toolkit.compute import Compute, choose_compute
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.evaluation import Evaluation, evaluate, predict
-from edgefit_toolkit.features import OnEvent, Pictures, ignore_event
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.observation import best_of
-from edgefit_toolkit.preprocessing import preprocessing_for
-from edgefit_toolkit.probe import fit_temperature, score
+from edgefit_toolkit.files import key_of
+from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Epoch, Preprocessing
-from edgefit_toolkit.runs import key_of
-from edgefit_toolkit.train_settings import TrainSettings
-from edgefit_toolkit.trainer import Trainer
-from edgefit_toolkit.training_state import TrainingState, discard_state, load_state, save_state
+from edgefit_toolkit.training.compute import Compute, choose_compute
+from edgefit_toolkit.training.evaluation import Evaluation, evaluate, predict
+from edgefit_toolkit.training.features import OnEvent, Pictures, ignore_event
+from edgefit_toolkit.training.linear_probe import fit_temperature, score
+from edgefit_toolkit.training.settings import TrainSettings
+from edgefit_toolkit.training.state import TrainingState, discard_state, load_state, save_state
+from edgefit_toolkit.training.trace import best_of
+from edgefit_toolkit.training.trainer import Trainer
 
 __all__ = ["Evaluation", "TrainResult", "TrainSettings", "evaluate", "fine_tune", "predict"]
 

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgefit_toolkit import scaling
-from edgefit_toolkit.compute import Device
-from edgefit_toolkit.data import load_pixels
-from edgefit_toolkit.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
+from edgefit_toolkit.data.sources import load_pixels
 from edgefit_toolkit.downloads import Progress
-from edgefit_toolkit.features import OnEvent, ignore_event
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.preprocessing import preprocessing_for, to_network_input
+from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.weights import Provenance, load_network
 from edgefit_toolkit.records import Variant
-from edgefit_toolkit.weights import Provenance, load_network
+from edgefit_toolkit.training.compute import Device
+from edgefit_toolkit.training.features import OnEvent, ignore_event
 
 FITTED_TO = (64, 512)  # pictures, fewest and most; where there are fewer photographs they are shown mirrored, too
 FITTED_MADDS = 4e11  # of one forward pass over all of them: a few passes on two cores are a minute, and 3 GB

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgefit_toolkit import scaling
-from edgefit_toolkit.compute import Device
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Variant
+from edgefit_toolkit.training.compute import Device
 
 STAGES = len(scaling.STAGES)  # 7; `unfreeze_from` of 7 trains head and classifier only
 

@@ -19,8 +19,8 @@ import safetensors.torch
 from torch import Tensor
 
 from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.records import Epoch, as_json
-from edgefit_toolkit.runs import write_atomic
 
 SCHEMA = "edgefit.training-state/1"
 

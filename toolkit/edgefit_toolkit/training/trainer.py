@@ -11,10 +11,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_toolkit.compute import Compute
-from edgefit_toolkit.data import labels as labels_of
-from edgefit_toolkit.dataset import Dataset
-from edgefit_toolkit.features import (
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
+from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.records import Epoch
+from edgefit_toolkit.training.compute import Compute
+from edgefit_toolkit.training.features import (
     FORWARD_BATCH,
     Meter,
     OnEvent,
@@ -24,12 +27,9 @@ from edgefit_toolkit.features import (
     upper,
     upper_parameters,
 )
-from edgefit_toolkit.network import EfficientNet
-from edgefit_toolkit.observation import best_of, observe
-from edgefit_toolkit.preprocessing import preprocessing_for, to_network_input
-from edgefit_toolkit.probe import best_probe, fit_probes, score, softer_probe
-from edgefit_toolkit.records import Epoch
-from edgefit_toolkit.train_settings import TrainSettings, first_block
+from edgefit_toolkit.training.linear_probe import best_probe, fit_probes, score, softer_probe
+from edgefit_toolkit.training.settings import TrainSettings, first_block
+from edgefit_toolkit.training.trace import best_of, observe
 
 PROBE_VIEWS_LIVE = 4  # random views that a probe sees where every layer trains and nothing is cached
 

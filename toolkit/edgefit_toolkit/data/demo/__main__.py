@@ -1,4 +1,4 @@
-"""A process of its own that draws: `python -m edgefit_toolkit.drawing FOLDER`, one `kind index` a line on stdin.
+"""A process of its own that draws: `python -m edgefit_toolkit.data.demo FOLDER`, one `kind index` a line on stdin.
 
 Answers with the relative path of each picture on stdout once it is on disk.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edgefit_toolkit.drawing.album import write_photo
+from edgefit_toolkit.data.demo.album import write_photo
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from edgefit_toolkit.drawing import scene
+from edgefit_toolkit.data.demo import scene
 
 SEED = 20260
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from edgefit_toolkit.drawing.canvas import Colour, Field, Rng, blur, choose, mix, noise, relief, vary
+from edgefit_toolkit.data.demo.canvas import Colour, Field, Rng, blur, choose, mix, noise, relief, vary
 
 Picture = Field  # [H, W, 3]
 _GREENS: tuple[Colour, ...] = ((58, 98, 38), (82, 122, 46), (40, 74, 36), (104, 132, 62))

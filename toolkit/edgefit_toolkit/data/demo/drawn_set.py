@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edgefit_toolkit.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.demo import album
+from edgefit_toolkit.data.demo.scene import KINDS
+from edgefit_toolkit.data.folder import load_folder
 from edgefit_toolkit.downloads import file_sha256
-from edgefit_toolkit.drawing import album
-from edgefit_toolkit.drawing.scene import KINDS
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.image_folder import load_folder
 
 PER_KIND = 40
 NAME = "demo plants (drawn)"
@@ -123,7 +123,7 @@ def _draw(folder: Path, pictures: Sequence[Picture], drawn: Callable[[str], None
 def _draw_apart(folder: Path, pictures: Sequence[Picture], drawn: Callable[[str], None]) -> None:
     """One process for a share of the pictures: a plain command, since fork after torch's threads may hang and
     multiprocessing's spawn runs the caller's script again."""
-    command = [sys.executable, "-P", "-m", "edgefit_toolkit.drawing", str(folder)]
+    command = [sys.executable, "-P", "-m", "edgefit_toolkit.data.demo", str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdin is not None

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from edgefit_toolkit.drawing.canvas import (
+from edgefit_toolkit.data.demo.canvas import (
     SPRITE_PX,
     Colour,
     Points,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from edgefit_toolkit.drawing.canvas import (
+from edgefit_toolkit.data.demo.canvas import (
     SPRITE_PX,
     Colour,
     Points,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from edgefit_toolkit.drawing.canvas import (
+from edgefit_toolkit.data.demo.canvas import (
     SPRITE_PX,
     Points,
     Rng,
@@ -21,7 +21,7 @@ from edgefit_toolkit.drawing.canvas import (
     turn,
     vary,
 )
-from edgefit_toolkit.drawing.leaf import Line, colours, jagged, mirror, paint
+from edgefit_toolkit.data.demo.leaf import Line, colours, jagged, mirror, paint
 
 
 def maple(rng: Rng) -> Image.Image:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from edgefit_toolkit.drawing import backgrounds, flowers, leaves
-from edgefit_toolkit.drawing.canvas import Rng, noise, vary
+from edgefit_toolkit.data.demo import backgrounds, flowers, leaves
+from edgefit_toolkit.data.demo.canvas import Rng, noise, vary
 
 PLANTS: dict[str, Callable[[Rng], Image.Image]] = {
     "clover": leaves.clover,

@@ -11,8 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.report.checker import check
-
-from .making import (
+from edgefit_toolkit.report.schema.making import (
     CreditDoc,
     DataDoc,
     EnvironmentDoc,
@@ -24,9 +23,17 @@ from .making import (
     TrainingDoc,
     WeightsDoc,
 )
-from .plan import AttemptDoc, CandidateDoc, FrontierPoint, LatencyDoc, PlanDoc, ProofDoc, VerdictDoc
-from .quantization import CalibrationDoc, GuardAccuracyDoc, LadderStep, QuantizationDoc
-from .results import (
+from edgefit_toolkit.report.schema.plan import (
+    AttemptDoc,
+    CandidateDoc,
+    FrontierPoint,
+    LatencyDoc,
+    PlanDoc,
+    ProofDoc,
+    VerdictDoc,
+)
+from edgefit_toolkit.report.schema.quantization import CalibrationDoc, GuardAccuracyDoc, LadderStep, QuantizationDoc
+from edgefit_toolkit.report.schema.results import (
     AccuracyDoc,
     AgreementDoc,
     ConfusionDoc,
@@ -41,7 +48,7 @@ from .results import (
     ReliabilityDoc,
     ScoreDoc,
 )
-from .steps import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
+from edgefit_toolkit.report.schema.steps import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
 
 __all__ = [
     "PLAN_SCHEMA",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-from .results import ScoreDoc
+from edgefit_toolkit.report.schema.results import ScoreDoc
 
 
 class CalibrationDoc(TypedDict):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from edgefit_toolkit.environments import Lock
+from edgefit_converters.int8 import quantize
+from edgefit_converters.recipe import Recipe, Rung
+from edgefit_converters.routes import litert
+from edgefit_converters.routes.deploy import Deployed
+from edgefit_converters.routes.environments import Lock
+from edgefit_converters.routes.route import Draft, Route
+from edgefit_converters.routes.side_worker import SideWorker
+from edgefit_converters.routes.tensorflow import OnnxTf, TensorFlow
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import TFLiteModel
-
-from . import litert, quantize
-from .deploy import Deployed
-from .recipe import Recipe, Rung
-from .route import Draft, Progress, Route
-from .side_worker import SideWorker
-from .tensorflow_routes import OnnxTf, TensorFlow
 
 DEFAULT = "litert"
 NAMES = (DEFAULT, "onnx-tf", "tensorflow")

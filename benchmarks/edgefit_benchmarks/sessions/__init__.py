@@ -1,0 +1,1 @@
+"""A model loaded on a target, ready to be timed."""

@@ -1,0 +1,1 @@
+"""What is measured on: this host, phones, boards."""

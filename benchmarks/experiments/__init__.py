@@ -1,0 +1,1 @@
+"""Research: how the committed figures in benchmarks/results came about. Not in the wheel."""

@@ -1,0 +1,1 @@
+"""Is a converted model still the model that was trained?"""

@@ -1,0 +1,1 @@
+""".tflite files: read, rewritten, described."""
