@@ -131,7 +131,7 @@ def test_killed_training_resumes_and_ends_the_same(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "pictures").mkdir()
-    script = Path(__file__).with_name("killed_training.py")
+    script = Path(__file__).parents[1] / "support" / "killed_training.py"
     command = [sys.executable, str(script), str(tmp_path / "pictures"), str(tmp_path / "state"), dies_in]
     killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
