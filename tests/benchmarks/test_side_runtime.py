@@ -14,8 +14,8 @@ from edgefit_benchmarks.sessions.session import HostSession, _cannot_run
 from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime, worker_command
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.pipeline.document import measurement_doc
 from edgefit_toolkit.pipeline.int8_speed import slower_warnings
+from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 

@@ -38,7 +38,7 @@ def command(
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_benchmarks.timing import measure
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.document import measurement_doc
+    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
     from edgefit_toolkit.pipeline.prove import find_bench
 
     if runtime == "tflite-runtime":
@@ -66,7 +66,7 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     """The same file by tflite-runtime and, in turns, by LiteRT: how the two compare is what a reader wants to know."""
     from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
     from edgefit_toolkit.cli.console import Terminal
-    from edgefit_toolkit.pipeline.document import measurement_doc
+    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
     from edgefit_toolkit.pipeline.prove import host_threads
     from edgefit_toolkit.pipeline.side_python import side_python
 
@@ -90,7 +90,7 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
 
 
 def _show(model: Path, row: Measurement) -> None:
-    from edgefit_toolkit.pipeline.document import measurement_doc
+    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
     doc = measurement_doc(row)
     click.echo(f"{model.name} on {row.target}, {row.runtime}, {row.delegate}, {row.threads} threads, {row.origin}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from edgefit_toolkit.picker.search import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import Made
 from edgefit_toolkit.pipeline.stepdown import Attempt
-from edgefit_toolkit.records import Measurement
 from edgefit_toolkit.report import derive, traces
 from edgefit_toolkit.serve import web_measurements
 
@@ -87,18 +85,6 @@ def environment_doc(job: Job) -> dict[str, Any]:
         "versions": environment["versions"],
         "seed": job.settings.seed,
     }
-
-
-def measurement_doc(measurement: Measurement) -> dict[str, Any]:
-    """One measurement with the statistics derived from its samples."""
-    from edgefit_benchmarks.stats import summarise
-
-    summary = summarise(measurement.samples_ms)
-    row = asdict(measurement)
-    row |= {"p50_ms": summary.p50_ms, "p90_ms": summary.p90_ms, "p99_ms": summary.p99_ms}
-    row["samples_ms"] = [round(sample, 4) for sample in measurement.samples_ms]
-    row["notes"] = list(measurement.notes)
-    return row
 
 
 def _verdict(job: Job, planned: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def measure(job: Job, bench: Bench | None) -> Made:
     """Latency of both models on the device (when it is there) and on this host, and the float reference in torch."""
     from edgefit_benchmarks.reference import measure_reference
     from edgefit_benchmarks.targets.local import LocalTarget
-    from edgefit_toolkit.pipeline.document import measurement_doc
+    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
     benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
     if bench is not None and bench.target.facts().kind != "local":
@@ -121,7 +121,7 @@ def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[
     """Time per operator of both models on this host, and warnings: none could be had, or int8 is slower, and why."""
     from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.pipeline.int8_speed import slower_warnings
-    from edgefit_toolkit.pipeline.operator_times import profile_models, times_doc
+    from edgefit_toolkit.pipeline.measurement_docs import profile_models, times_doc
 
     models = {"int8": job.int8_tflite, "float": job.float_tflite}
     profiles, warnings = profile_models(models, host.threads)

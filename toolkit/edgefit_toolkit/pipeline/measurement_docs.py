@@ -1,4 +1,4 @@
-"""Time per operator on this host, as the report's document and `edgefit inspect` carry it."""
+"""Measurements as the report's document, `edgefit bench` and `edgefit inspect` carry them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefit_toolkit.errors import EdgefitError
+from edgefit_toolkit.records import Measurement
 
 if TYPE_CHECKING:
     from edgefit_benchmarks.operators import OperatorProfile
+
+
+def measurement_doc(measurement: Measurement) -> dict[str, Any]:
+    """One measurement with the statistics derived from its samples."""
+    from edgefit_benchmarks.stats import summarise
+
+    summary = summarise(measurement.samples_ms)
+    row = asdict(measurement)
+    row |= {"p50_ms": summary.p50_ms, "p90_ms": summary.p90_ms, "p99_ms": summary.p99_ms}
+    row["samples_ms"] = [round(sample, 4) for sample in measurement.samples_ms]
+    row["notes"] = list(measurement.notes)
+    return row
 
 
 def profile_models(models: Mapping[str, Path], threads: int) -> tuple[dict[str, OperatorProfile], list[str]]:
