@@ -36,12 +36,14 @@ def test_the_key_tells_variants_classes_and_versions_apart(monkeypatch: pytest.M
         probe_key(released("b0")),
     }
     assert len(keys) == 3
-    stack = probes._stack()
-    assert stack["litert-torch"]
-    assert len(stack["edgefit_converters.int8.quantize"]) == 64
-    for name in ("litert-torch", "edgefit_toolkit.network.efficientnet"):
-        monkeypatch.setattr(probes, "_stack", lambda name=name: stack | {name: "another"})
-        keys.add(probe_key(released("b0")))
+    sources = probes.sources_of(probes.__name__)
+    assert {"converters/int8/quantize.py", "converters/tflite/skeleton.py", "toolkit/network/scaling.py"} <= set(
+        sources
+    )
+    monkeypatch.setattr(probes, "sources_of", lambda _: sources | {"converters/int8/quantize.py": "another"})
+    keys.add(probe_key(released("b0")))
+    monkeypatch.setattr(probes.metadata, "version", lambda name: f"{name} of tomorrow")
+    keys.add(probe_key(released("b0")))
     assert len(keys) == 5
 
 

@@ -9,29 +9,22 @@ bytes are whole; a cache that is broken, full or not writable costs a conversion
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import tempfile
 import time
 from dataclasses import asdict
-from functools import cache
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import platformdirs
 
 from edgefit_toolkit.files import key_of, sha256_of
+from edgefit_toolkit.pipeline.sources import sources_of
 from edgefit_toolkit.records import Variant
 
 CACHE_BYTES = 500_000_000  # about 30 probes; the longest unused go first
 STACK = ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert")
-SOURCES = (
-    "edgefit_toolkit.network.efficientnet",
-    "edgefit_toolkit.network.scaling",
-    "edgefit_toolkit.pipeline.probes",
-    *(f"edgefit_converters.{name}" for name in ("litert", "quantize", "ranges", "recipe", "flatfile")),
-)
 STALE_S = 3600.0  # a half written file this old was left by a process that was killed
 
 
@@ -82,7 +75,8 @@ class ProbeCache:
 
 def probe_key(variant: Variant) -> str:
     """What a converted probe depends on, in hex."""
-    return key_of(variant=asdict(variant), stack=_stack())
+    versions = {name: metadata.version(name) for name in STACK}
+    return key_of(variant=asdict(variant), versions=versions, sources=sources_of(__name__))
 
 
 def write_probe(variant: Variant, path: Path, kept: ProbeCache | None = None) -> None:
@@ -114,15 +108,3 @@ def _convert(variant: Variant, path: Path) -> None:
     export_float(EfficientNet.from_variant(variant).eval(), float_path)
     quantize_int8(float_path, noise, path)
     float_path.unlink()
-
-
-@cache
-def _stack() -> dict[str, str]:
-    """Versions of the packages, and hashes of our own modules, without importing any of them."""
-    found = {name: metadata.version(name) for name in STACK}
-    for name in SOURCES:
-        spec = util.find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        found[name] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    return found
