@@ -24,8 +24,7 @@ from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.pipeline.int8_speed import Int8Speed, int8_dot, slower_warnings, why_slower
 from edgefit_toolkit.pipeline.measurement_docs import profile_models, times_doc
-from edgefit_toolkit.report.checker import check
-from edgefit_toolkit.report.schema import OperatorTimesDoc
+from edgefit_toolkit.report.schema import OperatorTimesDoc, check
 
 
 @pytest.fixture(scope="module")

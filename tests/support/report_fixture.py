@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing, Variant
-from edgefit_toolkit.report import derive, traces
+from edgefit_toolkit.report import derive, pictures, walkthrough
 
 CLASSES = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
 BASIS = "fixture: 6.5 ms times the ratio of multiply-adds, not a real profile"
@@ -64,7 +64,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
         for i in derive.worst(truth, probabilities)
     ]
     preprocessing = Preprocessing(pick.resolution_px)
-    pixel = traces.worked_pixel((200, 127, 31), 112, 96, preprocessing)
+    pixel = walkthrough.worked_pixel((200, 127, 31), 112, 96, preprocessing)
     return {
         "schema": "edgefit.report/1",
         "edgefit": "0.1.0",
@@ -174,7 +174,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
         },
         "predictions": predictions,
         "worst_mistakes": worst,
-        "pipeline_trace": traces.pipeline_trace(pick, preprocessing, pixel),
+        "pipeline_trace": walkthrough.pipeline_trace(pick, preprocessing, pixel),
         "prediction_trace": _prediction_trace(probabilities[0]),
         "attempts": [
             {
@@ -287,7 +287,7 @@ def _prediction_trace(probabilities: np.ndarray) -> dict[str, Any]:
         "pooling": generator.random(1280, dtype=np.float32),
         "classifier": np.log(probabilities),
     }
-    return traces.prediction_trace(
+    return walkthrough.prediction_trace(
         "daisy-000.jpg", "daisy", CLASSES, activations, probabilities, probabilities, _picture(0)
     )
 
@@ -296,4 +296,4 @@ def _picture(index: int) -> str:
     rows, columns = np.mgrid[0:160, 0:160]
     wave = 127 + 100 * np.sin(rows / (7 + index)) * np.cos(columns / (9 + index))
     pixels = np.stack([wave, np.roll(wave, 20 + index, 0), np.full_like(wave, 40 + 12 * index)], axis=2)
-    return derive.picture_of(pixels.astype(np.uint8))
+    return pictures.picture_of(pixels.astype(np.uint8))

@@ -23,7 +23,7 @@ from support.tiny_model import tiny_tflite
 
 from edgefit_toolkit.app import bundle, vendor
 from edgefit_toolkit.app.icons import icon
-from edgefit_toolkit.app.model_metadata import read_ends, with_metadata
+from edgefit_toolkit.app.shipped_model import read_ends, with_metadata
 from edgefit_toolkit.app.source import Label, parse_labels, read_source
 from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.errors import DownloadError, GuardFailed, InputError, OutputError

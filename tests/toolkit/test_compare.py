@@ -28,7 +28,7 @@ from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.subject import Subject, open_subject
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report.route_table import HEADS, markdown, table
+from edgefit_toolkit.report.tables.routes import markdown, table
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 
@@ -98,7 +98,8 @@ def test_routes_are_compared_on_the_same_checkpoint(
         assert f"| {row['converter']} |" in text
         assert f"{row['agreement']:.3f} (n 40)" in text
         assert row["stack"] in text
-    assert all(len(cells) == len(HEADS) for cells in table(doc)[1])
+    heads, lines = table(doc)
+    assert all(len(cells) == len(heads) for cells in lines)
     (tmp_path / "litert_int8.tflite").write_bytes(b"another")
     with pytest.raises(InputError, match=r"litert_int8\.tflite is not the file"):
         time_again(tmp_path, 1, Silent())

@@ -24,7 +24,7 @@ from edgefit_converters.routes.environments import is_made
 from edgefit_converters.routes.routes import ENVIRONMENT
 from edgefit_converters.tflite.metadata import embed
 from edgefit_toolkit.app import bundle
-from edgefit_toolkit.app.model_metadata import read_ends
+from edgefit_toolkit.app.shipped_model import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.data.dataset import Dataset, Photo
@@ -40,8 +40,7 @@ from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report import read_refusal, read_report
-from edgefit_toolkit.report.refusal import clear_refusal
+from edgefit_toolkit.report import clear_refusal, read_refusal, read_report
 from edgefit_toolkit.training.evaluation import predict
 
 CLASSES = ("brick", "grass", "sky", "sand")

@@ -21,6 +21,7 @@ from support.html_page import read_page
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import (
     derive,
+    pictures,
     read_report,
     render_comparison,
     render_csv,
@@ -31,6 +32,7 @@ from edgefit_toolkit.report import (
     words,
     write_report,
 )
+from edgefit_toolkit.report.tables import Column, figures
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,19 @@ def test_both_renderings_say_the_documents_numbers(document: dict[str, Any]) -> 
     for figure in figures:
         assert figure in html
         assert figure in markdown
+
+
+def test_a_column_of_the_latency_table_is_one_entry(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def spread(figure: figures.Figure) -> str:
+        row = figure.measured.get("int8")
+        return f"{row['p99_ms'] / row['p50_ms']:.2f} times" if row else ""
+
+    monkeypatch.setattr(figures, "COLUMNS", (*figures.COLUMNS, Column("Spread of int8", spread, "num")))
+    int8 = document["measurements"][0]
+    shown = f"{int8['p99_ms'] / int8['p50_ms']:.2f} times"
+    for text in (render_html(document), render_markdown(document), render_comparison([document, document])):
+        assert "Spread of int8" in text
+        assert shown in text
 
 
 def test_every_latency_carries_its_origin(document: dict[str, Any]) -> None:
@@ -284,10 +299,10 @@ def test_csv_has_every_figure_in_fixed_units(document: dict[str, Any]) -> None:
 
 def test_photographs_are_credited(flowers_dir: Path, document: dict[str, Any]) -> None:
     photo = flowers_dir / "train" / "daisy" / "1342002397_9503c97b49.jpg"
-    credit = derive.credit_of(photo)
+    credit = pictures.credit_of(photo)
     assert credit is not None
     assert (credit["author"], credit["license"]) == ("Audrey", "CC BY 2.0")
-    assert derive.credit_of(Path(__file__)) is None
+    assert pictures.credit_of(Path(__file__)) is None
     shown = copy.deepcopy(document)
     chances = np.array([0.9, 0.1, 0, 0, 0], dtype=np.float32)
     shown["predictions"] = [derive.prediction(photo.name, 0, chances, report_fixture.CLASSES, None, credit)]

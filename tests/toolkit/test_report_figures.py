@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report import derive, traces, words
-from edgefit_toolkit.report.svg import ticks
+from edgefit_toolkit.report import derive, pictures, walkthrough, words
+from edgefit_toolkit.report.charts.svg import ticks
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=40))
@@ -67,7 +67,7 @@ def test_percent_never_rounds_to_certainty(share: float) -> None:
 
 def test_pipeline_trace_of_phi_0_and_of_another() -> None:
     variant = scaling.variant_from_phi(0, classes=5)
-    steps = traces.pipeline_trace(variant, Preprocessing(224))
+    steps = walkthrough.pipeline_trace(variant, Preprocessing(224))
     assert [s["step"] for s in steps] == ["input", "preprocessing", "features", "pooling", "classification"]
     assert [s["shape"] for s in steps] == [[224, 224, 3], [224, 224, 3], [7, 7, 1280], [1280], [5]]
     stages = steps[2]["stages"]
@@ -78,7 +78,7 @@ def test_pipeline_trace_of_phi_0_and_of_another() -> None:
 
 
 def test_worked_pixel() -> None:
-    pixel = traces.worked_pixel((255, 127, 0), 3, 4, Preprocessing(224))
+    pixel = walkthrough.worked_pixel((255, 127, 0), 3, 4, Preprocessing(224))
     assert pixel["value"] == [1.0, 0.0, -127 / 128]
     assert "(255 - 127) / 128 = 1.0000" in pixel["formula"]
 
@@ -92,19 +92,19 @@ def test_activations_are_those_of_the_network() -> None:
     variant = scaling.variant_from_phi(-6, classes=4)
     network = EfficientNet.from_variant(variant).train()
     inputs = torch.rand(1, 3, variant.resolution_px, variant.resolution_px) * 2 - 1
-    found = traces.record_activations(network, inputs)
+    found = walkthrough.record_activations(network, inputs)
     assert network.training
     network.eval()
     with torch.inference_mode():
         np.testing.assert_allclose(found["pooling"], network.features(inputs)[0].numpy(), atol=1e-5)
         np.testing.assert_allclose(found["classifier"], network(inputs)[0].numpy(), atol=1e-5)
-    stages = traces.pipeline_trace(variant, Preprocessing(variant.resolution_px))[2]["stages"]
+    stages = walkthrough.pipeline_trace(variant, Preprocessing(variant.resolution_px))[2]["stages"]
     assert {name: list(found[name].shape) for name in (s["name"] for s in stages)} == {
         s["name"]: s["shape"] for s in stages
     }
     labels = ["a", "b", "c", "d"]
     probabilities = np.array([0.1, 0.2, 0.3, 0.4], dtype=np.float32)
-    trace = traces.prediction_trace("x.jpg", "a", labels, found, probabilities, probabilities)
+    trace = walkthrough.prediction_trace("x.jpg", "a", labels, found, probabilities, probabilities)
     assert trace["answer"] == "d"
     assert [s["name"] for s in trace["steps"]] == [*found, "float answer", "int8 answer"]
     strongest, value = trace["steps"][0]["top"][0]
@@ -119,6 +119,6 @@ def test_worst_mistakes_are_the_surest() -> None:
 
 def test_picture_of_a_photograph(flowers_dir: Path) -> None:
     photo = sorted((flowers_dir / "test" / "rose").iterdir())[0]
-    uri = derive.picture(photo)
+    uri = pictures.picture(photo)
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < 20_000

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, NotRequired, get_origin, get_type_hints
 
+import jsonschema
 import pytest
 from support import report_fixture
 
@@ -39,7 +40,7 @@ def test_a_whole_document_is_valid(document: dict[str, Any]) -> None:
     assert validate(json.loads(json.dumps(document))) == json.loads(json.dumps(document))
 
 
-def test_the_contract_of_issue_2_is_required() -> None:
+def test_the_contract_with_the_other_rooms_is_required() -> None:
     dotted = {".".join(str(p) for p in path if not isinstance(p, int)) for path in PATHS}
     for key in ("path", "sha256", "size_bytes", "io_dtype", "ops", "partitions"):
         assert {f"models.int8.{key}", f"models.float.{key}"} <= dotted
@@ -68,18 +69,18 @@ def test_a_missing_field_is_named(document: dict[str, Any], path: tuple[str | in
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("schema",), "edgefit.report/2", "schema is 'edgefit.report/2'"),
-        (("verdict", "origin"), "guessed", "verdict.origin is 'guessed'"),
+        (("schema",), "edgefit.report/2", "schema: invalid enum value 'edgefit.report/2'"),
+        (("verdict", "origin"), "guessed", "verdict.origin: invalid enum value 'guessed'"),
         (("verdict", "fits"), False, "verdict.fits is False"),
         (("verdict", "margin"), 0.5, "verdict.margin is 0.5"),
         (("accuracy", "int8_tflite", "top1"), float("nan"), "accuracy.int8_tflite.top1 is nan, not a finite number"),
-        (("agreement", "n"), True, "agreement.n is True, not a whole number"),
-        (("measurements", 0, "origin"), "predicted", r"measurements\[0\].origin is 'predicted'"),
+        (("agreement", "n"), True, "agreement.n: expected `int`, got `bool`"),
+        (("measurements", 0, "origin"), "predicted", r"measurements\[0\].origin: invalid enum value 'predicted'"),
         (("measurements", 1, "samples_ms"), [], r"measurements\[1\].samples_ms is empty"),
         (("predictions", 0, "picture"), "https://example.org/a.jpg", r"predictions\[0\].picture is not"),
-        (("predictions", 0, "top3"), [["daisy"]], r"predictions\[0\].top3\[0\] is \['daisy'\], not a list of 2"),
+        (("predictions", 0, "top3"), [["daisy"]], r"predictions\[0\].top3\[0\]: expected `array` of length 2, got 1"),
         (("confusion", "matrix"), [[1]], "confusion.matrix is not 5 x 5"),
-        (("plan", "pick"), 3, "plan.pick is 3, not an object"),
+        (("plan", "pick"), 3, "plan.pick: expected `object . null`, got `int`"),
     ],
 )
 def test_a_wrong_field_is_named(document: dict[str, Any], path: tuple[str | int, ...], value: Any, words: str) -> None:
@@ -90,3 +91,22 @@ def test_a_wrong_field_is_named(document: dict[str, Any], path: tuple[str | int,
     at[path[-1]] = value
     with pytest.raises(InputError, match=words):
         validate(broken)
+
+
+@pytest.mark.parametrize("name", ["report", "plan", "refusal", "compare"])
+def test_the_published_schema_is_that_of_the_types(name: str) -> None:
+    committed = (schema.FOLDER / f"{name}.schema.json").read_text()
+    assert committed == schema.published()[f"{name}.schema.json"], "run python -m edgefit_toolkit.report.schema"
+
+
+def test_another_validator_agrees_with_the_published_schema(document: dict[str, Any]) -> None:
+    checker = jsonschema.Draft202012Validator(json.loads((schema.FOLDER / "report.schema.json").read_text()))
+    plain = json.loads(json.dumps(document)) | {"a field of a later version": 1}
+    assert list(checker.iter_errors(plain)) == []
+    for path in PATHS:
+        broken = copy.deepcopy(plain)
+        at: Any = broken
+        for step in path[:-1]:
+            at = at[step]
+        del at[path[-1]]
+        assert not checker.is_valid(broken)

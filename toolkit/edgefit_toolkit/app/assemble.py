@@ -1,7 +1,7 @@
 """The bundle: every file is made in memory, then the folder appears as a whole.
 
 1. read the run and refuse what may not be shipped   source.py
-2. the model with its metadata                       metadata.py
+2. the model with its metadata                       shipped_model.py
 3. labels, preprocessing, model card, read-me        facts.py, card.py
 4. the apps                                          webapp.py with vendor.py, androidapp.py
 5. write
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from edgefit_toolkit.app import card
 from edgefit_toolkit.app.androidapp import android_files
 from edgefit_toolkit.app.facts import app_doc, preprocessing_doc
-from edgefit_toolkit.app.model_metadata import with_metadata
+from edgefit_toolkit.app.shipped_model import with_metadata
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.webapp import web_files
 from edgefit_toolkit.errors import InputError, OutputError
@@ -32,7 +32,7 @@ MARK = "bundle.json"  # a folder with this file is ours and may be replaced
 
 
 @dataclass(frozen=True)
-class Bundle:
+class AppBundle:
     """What was written."""
 
     path: Path
@@ -44,7 +44,7 @@ class Bundle:
         return sum(self.files.values())
 
 
-def bundle(run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None = None) -> Bundle:
+def bundle(run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None = None) -> AppBundle:
     """Writes the app bundle of a finished run to `out`; the same run gives the same bytes.
 
     Raises InputError for a run that is not finished or is damaged, GuardFailed for one whose int8 model failed,
@@ -57,7 +57,7 @@ def bundle(run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None
     source = read_source(run_dir)
     files = contents(source, app, cache_dir=cache_dir)
     _write(files, out)
-    return Bundle(out, {name: len(data) for name, data in files.items()})
+    return AppBundle(out, {name: len(data) for name, data in files.items()})
 
 
 def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict[str, bytes]:

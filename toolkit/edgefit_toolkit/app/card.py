@@ -8,6 +8,7 @@ import jinja2
 
 from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.report import view, words
+from edgefit_toolkit.report.tables import figures
 
 
 def model_card(source: Source, model_sha256: str, model_bytes: int) -> str:
@@ -31,12 +32,12 @@ def _render(template: str, source: Source, **more: Any) -> str:
     )
     environment.filters |= {"percent": words.percent, "ms": words.ms, "size": words.size, "plural": words.plural}
     doc = source.report
-    rows = [row for row in view.comparison(doc) if row.name.startswith("Latency") and row.int8.main != view.EMPTY.main]
+    rows = [(row.name, row.cells["int8"]) for row in figures.latencies(doc) if "int8" in row.cells]
     pick = doc["plan"]["pick"]
     context = {
         "doc": doc,
         "source": source,
-        "name": view.name_of(pick) if pick else "EfficientNet",
+        "name": words.name_of(pick) if pick else "EfficientNet",
         "photographs": doc["data"]["kind"] == "photographs",
         "latencies": rows,
         "weakest": sorted(doc.get("per_class", []), key=lambda row: row["recall"])[:5],

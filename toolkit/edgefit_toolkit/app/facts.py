@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgefit_toolkit.app.source import Source
-from edgefit_toolkit.report import view, words
+from edgefit_toolkit.report import words
 
 SCHEMA = "edgefit.preprocessing/1"
 
@@ -29,7 +29,7 @@ def app_doc(source: Source, model: bytes) -> dict[str, Any]:
     report, score = source.report, source.report["accuracy"]["int8_tflite"]
     photographs = report["data"]["kind"] == "photographs"
     pictures = words.plural(score["n"], "test photograph" if photographs else "drawn test picture")
-    network = f"{view.name_of(report['plan']['pick'])}, int8, {words.size(len(model))}"
+    network = f"{words.name_of(report['plan']['pick'])}, int8, {words.size(len(model))}"
     about = (
         f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only these "
         f"{len(source.labels)}. Below {words.percent(source.threshold, 0)} it says that it is not sure. {network}."

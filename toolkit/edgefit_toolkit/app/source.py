@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.app.model_metadata import Ends, read_ends
+from edgefit_toolkit.app.shipped_model import Ends, read_ends
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import ReportDoc, read_report

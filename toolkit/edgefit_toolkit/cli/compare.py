@@ -44,7 +44,7 @@ def command(
     from edgefit_toolkit.files import write_atomic
     from edgefit_toolkit.pipeline import compare_routes
     from edgefit_toolkit.pipeline.subject import open_subject
-    from edgefit_toolkit.report.route_table import markdown
+    from edgefit_toolkit.report.tables.routes import markdown
 
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(what).name)
     folder = out or Path("edgefit-runs") / f"compare-{name}"
@@ -72,11 +72,11 @@ def command(
         raise SystemExit(worst)
 
 
-def _show(doc: dict[str, Any]) -> None:
+def _show(doc: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edgefit_toolkit.report.route_table import table
+    from edgefit_toolkit.report.tables.routes import table
 
     heads, rows = table(doc)
     out = Console(highlight=False)

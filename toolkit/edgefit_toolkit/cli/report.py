@@ -19,11 +19,12 @@ def command(runs: tuple[Path, ...], fmt: str) -> None:
     from edgefit_toolkit.report import (
         read_refusal,
         read_report,
+        refusal_html,
+        refusal_markdown,
         render_comparison,
         render_csv,
         render_html,
         render_markdown,
-        render_refusal,
     )
 
     refusal = read_refusal(runs[0]) if len(runs) == 1 and fmt != "csv" else None
@@ -31,7 +32,7 @@ def command(runs: tuple[Path, ...], fmt: str) -> None:
         if fmt == "json":
             emit(refusal)
         else:
-            click.echo(render_refusal(refusal, html=fmt == "html"), nl=False)
+            click.echo((refusal_html if fmt == "html" else refusal_markdown)(refusal), nl=False)
         return
     docs = [read_report(run) for run in runs]
     if fmt == "json":

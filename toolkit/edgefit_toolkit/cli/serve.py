@@ -15,8 +15,9 @@ from edgefit_toolkit.cli.main import EXIT_CODES
 @click.option("--port", type=click.IntRange(0, 65535), default=8123, show_default=True, help="0 takes a free one.")
 def command(run: Path, host: str, port: int) -> None:
     """Serve the app of the run directory RUN until Ctrl-C; what /bench measures lands in the run's report."""
+    import segno
+
     from edgefit_toolkit.serve import AppServer, addresses
-    from edgefit_toolkit.serve.qr import encode, to_text
     from edgefit_toolkit.serve.results import WebResult, browser_of
 
     def heard(result: WebResult) -> None:
@@ -40,7 +41,7 @@ def command(run: Path, host: str, port: int) -> None:
             click.echo(
                 f"        adb reverse tcp:{server.port} tcp:{server.port}, then open http://localhost:{server.port}/..."
             )
-        click.echo(to_text(encode(f"{address}bench/")))
+        segno.make(f"{address}bench/", micro=False).terminal(compact=True)
         click.echo("Ctrl-C ends it.", err=True)
         try:
             server.serve_forever()

@@ -15,7 +15,7 @@ from edgefit_toolkit.picker.search import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import Made
 from edgefit_toolkit.pipeline.stepdown import Attempt
-from edgefit_toolkit.report import derive, traces
+from edgefit_toolkit.report import derive, pictures, walkthrough
 from edgefit_toolkit.serve import web_measurements
 
 SHOWN = 12  # test pictures shown with their answers
@@ -124,29 +124,29 @@ def _spread(truth: np.ndarray[Any, np.dtype[np.int64]], most: int) -> list[int]:
 def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.float32]], index: int) -> dict[str, Any]:
     photo = dataset.test[index]
     row = derive.prediction(
-        photo.path.name, photo.label, probabilities[index], dataset.classes, derive.picture(photo.path),
-        credit=derive.credit_of(photo.path),
+        photo.path.name, photo.label, probabilities[index], dataset.classes, pictures.picture(photo.path),
+        credit=pictures.credit_of(photo.path),
     )  # fmt: skip
     return dict(row)
 
 
 def _pipeline_trace(job: Job, photo: Photo) -> list[Any]:
     worked = worked_pixel(open_photo(photo), job.preprocessing)
-    pixel = traces.worked_pixel(worked.raw_rgb, *worked.at, job.preprocessing)
-    return list(traces.pipeline_trace(job.variant, job.preprocessing, pixel, job.settings.io_dtype))
+    pixel = walkthrough.worked_pixel(worked.raw_rgb, *worked.at, job.preprocessing)
+    return list(walkthrough.pipeline_trace(job.variant, job.preprocessing, pixel, job.settings.io_dtype))
 
 
 def _prediction_trace(job: Job, answers: Any) -> dict[str, Any]:
     photo = job.dataset.test[0]
     pixels = job.pixels(job.dataset.test[:1], "reading a test picture")
-    activations = traces.record_activations(job.network, to_network_input(pixels))
-    trace = traces.prediction_trace(
+    activations = walkthrough.record_activations(job.network, to_network_input(pixels))
+    trace = walkthrough.prediction_trace(
         photo.path.name,
         job.dataset.classes[photo.label],
         job.dataset.classes,
         activations,
         answers["float_torch"][0],
         answers["int8_tflite"][0],
-        derive.picture(photo.path),
+        pictures.picture(photo.path),
     )
     return dict(trace)

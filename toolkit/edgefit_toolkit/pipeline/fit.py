@@ -26,7 +26,7 @@ from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Ui
-from edgefit_toolkit.report.refusal import clear_refusal
+from edgefit_toolkit.report import clear_refusal
 
 TOTAL = 8
 

@@ -9,7 +9,8 @@ from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline import document
 from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.report.refusal import SCHEMA, write_refusal
+from edgefit_toolkit.report import write_refusal
+from edgefit_toolkit.report.schema import REFUSAL_SCHEMA
 
 
 def refuse(job: Job, failed: GuardFailed, *, command: str) -> GuardFailed:
@@ -20,7 +21,7 @@ def refuse(job: Job, failed: GuardFailed, *, command: str) -> GuardFailed:
     stages = job.run.manifest["stages"]
     trained = stages["train"]["value"]
     doc: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": REFUSAL_SCHEMA,
         "edgefit": __version__,
         "created": job.run.manifest["created"],
         "command": command,

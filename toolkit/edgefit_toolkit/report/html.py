@@ -6,9 +6,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edgefit_toolkit.report import plots, view
-from edgefit_toolkit.report.render import environment
-from edgefit_toolkit.report.schema import ReportDoc, validate
+from edgefit_toolkit.report import view
+from edgefit_toolkit.report.charts import accuracy, samples
+from edgefit_toolkit.report.charts.frontier import frontier
+from edgefit_toolkit.report.charts.training import curves
+from edgefit_toolkit.report.render import environment, shared
+from edgefit_toolkit.report.schema import RefusalDoc, ReportDoc, validate, validate_refusal
+from edgefit_toolkit.report.tables import classes, figures
 
 MOST_RECALL_ROWS = 24
 
@@ -22,42 +26,37 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
     photographs = report["data"]["kind"] == "photographs"
     recalls = sorted(report.get("per_class", []), key=lambda row: row["recall"])
     charts = {
-        "frontier": plots.frontier(plan) if plan["pick"] or plan.get("frontier") else "",
-        "accuracy": plots.accuracy(report["accuracy"]),
-        "recall": plots.recall(recalls[:MOST_RECALL_ROWS]) if recalls else "",
-        "reliability": plots.reliability(report["reliability"]) if report.get("reliability") else "",
-        "loss": plots.curves(trace, "loss", "loss", best) if trace else "",
-        "top1": plots.curves(trace, "top1", "top1", best) if trace else "",
+        "frontier": frontier(plan) if plan["pick"] or plan.get("frontier") else "",
+        "accuracy": accuracy.accuracy(report["accuracy"]),
+        "recall": accuracy.recall(recalls[:MOST_RECALL_ROWS]) if recalls else "",
+        "reliability": accuracy.reliability(report["reliability"]) if report.get("reliability") else "",
+        "loss": curves(trace, "loss", "loss", best) if trace else "",
+        "top1": curves(trace, "top1", "top1", best) if trace else "",
     }
     histograms = []
-    for i, row in enumerate(view.timed(report)):
+    for i, row in enumerate(figures.timed(report)):
         decides = row["origin"] == "measured on device" or plan["device"] == "host"
         budget = plan["budget_ms"] if decides else None
-        histograms.append((row, Markup(plots.histogram(row, f"samples-{i}", budget))))
-    context = {
-        "doc": report,
-        "title": view.title(report),
-        "verdict_words": view.verdict_words(report),
+        histograms.append((row, Markup(samples.histogram(row, f"samples-{i}", budget))))
+    context = shared(report) | {
         "charts": {name: Markup(svg) for name, svg in charts.items()},
         "histograms": histograms,
-        "comparison": view.comparison(report),
-        "candidates": view.candidates(report),
-        "proof": view.proof(report),
-        "attempts": view.attempts(report),
-        "floors": view.floors(report.get("quantization", {}).get("guard")),
-        "confused": view.confused(report),
-        "operators": view.operators(report),
-        "caution": view.caution(report),
-        "where": view.where,
-        "slower": plots.slower,
-        "most_classes": view.MOST_CLASSES_IN_MATRIX,
+        "operators": classes.operators(report),
+        "where": figures.where,
+        "slower": samples.slower,
         "recall_left": max(0, len(recalls) - MOST_RECALL_ROWS),
         "best_row": view.best_row(report),
         "has_released": any(p.get("released") for p in plan.get("frontier", [])),
         "has_measured": any(p.get("origin", "predicted") != "predicted" for p in plan.get("frontier", [])),
         "frontier_origins": view.frontier_origins(plan),
-        "noun": "photograph" if photographs else "drawn picture",
         "test_noun": "test photograph" if photographs else "drawn test picture",
         "sections": view.sections(report),
     }
     return environment(html=True).get_template("report.html.j2").render(context)
+
+
+def refusal_html(doc: RefusalDoc | dict[str, Any]) -> str:
+    """The page of a run that ended at the guard. Raises InputError for a document that is not valid."""
+    refusal = validate_refusal(doc)
+    context = {"doc": refusal, "floors": view.floors(refusal.get("guard"))}
+    return environment(html=True).get_template("refusal.html.j2").render(context).strip() + "\n"

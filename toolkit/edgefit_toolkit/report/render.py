@@ -1,4 +1,4 @@
-"""The Jinja environment that both renderings share."""
+"""What both renderings share: the Jinja environment, and the facts and tables that both show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import jinja2
 
-from edgefit_toolkit.report import words
+from edgefit_toolkit.report import view, words
+from edgefit_toolkit.report.schema import ReportDoc
+from edgefit_toolkit.report.tables import EMPTY, classes, figures, plan
 
 
 def environment(*, html: bool) -> jinja2.Environment:
@@ -35,8 +37,28 @@ def environment(*, html: bool) -> jinja2.Environment:
         "interval": words.interval,
         "origin_class": words.ORIGIN_CLASS,
         "origin_meaning": words.ORIGIN_MEANING,
+        "empty": EMPTY,
     }
     return made
+
+
+def shared(doc: ReportDoc) -> dict[str, Any]:
+    """The names that both report templates know."""
+    return {
+        "doc": doc,
+        "title": view.title(doc),
+        "verdict_words": view.verdict_words(doc),
+        "caution": view.caution(doc),
+        "attempts": view.attempts(doc),
+        "floors": view.floors(doc.get("quantization", {}).get("guard")),
+        "comparison": figures.table(doc),
+        "candidates": plan.candidates(doc["plan"]),
+        "proof": plan.proof(doc["plan"]),
+        "recall": classes.recall(doc),
+        "confused": classes.confused(doc),
+        "most_in_matrix": classes.MOST_IN_MATRIX,
+        "noun": "photograph" if doc["data"]["kind"] == "photographs" else "drawn picture",
+    }
 
 
 def _cell(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 ORIGIN_CLASS = {
     "predicted": "predicted",
@@ -82,6 +83,13 @@ def shape(dims: Sequence[int]) -> str:
 def seconds(value: float) -> str:
     """`48 s`, `3 min 20 s`."""
     return f"{value:.0f} s" if value < 120 else f"{int(value // 60)} min {value % 60:.0f} s"
+
+
+def name_of(candidate: Any) -> str:
+    """`EfficientNet-Lite2` or `EfficientNet-Lite, φ 1.370`."""
+    if candidate.get("released"):
+        return "EfficientNet-" + str(candidate["released"]).capitalize()
+    return f"EfficientNet-{'Lite' if candidate['family'] == 'lite' else 'B'} φ {candidate['phi']:.3f}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

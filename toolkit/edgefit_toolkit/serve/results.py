@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import math
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.errors import InputError, OutputError
@@ -18,29 +17,32 @@ from edgefit_toolkit.report.schema import MeasurementDoc
 
 Measured = Literal["measured on device", "measured on host"]
 
-SCHEMA = "edgefit.web-bench/1"
 FOLDER = "web-bench"  # inside the run
 MOST_RESULTS = 200  # of one run: a full folder takes no more
-SAMPLES = (50, 5000)
 LONGEST_SAMPLE_MS = 60_000.0
-MOST_THREADS = 64
-PLAIN_TEXT = re.compile(r"[\x20-\x7e]{1,400}")
-RUNTIME_TEXT = re.compile(r"[A-Za-z0-9 .,()_-]{1,60}")
 PHONE = re.compile(r"Android|iPhone|iPad|Mobile")
 
 
-@dataclass(frozen=True)
-class WebResult:
-    """One posted measurement."""
+Sample = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SAMPLE_MS)]
 
+
+class Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a browser may send: these fields, no others."""
+
+    schema: Literal["edgefit.web-bench/1"]
     model: str  # "int8" | "float"
     model_sha256: str
-    runtime: str  # "LiteRT.js 2.5.3, WASM"
-    threads: int
-    warmups: int
+    runtime: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9 .,()_-]{1,60}\Z")]  # "LiteRT.js 2.5.3, WASM"
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    warmups: Annotated[int, msgspec.Meta(ge=0, le=5000)]
     cross_origin_isolated: bool  # threads and a fine clock need it
-    user_agent: str
-    samples_ms: tuple[float, ...]
+    user_agent: Annotated[str, msgspec.Meta(pattern=r"^[\x20-\x7e]{1,400}\Z")]
+    samples_ms: Annotated[tuple[Sample, ...], msgspec.Meta(min_length=50, max_length=5000)]
+
+
+class WebResult(Posted, frozen=True, forbid_unknown_fields=True):
+    """One measurement that was kept."""
+
     origin: Measured = "measured on device"
 
 
@@ -50,33 +52,12 @@ def parse(body: bytes, client: str, known: dict[str, str]) -> WebResult:
     Raises InputError that names the first bad field. A field that is not expected is refused as well.
     """
     try:
-        doc: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError("the body is not JSON") from error
-    wanted = {
-        "schema": str, "model": str, "model_sha256": str, "runtime": str, "threads": int, "warmups": int,
-        "cross_origin_isolated": bool, "user_agent": str, "samples_ms": list,
-    }  # fmt: skip
-    if not isinstance(doc, dict) or set(doc) != set(wanted):
-        raise InputError(f"the body must be an object with exactly {', '.join(wanted)}")
-    for name, kind in wanted.items():
-        if type(doc[name]) is not kind:
-            raise InputError(f"{name} must be {kind.__name__}")
-    if doc.pop("schema") != SCHEMA:
-        raise InputError(f"schema must be {SCHEMA}")
-    if known.get(doc["model"]) != doc["model_sha256"]:
+        posted = msgspec.json.decode(body, type=Posted)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not a measurement: {error}") from error
+    if known.get(posted.model) != posted.model_sha256:
         raise InputError("model and model_sha256 are not those of this run")
-    if not RUNTIME_TEXT.fullmatch(doc["runtime"]) or not PLAIN_TEXT.fullmatch(doc["user_agent"]):
-        raise InputError("runtime and user_agent must be plain, short text")
-    if not (1 <= doc["threads"] <= MOST_THREADS and 0 <= doc["warmups"] <= SAMPLES[1]):
-        raise InputError(f"threads must be 1 to {MOST_THREADS}, warmups 0 to {SAMPLES[1]}")
-    samples = doc.pop("samples_ms")
-    if not SAMPLES[0] <= len(samples) <= SAMPLES[1]:
-        raise InputError(f"samples_ms must hold {SAMPLES[0]} to {SAMPLES[1]} samples, not {len(samples)}")
-    for sample in samples:
-        if type(sample) not in (int, float) or not math.isfinite(sample) or not 0 <= sample <= LONGEST_SAMPLE_MS:
-            raise InputError(f"samples_ms must be numbers from 0 to {LONGEST_SAMPLE_MS:g}")
-    return WebResult(**doc, samples_ms=tuple(map(float, samples)), origin=origin_of(doc["user_agent"], client))
+    return WebResult(**msgspec.structs.asdict(posted), origin=origin_of(posted.user_agent, client))
 
 
 def origin_of(user_agent: str, client: str) -> Measured:
@@ -93,18 +74,18 @@ def keep(run_dir: Path, result: WebResult) -> Path:
     if count >= MOST_RESULTS:
         raise OutputError(f"{folder.name} holds {count} results already", "remove the ones you do not need")
     path = folder / f"{count + 1:04d}.json"
-    write_atomic(path, json.dumps({"schema": SCHEMA, **asdict(result)}, indent=1) + "\n")
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     return path
 
 
 def read_results(run_dir: Path) -> list[WebResult]:
-    """Every kept result, oldest first."""
+    """Every kept result, oldest first. Raises InputError that names a file which is none."""
     found = []
     for path in sorted((run_dir / FOLDER).glob("*.json")):
-        doc = json.loads(path.read_text())
-        doc.pop("schema")
-        doc["samples_ms"] = tuple(doc["samples_ms"])
-        found.append(WebResult(**doc))
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=WebResult))
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{path} is not a measurement: {error}", "remove that file") from error
     return found
 
 

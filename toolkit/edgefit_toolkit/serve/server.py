@@ -224,6 +224,8 @@ def site_files(run_dir: Path, source: Source, cache_dir: Path | None) -> dict[st
     files["bench/int8.tflite"] = source.model
     facts = {
         "resolution_px": source.ends.resolution_px,
+        "mean": source.preprocessing.mean,
+        "std": source.preprocessing.std,
         "runtime": f"{RUNTIME}, WASM",
         "models": [
             {"name": "int8", "file": "int8.tflite", "sha256": models["int8"]["sha256"], "dtype": "uint8"},

@@ -1,17 +1,28 @@
 """The report document, `edgefit.report/1`: what stands in report.json, field by field, and its validation.
 
-The TypedDicts are the schema: `validate` walks them, so a field that is described here is a field that is checked.
+The TypedDicts are the schema: a field that is described here is a field that is checked, and the *.schema.json files
+(JSON Schema, for readers in any language) are made from them: `python -m edgefit_toolkit.report.schema`.
 Fields may be added freely; a reader must ignore those it does not know. A `NotRequired` field that is missing drops
 its section from the rendered report. Milliseconds, bytes and shares (0..1) throughout; never a bare percentage.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report.checker import check
-from edgefit_toolkit.report.schema.making import (
+from edgefit_toolkit.report.schema.plan import (
+    AttemptDoc,
+    CandidateDoc,
+    FrontierPoint,
+    LatencyDoc,
+    PlanDoc,
+    ProofDoc,
+    VerdictDoc,
+)
+from edgefit_toolkit.report.schema.provenance import (
     CreditDoc,
     DataDoc,
     EnvironmentDoc,
@@ -23,16 +34,8 @@ from edgefit_toolkit.report.schema.making import (
     TrainingDoc,
     WeightsDoc,
 )
-from edgefit_toolkit.report.schema.plan import (
-    AttemptDoc,
-    CandidateDoc,
-    FrontierPoint,
-    LatencyDoc,
-    PlanDoc,
-    ProofDoc,
-    VerdictDoc,
-)
 from edgefit_toolkit.report.schema.quantization import CalibrationDoc, GuardAccuracyDoc, LadderStep, QuantizationDoc
+from edgefit_toolkit.report.schema.refusal import RefusalDoc
 from edgefit_toolkit.report.schema.results import (
     AccuracyDoc,
     AgreementDoc,
@@ -48,10 +51,19 @@ from edgefit_toolkit.report.schema.results import (
     ReliabilityDoc,
     ScoreDoc,
 )
-from edgefit_toolkit.report.schema.steps import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
+from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
+from edgefit_toolkit.report.schema.validation import check, json_schema
+from edgefit_toolkit.report.schema.walkthrough import (
+    PredictionStep,
+    PredictionTraceDoc,
+    StageDoc,
+    TraceStep,
+    WorkedPixel,
+)
 
 __all__ = [
     "PLAN_SCHEMA",
+    "REFUSAL_SCHEMA",
     "SCHEMA",
     "AccuracyDoc",
     "AgreementDoc",
@@ -81,9 +93,13 @@ __all__ = [
     "QuantizationDoc",
     "RecallDoc",
     "ReferenceDoc",
+    "RefusalDoc",
     "ReliabilityBin",
     "ReliabilityDoc",
     "ReportDoc",
+    "RouteDoc",
+    "RouteLatencyDoc",
+    "RoutesDoc",
     "ScoreDoc",
     "SkippedDoc",
     "SplitCounts",
@@ -93,11 +109,17 @@ __all__ = [
     "VerdictDoc",
     "WeightsDoc",
     "WorkedPixel",
+    "check",
+    "published",
     "validate",
+    "validate_refusal",
+    "validate_routes",
 ]
 
 SCHEMA = "edgefit.report/1"
 PLAN_SCHEMA = "edgefit.plan/1"
+REFUSAL_SCHEMA = "edgefit.refusal/1"
+FOLDER = Path(__file__).parent  # of the published *.schema.json
 
 
 class ReportDoc(TypedDict):
@@ -134,10 +156,33 @@ class ReportDoc(TypedDict):
 
 def validate(doc: Any) -> ReportDoc:
     """The document, if it is an `edgefit.report/1`; raises InputError that names the first bad field."""
-    check(doc, ReportDoc, "report")
+    check(doc, ReportDoc)
     report: ReportDoc = doc
     _agree(report)
     return report
+
+
+def validate_refusal(doc: Any) -> RefusalDoc:
+    """The document, if it is an `edgefit.refusal/1`; raises InputError that names the first bad field."""
+    check(doc, RefusalDoc)
+    refusal: RefusalDoc = doc
+    return refusal
+
+
+def validate_routes(doc: Any) -> RoutesDoc:
+    """The document, if it is an `edgefit.compare/1`; raises InputError that names the first bad field."""
+    check(doc, RoutesDoc)
+    routes: RoutesDoc = doc
+    return routes
+
+
+def published() -> dict[str, str]:
+    """The JSON Schema file of every document, by its name."""
+    documents = {"report": ReportDoc, "plan": PlanDoc, "refusal": RefusalDoc, "compare": RoutesDoc}
+    return {
+        f"{name}.schema.json": json.dumps(json_schema(kind, f"edgefit.{name}/1"), indent=1) + "\n"
+        for name, kind in documents.items()
+    }
 
 
 def _agree(doc: ReportDoc) -> None:

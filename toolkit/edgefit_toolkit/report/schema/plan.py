@@ -89,3 +89,8 @@ class AttemptDoc(TypedDict):
     latency_ms: LatencyDoc  # of the trained int8 model
     top1: float  # int8, on test
     folder: str  # in the run directory: what is left of it
+
+
+def at_percentile(latency: LatencyDoc, percentile: int) -> float:
+    """The figure that a budget of this percentile is compared with, in ms."""
+    return latency["p50"] if percentile <= 50 else latency["p90"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from edgefit_toolkit.report.schema.making import CreditDoc
+from edgefit_toolkit.report.schema.provenance import CreditDoc
 
 
 class ScoreDoc(TypedDict):

@@ -25,7 +25,7 @@ async function start() {
     for (const { name, file, sha256, dtype } of facts.models) {
       const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
       const compiled = await loadAndCompile(bytes, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
-      models.push({ name, sha256, compiled, input: noise(dtype, facts.resolution_px), shape: [1, facts.resolution_px, facts.resolution_px, 3], samples: [] });
+      models.push({ name, sha256, compiled, input: noise(dtype, facts), shape: [1, facts.resolution_px, facts.resolution_px, 3], samples: [] });
     }
     for (const model of models) for (let i = 0; i < WARMUPS; i++) await once(model);
     // Blocks in turn, so that a device that gets warm does so for both.
@@ -67,10 +67,10 @@ const needsMore = ({ samples }) =>
   samples.length < MAX_SAMPLES &&
   (samples.length < MIN_SAMPLES || samples.reduce((total, ms) => total + ms, 0) < MIN_MS);
 
-function noise(dtype, side) {
-  const bytes = new Uint8Array(side * side * 3);
+function noise(dtype, { resolution_px, mean, std }) {
+  const bytes = new Uint8Array(resolution_px * resolution_px * 3);
   for (let i = 0, x = 1; i < bytes.length; i++) bytes[i] = (x = (x * 48271) % 2147483647) & 255; // seeded: repeats
-  return dtype === "uint8" ? bytes : Float32Array.from(bytes, (byte) => (byte - 127) / 128);
+  return dtype === "uint8" ? bytes : Float32Array.from(bytes, (byte) => (byte - mean) / std);
 }
 
 async function once({ compiled, input, shape }) {

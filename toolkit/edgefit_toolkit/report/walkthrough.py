@@ -32,10 +32,12 @@ def worked_pixel(raw: Sequence[int], x: int, y: int, preprocessing: Preprocessin
     return {"x": x, "y": y, "raw": [int(c) for c in raw], "value": value, "formula": "; ".join(lines)}
 
 
-DOORS = {
-    "uint8": "raw bytes per channel (uint8, scale 1/128, zero point 127): no float arithmetic in the app",
-    "int8": "bytes minus 128 per channel (int8, scale 1/128, zero point -1): one subtraction in the app",
-}
+def _input_words(io_dtype: str, preprocessing: Preprocessing) -> str:
+    """What the model takes per channel; int8 is 128 less than the byte."""
+    mean, std = preprocessing.mean, preprocessing.std
+    if io_dtype == "uint8":
+        return f"raw bytes per channel (uint8, scale 1/{std:g}, zero point {mean:g}): no float arithmetic in the app"
+    return f"bytes minus 128 per channel (int8, scale 1/{std:g}, zero point {mean - 128:g}): one subtraction in the app"
 
 
 def pipeline_trace(
@@ -48,7 +50,8 @@ def pipeline_trace(
     padding = preprocessing.crop_padding_px
     first: TraceStep = {
         "step": "input",
-        "text": f"A photograph of any size, upright, RGB. The model's door takes {side} × {side} {DOORS[io_dtype]}.",
+        "text": f"A photograph of any size, upright, RGB. The model's door takes {side} × {side} "
+        f"{_input_words(io_dtype, preprocessing)}.",
         "shape": [side, side, 3],
     }
     prepared: TraceStep = {

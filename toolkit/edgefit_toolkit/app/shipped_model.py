@@ -1,4 +1,4 @@
-"""What an app must know about a model, and the model with that inside it (converters' metadata.py)."""
+"""What an app must know about a model, and the model with that inside it (by the converters' metadata)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""Checks plain JSON data against the documents' types (by msgspec), and names the field that is wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from edgefit_toolkit.errors import InputError
+
+HINT = "the fields are described in edgefit_toolkit/report/schema"
+MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)  # how msgspec words an error
+MISSING = re.compile(r"Object missing required field `(.*)`")
+
+
+def check(value: Any, expected: Any, where: str = "") -> None:
+    """Raises InputError naming the first field below `where` (a dotted path) that is not of the type `expected`.
+
+    A float field takes an int; no field takes NaN or infinity, which JSON cannot say; bool is never a number.
+    Unknown keys pass.
+    """
+    try:
+        msgspec.convert(value, expected)
+    except msgspec.ValidationError as error:
+        found = MESSAGE.fullmatch(str(error))
+        assert found is not None  # it matches any text
+        what, at = found["what"], _joined(where, found["where"] or "")
+        if missing := MISSING.fullmatch(what):
+            raise InputError(f"report: {_joined(at, missing[1])} is missing", HINT) from error
+        raise InputError(f"report: {at or 'the document'}: {what[0].lower()}{what[1:]}", HINT) from error
+    _check_finite(value, where)
+
+
+def json_schema(expected: Any, title: str) -> dict[str, Any]:
+    """The type as a JSON Schema (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | msgspec.json.schema(expected)
+
+
+def _check_finite(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"report: {where} is {value}, not a finite number", HINT)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_finite(item, _joined(where, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _check_finite(item, f"{where}[{i}]")
+
+
+def _joined(where: str, name: str) -> str:
+    return where + ("." if where and name and not name.startswith("[") else "") + name
