@@ -71,7 +71,7 @@ def test_routes_are_compared_on_the_same_checkpoint(
 ) -> None:
     honest = routes.open_route
     monkeypatch.setattr(
-        table, "open_route", lambda name, *a, **k: Second() if name == "onnx-tf" else honest(name, *a, **k)
+        routes, "open_route", lambda name, *a, **k: Second() if name == "onnx-tf" else honest(name, *a, **k)
     )
     doc = compare_routes(small_subject(small_network), ["onnx-tf", "litert"], tmp_path, Silent(), rounds=3)
     json.dumps(doc, allow_nan=False)
