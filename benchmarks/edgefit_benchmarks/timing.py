@@ -11,27 +11,29 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from edgefit_benchmarks import preflight
-from edgefit_benchmarks.programs import find_runner, open_session
-from edgefit_benchmarks.sessions.session import HostSession, Session
+from edgefit_benchmarks.sessions.options import TimingOptions
+from edgefit_benchmarks.sessions.session import Session
 from edgefit_benchmarks.stats import observations, summarise
-from edgefit_benchmarks.targets.local import LocalTarget
-from edgefit_benchmarks.targets.remote import RemoteTarget
-from edgefit_benchmarks.targets.target import Target, file_sha256
+from edgefit_benchmarks.targets.target import Target
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.files import sha256_of, write_atomic
 from edgefit_toolkit.records import Measurement
 
 REWARM = 3  # untimed invocations after another model has had the caches
 P90_SPREAD = 0.05  # done when p90's interval is within +-5%
 
-OpenSession = Callable[[Path], Session]
+OpenSession = Callable[[Path, TimingOptions], Session]
+
+DEFAULTS = TimingOptions()
+NONE: Mapping[str, OpenSession] = MappingProxyType({})
 
 
 @dataclass
@@ -47,73 +49,35 @@ class _Running:
 def measure(
     target: Target,
     model_path: Path,
+    options: TimingOptions = DEFAULTS,
     *,
     model: str = "int8",
-    threads: int = 2,
-    warmups: int = 10,
-    min_samples: int = 50,
-    min_seconds: float = 1.0,
-    max_seconds: float = 10.0,
-    cpus: Sequence[int] = (),
-    input_path: Path | None = None,
-    seed: int = 0,
-    runner: Path | None = None,
-    gpu: bool = False,
-    log_dir: Path | None = None,
-    cooldown_s: float = 60.0,
-    session: OpenSession | None = None,
+    open_session: OpenSession | None = None,
 ) -> Measurement:
     """Time one model; see measure_interleaved. `model` is the word for tables: "int8" or "float"."""
-    return measure_interleaved(
-        target,
-        {model: Path(model_path)},
-        threads=threads,
-        warmups=warmups,
-        min_samples=min_samples,
-        min_seconds=min_seconds,
-        max_seconds=max_seconds,
-        cpus=cpus,
-        input_path=input_path,
-        seed=seed,
-        runner=runner,
-        gpu=gpu,
-        log_dir=log_dir,
-        cooldown_s=cooldown_s,
-        session=session,
-    )[model]
+    openers = {} if open_session is None else {model: open_session}
+    return measure_interleaved(target, {model: Path(model_path)}, options, openers=openers)[model]
 
 
 def measure_interleaved(
     target: Target,
     models: Mapping[str, Path],
+    options: TimingOptions = DEFAULTS,
     *,
-    threads: int = 2,
-    warmups: int = 10,
-    min_samples: int = 50,
-    min_seconds: float = 1.0,
-    max_seconds: float = 10.0,
-    cpus: Sequence[int] = (),
-    input_path: Path | None = None,
-    seed: int = 0,
-    runner: Path | None = None,
-    gpu: bool = False,
-    log_dir: Path | None = None,
-    cooldown_s: float = 60.0,
-    session: OpenSession | None = None,
+    openers: Mapping[str, OpenSession] = NONE,
 ) -> dict[str, Measurement]:
     """Time several models in turns, so that their figures can be compared.
 
-    `models` maps a name to a .tflite path; all get the same `threads`, core set and input (raw bytes of one input
-    tensor, or seeded noise of the model's own dtype). Times are of one invocation at the model's own batch, input
-    already in place, in ms. `min_seconds` and `max_seconds` count timed seconds per model. Raises InputError for a file
-    that is no model and DeviceError when the target is unfit, emulated or lost.
-
-    On a device: `runner` names a benchmark_model (see runners.py), `gpu` takes its GPU delegate, and a warm device gets
-    up to `cooldown_s` to cool. The raw logs go to `log_dir`. `session` replaces how a model is opened, for tests.
+    `models` maps a name to a .tflite path; all get the same options. Times are of one invocation at the model's own
+    batch, input already in place, in ms. The target opens each model, but those that `openers` name (a runtime of
+    another kind). Raises InputError for a file that is no model and DeviceError when the target is unfit, emulated or
+    lost.
     """
-    if threads < 1 or min_samples < 1 or warmups < 0 or not models:
+    threads, warmups = options.threads, options.warmups
+    if threads < 1 or options.min_samples < 1 or warmups < 0 or not models:
         raise InputError(
-            f"{threads} threads, {min_samples} samples, {warmups} warm-ups, {len(models)} models cannot be timed",
+            f"{threads} threads, {options.min_samples} samples, {warmups} warm-ups, {len(models)} models "
+            "cannot be timed",
             "threads, samples and models are at least 1",
         )
     facts = target.facts()
@@ -122,21 +86,18 @@ def measure_interleaved(
             f"{facts.label} is emulated: its milliseconds are no latency",
             "attach the phone itself, or use --device host",
         )
-    condition, waited_s = preflight.cooled(target, limit_s=cooldown_s)
+    condition, waited_s = preflight.cooled(target, limit_s=options.cooldown_s)
     conditions = preflight.notes(preflight.check(condition, threads=threads))
     if waited_s:
         conditions = (*conditions, f"cooled down for {waited_s:.0f} s first")
-    opener = session or _opener(
-        target, threads=threads, cpus=cpus, input_path=input_path, seed=seed, runner=runner, gpu=gpu
-    )
-    hashes = {name: file_sha256(path) for name, path in models.items()}
-    order = random.Random(seed)
+    hashes = {name: _sha256_of(path) for name, path in models.items()}
+    order = random.Random(options.seed)
     with ExitStack() as stack:
         running: dict[str, _Running] = {}
         for name, path in models.items():
-            opened = opener(path)
-            if log_dir is not None:
-                stack.callback(_keep_log, opened, log_dir / f"{name}.log")  # once it is closed
+            opened = openers.get(name, target.open_session)(path, options)
+            if options.log_dir is not None:
+                stack.callback(_keep_log, opened, options.log_dir / f"{name}.log")  # once it is closed
             stack.callback(opened.close)
             warm = opened.block(1, max(warmups - 1, 0))  # the last warm-up tells the pace
             running[name] = _Running(opened, _block_size(warm.samples_ms[0], opened.block_s))
@@ -145,7 +106,7 @@ def measure_interleaved(
             for r in waiting:
                 rewarm = REWARM if len(running) > 1 else 0
                 r.samples_ms.extend(r.session.block(r.block_size, rewarm).samples_ms)
-                r.done = _enough(r.samples_ms, min_samples, min_seconds, max_seconds)
+                r.done = _enough(r.samples_ms, options)
     return {
         name: Measurement(
             model=name,
@@ -163,32 +124,17 @@ def measure_interleaved(
     }
 
 
-def _opener(
-    target: Target,
-    *,
-    threads: int,
-    cpus: Sequence[int],
-    input_path: Path | None,
-    seed: int,
-    runner: Path | None,
-    gpu: bool,
-) -> OpenSession:
-    if isinstance(target, LocalTarget):
-        return lambda path: HostSession(path, threads=threads, cpus=cpus, input_path=input_path, seed=seed)
-    if isinstance(target, RemoteTarget):
-        if input_path is not None:
-            raise InputError("a picture as input is for this host only; a device gets noise", "leave it out")
-        device, binary = target, find_runner(target.facts(), runner)
-        return lambda path: open_session(device, path, threads=threads, cpus=cpus, seed=seed, runner=binary, gpu=gpu)
-    raise DeviceError("no runner for this target is known", "edgefit doctor")
-
-
 def _keep_log(session: Session, path: Path) -> None:
     """The raw log of a session, whether it ended well or not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(f"{line}\n" for line in session.log), encoding="utf-8")
-    os.replace(part, path)
+    write_atomic(path, "".join(f"{line}\n" for line in session.log))
+
+
+def _sha256_of(model_path: Path) -> str:
+    try:
+        return sha256_of(model_path)
+    except OSError as error:
+        raise InputError(f"{model_path} cannot be read: {error.strerror}", "check the path") from error
 
 
 def _block_size(one_ms: float, block_s: float) -> int:
@@ -196,8 +142,8 @@ def _block_size(one_ms: float, block_s: float) -> int:
     return max(10, min(500, round(block_s * 1e3 / max(one_ms, 1e-3))))
 
 
-def _enough(samples_ms: Sequence[float], min_samples: int, min_seconds: float, max_seconds: float) -> bool:
+def _enough(samples_ms: Sequence[float], options: TimingOptions) -> bool:
     seconds = sum(samples_ms) / 1e3
-    if len(samples_ms) < min_samples or seconds < min_seconds:
+    if len(samples_ms) < options.min_samples or seconds < options.min_seconds:
         return False
-    return seconds >= max_seconds or summarise(samples_ms).p90_spread <= P90_SPREAD
+    return seconds >= options.max_seconds or summarise(samples_ms).p90_spread <= P90_SPREAD

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_benchmarks.timing import measure
 
@@ -35,9 +36,8 @@ def litert_benchmark_ms(model: Path, threads: int, runs: int) -> float:
 
 def edgefit_ms(model: Path, threads: int, runs: int) -> float:
     """The median of one `edgefit bench` of about as many samples."""
-    measured = measure(
-        LocalTarget(), model, threads=threads, warmups=WARMUPS, min_samples=runs, min_seconds=0.0, max_seconds=0.0
-    )
+    options = TimingOptions(threads=threads, warmups=WARMUPS, min_samples=runs, min_seconds=0.0, max_seconds=0.0)
+    measured = measure(LocalTarget(), model, options)
     return statistics.median(measured.samples_ms[:runs])
 
 

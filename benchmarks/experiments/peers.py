@@ -29,10 +29,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgefit_benchmarks.sessions.session import HostSession, Session
+from edgefit_benchmarks.sessions.host import HostSession
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.stats import summarise
 from edgefit_benchmarks.targets.local import LocalTarget
-from edgefit_benchmarks.timing import measure_interleaved
+from edgefit_benchmarks.timing import OpenSession, measure_interleaved
 from edgefit_converters.int8 import quantize
 from edgefit_converters.judge.parity import compare_answers
 from edgefit_converters.recipe import Recipe
@@ -215,15 +216,12 @@ def time_all(work: Path, threads: list[int], repeats: int) -> dict[str, Any]:
     rows = []
     for folder in sorted(path.parent for path in work.glob(f"*/{BASE}.tflite")):
         models = dict(_models(folder))
+        openers = {tool: _opener(python, path) for tool, path in models.items() if path.suffix in OPENED_BY}
         for n in threads:
-
-            def session(path: Path, n: int = n) -> Session:
-                if path.suffix not in OPENED_BY:
-                    return HostSession(path, threads=n)
-                return HostSession(path, threads=n, worker=(str(python), str(WORKERS[OPENED_BY[path.suffix]]), "time"))
-
             rounds = [
-                measure_interleaved(LocalTarget(), models, threads=n, max_seconds=3.0, seed=seed, session=session)
+                measure_interleaved(
+                    LocalTarget(), models, TimingOptions(threads=n, max_seconds=3.0, seed=seed), openers=openers
+                )
                 for seed in range(repeats)
             ]
             for tool in models:
@@ -231,6 +229,12 @@ def time_all(work: Path, threads: list[int], repeats: int) -> dict[str, Any]:
                 row = {"network": folder.name, "tool": tool, "threads": n, "runtime": rounds[0][tool].runtime}
                 rows.append({**row, "p50_ms": p50_ms})
     return {"base": BASE, "hardware": cpu_name(), "rows": peer_table.ratios(rows, BASE)}
+
+
+def _opener(python: Path, path: Path) -> OpenSession:
+    """Opens a model of a peer's format by its worker."""
+    worker = (str(python), str(WORKERS[OPENED_BY[path.suffix]]), "time")
+    return lambda model, options: HostSession(model, options, worker=worker)
 
 
 def _models(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -32,7 +32,7 @@ from edgefit_toolkit.pipeline.probes import write_probe
 from edgefit_toolkit.pipeline.prove import Bench, find_bench, prove
 
 RESULTS = Path(__file__).parents[1] / "results"
-PICK_WITHIN = (0.80, 1.05)  # of the budget, afresh: issue 3
+PICK_WITHIN = (0.80, 1.05)  # of the budget, afresh
 NEXT_FROM = 0.97
 
 
@@ -46,7 +46,7 @@ def afresh(plan: Plan, bench: Bench, repeats: int) -> list[dict[str, float]]:
                 write_probe(candidate.variant, paths[name])
         found = []
         for repeat in range(repeats):
-            rows = measure_interleaved(bench.target, paths, threads=bench.threads, cpus=bench.cpus, seed=repeat)
+            rows = measure_interleaved(bench.target, paths, bench.options(seed=repeat))
             found.append({name: summarise(row.samples_ms).at(plan.budget.percentile) for name, row in rows.items()})
     return found
 

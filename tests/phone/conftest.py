@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefit_benchmarks.native.package import Bundle, build_bundle
+from edgefit_benchmarks.native.package import RunnerPackage, build_package
 from edgefit_benchmarks.targets.adb import Adb
 from phone import parts
 from phone.world import NoNamespacesError, World
@@ -58,10 +58,10 @@ def blob(tmp_path: Path) -> Callable[[str, int, int], Path]:
 
 
 @pytest.fixture(scope="session")
-def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    """The runner for this machine's own architecture, freshly built; bundles are looked for there in this session."""
+def host_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunnerPackage]:
+    """The runner for this machine's own architecture, freshly built; packages are looked for there in this session."""
     if platform.machine() != "x86_64" or shutil.which("gcc") is None:
         pytest.skip("no gcc for x86-64 here: the runner cannot be built")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGEFIT_RUNNERS", str(tmp_path_factory.mktemp("runners")))
-        yield build_bundle("x86_64")
+        yield build_package("x86_64")

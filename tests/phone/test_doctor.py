@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgefit_benchmarks.doctor import AttachedDevice, Check, attached_devices, examine, ready
-from edgefit_benchmarks.native.package import Bundle
+from edgefit_benchmarks.native.package import RunnerPackage
 from edgefit_benchmarks.targets.adb import Adb
 from edgefit_benchmarks.targets.ssh import SshTarget
 from phone.world import BATTERY, World
@@ -28,7 +28,7 @@ def test_attached_devices_lists_ready_and_lost_phones(world: World, adb: Adb) ->
 
 
 @pytest.mark.usefixtures("needs_sshd")
-def test_a_ready_phone_and_board(world: World, adb: Adb, host_bundle: Bundle) -> None:
+def test_a_ready_phone_and_board(world: World, adb: Adb, host_package: RunnerPackage) -> None:
     phone, board = world.phone(), world.board()
     target = SshTarget(board.host, program=str(world.ssh), options=["-F", str(board.config)])
     checks = by_name(examine(adb=adb, ssh=target))
@@ -37,7 +37,7 @@ def test_a_ready_phone_and_board(world: World, adb: Adb, host_bundle: Bundle) ->
     assert "Pixel 7 (panther), Android 14" in checks[f"phone {phone.serial}"].found
     assert "battery 83%, charging" in checks[f"phone {phone.serial}"].found
     assert checks["board board@127.0.0.1"].level in ("ok", "warn")  # warn: this machine may be busy
-    assert str(host_bundle.folder) in checks["runner for x86_64"].found
+    assert str(host_package.folder) in checks["runner for x86_64"].found
     target.cleanup()
 
 

@@ -12,6 +12,7 @@
     │   ├── SideEnvironmentError  packages of a route or runtime, in an environment of their own, cannot be had
     │   └── OutputError         the run directory cannot be written
     ├── DeviceError         3   the device is not there, not ready, or not the one asked for
+    │   └── SeveralDevices      more than one is attached that could be meant
     └── ConversionError     4   a converter or the quantizer failed
 
 Each carries what was found (the message) and what to do next (the hint). Only cli.py turns one into an exit.
@@ -89,6 +90,10 @@ class DeviceError(EdgefitError):
     """The device is absent, busy or unfit."""
 
     exit_code = 3
+
+
+class SeveralDevices(DeviceError):  # noqa: N818
+    """More than one attached device could be meant."""
 
 
 class ConversionError(EdgefitError):

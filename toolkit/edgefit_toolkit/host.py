@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import site
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,11 +34,25 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's own name, as far as the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+    """The processor as the system names it, such as "AMD EPYC" or "Apple M2"; the machine type where it does not."""
     import platform
 
-    return platform.processor() or platform.machine() or sys.platform
+    if platform.system() == "Darwin":
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else (platform.processor() or platform.machine() or sys.platform)
+
+
+def python_module(module: str) -> tuple[str, ...]:
+    """The start of a command that runs `module` in a Python of its own; arguments follow.
+
+    Isolated (-I): nothing is imported from the current folder or PYTHON* variables. Where edgefit itself was installed
+    for the user alone (pip install --user), which -I would hide, that one folder stays.
+    """
+    isolated = ("-E", "-P") if site.ENABLE_USER_SITE else ("-I",)
+    return (sys.executable, *isolated, "-m", module)

@@ -1,8 +1,8 @@
-"""The runner as a bundle: a program with its dynamic loader and every library that it needs, in one folder.
+"""The runner, packed: a program with its dynamic loader and every library that it needs, in one folder.
 
     python -m edgefit_benchmarks.native.package --abi arm64-v8a
 
-A bundle starts on any Linux kernel of its architecture, Android's too, because it brings its C library along. It is
+It starts on any Linux kernel of its architecture, Android's too, because it brings its C library along. It is
 made on the user's machine and kept in the cache: the loader and the libraries come from the cross compiler's own
 folders, LiteRT from the wheel of the very version that runs on this host, so that answers can be compared.
 """
@@ -26,9 +26,10 @@ from pathlib import Path
 
 import platformdirs
 
-from edgefit_benchmarks.targets.local import ABIS
-from edgefit_benchmarks.targets.target import file_sha256
+from edgefit_benchmarks.abi import ABIS
 from edgefit_toolkit.errors import DeviceError, DownloadError, EdgefitError
+from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.host import python_module
 
 SOURCE = Path(__file__).with_name("edgefit_runner.c")
 RUNNER = "edgefit_runner"
@@ -50,7 +51,7 @@ LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "libstdc
 
 
 @dataclass(frozen=True)
-class Bundle:
+class RunnerPackage:
     """A runner that is ready to be pushed."""
 
     abi: str
@@ -61,7 +62,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The folder's name on a target: another bundle, another folder."""
+        """The folder's name on a target: another runner, another folder."""
         return f"runner-{hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:16]}"
 
     def command(self, folder: str) -> list[str]:
@@ -76,29 +77,29 @@ class Bundle:
 
 
 def cache_dir() -> Path:
-    """Where bundles are kept: $EDGEFIT_RUNNERS, else below the user's cache."""
+    """Where packed runners are kept: $EDGEFIT_RUNNERS, else below the user's cache."""
     own = os.environ.get("EDGEFIT_RUNNERS")
     return Path(own) if own else Path(platformdirs.user_cache_path("edgefit")) / "runner"
 
 
-def bundle_path(abi: str) -> Path:
-    """Where the bundle of this source and LiteRT version lies, or would lie."""
-    return cache_dir() / f"{abi}-litert{LITERT_VERSION}-{file_sha256(SOURCE)[:8]}"
+def package_path(abi: str) -> Path:
+    """Where the runner of this source and LiteRT version lies, or would lie."""
+    return cache_dir() / f"{abi}-litert{LITERT_VERSION}-{sha256_of(SOURCE)[:8]}"
 
 
-def find_bundle(abi: str) -> Bundle | None:
-    """The bundle from the cache; None when there is none or a file of it has changed."""
-    folder = bundle_path(abi)
+def find_package(abi: str) -> RunnerPackage | None:
+    """The packed runner from the cache; None when there is none or a file of it has changed."""
+    folder = package_path(abi)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    bundle = Bundle(abi, folder, manifest["files"], manifest["loader"], manifest["litert_version"])
-    whole = all((folder / n).is_file() and file_sha256(folder / n) == sha for n, sha in bundle.files.items())
-    return bundle if whole else None
+    package = RunnerPackage(abi, folder, manifest["files"], manifest["loader"], manifest["litert_version"])
+    whole = all((folder / n).is_file() and sha256_of(folder / n) == sha for n, sha in package.files.items())
+    return package if whole else None
 
 
-def build_bundle(abi: str, *, compiler: str | None = None) -> Bundle:
+def build_package(abi: str, *, compiler: str | None = None) -> RunnerPackage:
     """Compile the runner for `abi` and gather its libraries into the cache.
 
     `compiler` is a gcc for that ABI (default: COMPILERS). DeviceError when no runner is known for the ABI or the
@@ -111,10 +112,10 @@ def build_bundle(abi: str, *, compiler: str | None = None) -> Bundle:
         raise DeviceError(
             f"the runner for {abi} is not built, and there is no {compiler or COMPILERS[abi]}", how_to_build(abi)
         )
-    target = bundle_path(abi)
+    target = package_path(abi)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as work:
-        folder = Path(work) / "bundle"
+        folder = Path(work) / "packed"
         folder.mkdir()
         _run(
             [
@@ -142,12 +143,12 @@ def build_bundle(abi: str, *, compiler: str | None = None) -> Bundle:
             "loader": LOADERS[abi],
             "litert_version": LITERT_VERSION,
             "compiler": _run([cc, "--version"]).splitlines()[0],
-            "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
+            "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         os.replace(folder, target)
-    return Bundle(abi, target, manifest["files"], LOADERS[abi], LITERT_VERSION)  # type: ignore[arg-type]
+    return RunnerPackage(abi, target, manifest["files"], LOADERS[abi], LITERT_VERSION)  # type: ignore[arg-type]
 
 
 def how_to_build(abi: str) -> str:
@@ -166,7 +167,7 @@ def _litert_library(abi: str, work: Path) -> Path:
             )
         return Path(str(metadata.distribution("ai-edge-litert").locate_file(f"ai_edge_litert/{LITERT_LIBRARY}")))
     tag, expected = WHEELS[abi]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = [*python_module("pip"), "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--platform", tag, "--python-version", "3.11", "--dest", str(work), f"ai-edge-litert=={LITERT_VERSION}"]
     try:
         _run(command)
@@ -175,7 +176,7 @@ def _litert_library(abi: str, work: Path) -> Path:
             f"the {tag} wheel of ai-edge-litert did not come: {error.message}", "is there a network?"
         ) from error
     (wheel,) = work.glob("ai_edge_litert-*.whl")
-    found = file_sha256(wheel)
+    found = sha256_of(wheel)
     if found != expected:
         raise DownloadError(f"{wheel.name} has SHA-256 {found}, pinned is {expected}", "do not use it")
     with zipfile.ZipFile(wheel) as archive:
@@ -199,17 +200,17 @@ def _run(command: Sequence[str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the runner bundle for an ABI into the cache.")
+    parser = argparse.ArgumentParser(description="Build the runner for an ABI into the cache.")
     parser.add_argument("--abi", choices=sorted(COMPILERS), default="arm64-v8a")
     parser.add_argument("--compiler", help="a gcc for that ABI")
     args = parser.parse_args()
     try:
-        bundle = build_bundle(args.abi, compiler=args.compiler)
+        package = build_package(args.abi, compiler=args.compiler)
     except EdgefitError as error:
         print(f"{error.message}\n{error.hint}", file=sys.stderr)
         return error.exit_code
-    megabytes = sum((bundle.folder / name).stat().st_size for name in bundle.files) / 1e6
-    print(f"{bundle.folder}  ({megabytes:.1f} MB)")
+    megabytes = sum((package.folder / name).stat().st_size for name in package.files) / 1e6
+    print(f"{package.folder}  ({megabytes:.1f} MB)")
     return 0
 
 

@@ -14,12 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefit_benchmarks.sessions.device import explain_exit
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Block
-from edgefit_benchmarks.targets.remote import RemoteTarget
+from edgefit_benchmarks.sessions.shell import Shell
 from edgefit_toolkit.errors import DeviceError, InputError
 
 SAMPLES_PER_START = 3
 WARMUP_SECONDS = 0.5  # benchmark_model's own default: enough for a phone's governor to raise the clock
+
+
+@dataclass(frozen=True)
+class BenchmarkModel:
+    """A benchmark_model binary and where it is from."""
+
+    path: Path
+    source: str  # "LiteRT 2.2.0"
+    url: str = ""  # of an official one
+    sha256: str = ""  # the whole hash of an official one
 
 
 @dataclass(frozen=True)
@@ -79,37 +90,34 @@ def parse_log(text: str) -> Steady:
 
 
 class BenchmarkModelSession:
-    """One model with a benchmark_model binary on one remote target (see session.Session)."""
+    """One model with a benchmark_model binary on one device (see session.Session)."""
 
     def __init__(
         self,
-        target: RemoteTarget,
-        binary: Path,
+        shell: Shell,
+        binary: BenchmarkModel,
         model_path: Path,
+        options: TimingOptions,
         *,
-        source: str,
-        threads: int,
-        cpus: Sequence[int] = (),
-        gpu: bool = False,
         prefix: Sequence[str] = (),
         timeout_s: float = 300.0,
     ) -> None:
-        """Push the binary and the model. `source` says where the binary is from; `prefix` goes before it (a loader)."""
+        """Push the binary and the model. `prefix` goes before the binary (a loader)."""
         if not model_path.is_file():
             raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
-        self._target, self._model_path = target, model_path
-        self._cpus, self._timeout_s, self._gpu = tuple(cpus), timeout_s, gpu
-        program = target.push(binary, executable=True)
-        flags = [f"--graph={target.push(model_path)}", f"--num_threads={threads}", "--verbose=false"]
-        flags += ["--use_gpu=true", "--gpu_precision_loss_allowed=true"] if gpu else ["--use_xnnpack=true"]
+        self._shell, self._model_path, self._options, self._timeout_s = shell, model_path, options, timeout_s
+        program = shell.push(binary.path, executable=True)
+        flags = [f"--graph={shell.push(model_path)}", f"--num_threads={options.threads}", "--verbose=false"]
+        flags += ["--use_gpu=true", "--gpu_precision_loss_allowed=true"] if options.gpu else ["--use_xnnpack=true"]
         self._argv = [*prefix, program, *flags]
-        self.runtime = f"benchmark_model ({source})"
-        self.log: list[str] = []
+        self.runtime = f"benchmark_model ({binary.source})"
+        whole = [f"benchmark_model of {binary.source}: sha256 {binary.sha256}"] if binary.sha256 else []
+        self.log = list(whole)
         self.block_s = 0.0  # the fewest samples: every three of them are a start of their own
         first = self._start(1)
-        if gpu and first.delegate != "gpu":
+        if options.gpu and first.delegate != "gpu":
             raise DeviceError(
-                f"the GPU of {target.address} does not take {model_path.name}", "time it on the CPU instead"
+                f"the GPU of {shell.address} does not take {model_path.name}", "time it on the CPU instead"
             )
         self.delegate = first.delegate
         notes = [
@@ -118,9 +126,9 @@ class BenchmarkModelSession:
         ]
         if first.partly:
             notes.append(f"the {first.delegate} delegate leaves operators over: they fall back")
-        if cpus:
-            notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
-        self.notes = tuple(notes)
+        if options.cpus:
+            notes.append(f"pinned to cores {', '.join(map(str, options.cpus))}")
+        self.notes = (*notes, *whole)
 
     def block(self, samples: int, warmups: int) -> Block:
         """As many starts as give `samples`; the warm-ups of each are benchmark_model's and are not told one by one."""
@@ -135,10 +143,10 @@ class BenchmarkModelSession:
     def _start(self, warmups: int) -> Steady:
         counts = [f"--num_runs={SAMPLES_PER_START}", "--min_secs=0", f"--warmup_runs={warmups}"]
         argv = [*self._argv, *counts, f"--warmup_min_secs={WARMUP_SECONDS}"]
-        ran = self._target.run(argv, timeout_s=self._timeout_s, cpus=self._cpus)
+        ran = self._shell.run(argv, timeout_s=self._timeout_s, cpus=self._options.cpus)
         text = ran.stderr.decode("utf-8", "replace") + "\n"
         text = text if "count=" in text else ran.text + "\n" + text
         self.log += text.splitlines()
         if ran.exit_code != 0:
-            explain_exit(ran, self._target, self._model_path.name)
+            explain_exit(ran, self._shell, self._model_path.name)
         return parse_log(text)

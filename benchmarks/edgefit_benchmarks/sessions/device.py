@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgefit_benchmarks.native.package import Bundle, build_bundle, find_bundle
+from edgefit_benchmarks.native.package import RunnerPackage, build_package, find_package
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Block
-from edgefit_benchmarks.targets.remote import RemoteTarget
-from edgefit_benchmarks.targets.target import Ran
+from edgefit_benchmarks.sessions.shell import Ran, Shell
 from edgefit_toolkit.errors import DeviceError, InputError
 
 SCHEMA = "edgefit.runner/1"
@@ -23,41 +23,38 @@ CHUNK_BYTES = 32 << 20  # of inputs that lie on the device at once
 
 
 class DeviceSession:
-    """One model with our runner on one remote target (see session.Session)."""
+    """One model with our runner on one device (see session.Session)."""
 
     delegate = "xnnpack"
 
     def __init__(
         self,
-        target: RemoteTarget,
+        shell: Shell,
         model_path: Path,
+        options: TimingOptions,
         *,
-        threads: int,
-        cpus: Sequence[int] = (),
-        seed: int = 0,
-        bundle: Bundle | None = None,
+        package: RunnerPackage | None = None,
         timeout_s: float = 300.0,
     ) -> None:
-        """Push the runner and the model, unless they are there. DeviceError when there is no runner for the target."""
+        """Push the runner and the model, unless they are there. DeviceError when there is no runner for the device."""
         if not model_path.is_file():
             raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
-        self._target, self._model_path, self._threads, self._seed = target, model_path, threads, seed
-        self._cpus, self._timeout_s = tuple(cpus), timeout_s
-        self._bundle = bundle or bundle_for(target)
-        self._folder = push_bundle(target, self._bundle)
-        self._model = target.push(model_path)
-        self.runtime = f"LiteRT {self._bundle.litert_version} (edgefit_runner)"
+        self._shell, self._model_path, self._options, self._timeout_s = shell, model_path, options, timeout_s
+        self._package = package or package_for(shell.abi)
+        self._folder = push_package(shell, self._package)
+        self._model = shell.push(model_path)
+        self.runtime = f"LiteRT {self._package.litert_version} (edgefit_runner)"
         self.log: list[str] = []  # every line that the runner printed
         self.block_s = 1.0  # each block is a process of its own
-        notes = [f"input: seeded noise, seed {seed}"]
-        if cpus:
-            notes.append(f"pinned to cores {', '.join(map(str, cpus))}")
+        notes = [f"input: seeded noise, seed {options.seed}"]
+        if options.cpus:
+            notes.append(f"pinned to cores {', '.join(map(str, options.cpus))}")
         self.notes = tuple(notes)
 
     def block(self, samples: int, warmups: int) -> Block:
         """A fresh process on the device: warm-up for at least WARMUP_MS, then `samples` timed invocations."""
         counts = [f"--warmups={max(warmups, 3)}", f"--warmup-ms={WARMUP_MS}", f"--samples={samples}"]
-        report = self._run([*counts, f"--seed={self._seed}"])
+        report = self._run([*counts, f"--seed={self._options.seed}"])
         if len(report["samples_ms"]) != samples:
             raise DeviceError(f"the runner gave {len(report['samples_ms'])} of {samples} samples", "run it again")
         return Block(tuple(report["warmups_ms"]), tuple(report["samples_ms"]))
@@ -69,14 +66,14 @@ class DeviceSession:
         if len(inputs) % size:
             raise InputError(f"{len(inputs)} bytes are no whole number of inputs of {size} bytes")
         step = max(1, CHUNK_BYTES // size) * size
-        outputs = f"{self._target.root}/outputs-{Path(self._model).parent.name}.bin"
+        outputs = f"{self._shell.root}/outputs-{Path(self._model).parent.name}.bin"
         with tempfile.TemporaryDirectory() as work:
             packed, back = Path(work) / "inputs.bin", Path(work) / "outputs.bin"
             for at in range(0, len(inputs), step):
                 packed.write_bytes(inputs[at : at + step])
-                remote = self._target.push(packed, folder="inputs")
+                remote = self._shell.push(packed, folder="inputs")
                 report = self._run(["--samples=0", f"--inputs={remote}", f"--outputs={outputs}"])
-                self._target.pull(outputs, back)
+                self._shell.pull(outputs, back)
                 expected = len(inputs[at : at + step]) // size
                 if report["answered"] != expected or back.stat().st_size != expected * report["output_bytes"]:
                     raise DeviceError(f"the runner answered {report['answered']} of {expected} inputs", "run it again")
@@ -87,15 +84,16 @@ class DeviceSession:
         """Nothing runs between blocks; what was pushed is removed by the target's cleanup."""
 
     def _run(self, flags: Sequence[str]) -> dict[str, Any]:
-        argv = [*self._bundle.command(self._folder), f"--graph={self._model}", f"--threads={self._threads}", *flags]
-        ran = self._target.run(argv, timeout_s=self._timeout_s, cpus=self._cpus)
+        threads = f"--threads={self._options.threads}"
+        argv = [*self._package.command(self._folder), f"--graph={self._model}", threads, *flags]
+        ran = self._shell.run(argv, timeout_s=self._timeout_s, cpus=self._options.cpus)
         self.log += ran.text.splitlines() + ran.stderr.decode("utf-8", "replace").splitlines()
         if ran.exit_code != 0:
-            explain_exit(ran, self._target, self._model_path.name)
+            explain_exit(ran, self._shell, self._model_path.name)
         try:
             report: dict[str, Any] = json.loads(ran.text.strip().splitlines()[-1])
         except (IndexError, ValueError) as error:
-            raise DeviceError(f"the runner on {self._target.address} printed no result", "run it again") from error
+            raise DeviceError(f"the runner on {self._shell.address} printed no result", "run it again") from error
         if report.get("schema") != SCHEMA:
             raise DeviceError(
                 f"the runner printed {report.get('schema')!r}, not {SCHEMA}", "rebuild it: edgefit doctor"
@@ -103,28 +101,26 @@ class DeviceSession:
         return report
 
 
-def bundle_for(target: RemoteTarget) -> Bundle:
-    """The bundle for the target's ABI, built when it is not in the cache. DeviceError when it cannot be."""
-    abi = target.facts().abi
-    return find_bundle(abi) or build_bundle(abi)
+def package_for(abi: str) -> RunnerPackage:
+    """The runner for an ABI, built when it is not in the cache. DeviceError when it cannot be."""
+    return find_package(abi) or build_package(abi)
 
 
-def push_bundle(target: RemoteTarget, bundle: Bundle) -> str:
-    """Push the bundle's files; their folder over there."""
-    if bundle.abi != target.facts().abi:
+def push_package(shell: Shell, package: RunnerPackage) -> str:
+    """Push the package's files; their folder over there."""
+    if package.abi != shell.abi:
         raise DeviceError(
-            f"{target.address} runs {target.facts().abi}, the runner is for {bundle.abi}",
-            "build one for it: edgefit doctor",
+            f"{shell.address} runs {shell.abi}, the runner is for {package.abi}", "build one for it: edgefit doctor"
         )
-    for name, sha256 in bundle.files.items():
+    for name, sha256 in package.files.items():
         executable = not name.startswith("lib")
-        remote = target.push(bundle.folder / name, sha256, executable=executable, folder=bundle.name)
+        remote = shell.push(package.folder / name, sha256, executable=executable, folder=package.name)
     return remote.rpartition("/")[0]
 
 
-def explain_exit(ran: Ran, target: RemoteTarget, what: str) -> NoReturn:
-    """Why a program on the target did not end with 0."""
-    code, who = ran.exit_code, target.address
+def explain_exit(ran: Ran, shell: Shell, what: str) -> NoReturn:
+    """Why a program on a device did not end with 0."""
+    code, who = ran.exit_code, shell.address
     said = ran.stderr.decode("utf-8", "replace")
     if code > 128:
         name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
@@ -137,7 +133,7 @@ def explain_exit(ran: Ran, target: RemoteTarget, what: str) -> NoReturn:
         r"Exec format error|not executable|cannot execute|wrong ELF class", said, re.IGNORECASE
     ):
         raise DeviceError(
-            f"{who} ({target.facts().abi}) cannot execute the runner: {ran.complaint}",
+            f"{who} ({shell.abi}) cannot execute the runner: {ran.complaint}",
             "build one for its ABI: edgefit doctor",
         )
     if code == EXIT_LITERT:

@@ -12,9 +12,12 @@ from typing import NoReturn
 
 from edgefit_benchmarks.targets import android
 from edgefit_benchmarks.targets.android import Attached
+from edgefit_benchmarks.targets.kind import TargetKind
+from edgefit_benchmarks.targets.local import HOST_PROFILE
 from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
-from edgefit_benchmarks.targets.target import Condition, Facts
-from edgefit_toolkit.errors import DeviceError
+from edgefit_benchmarks.targets.target import Capabilities, Condition, Facts
+from edgefit_toolkit.devices.profile import DeviceProfile
+from edgefit_toolkit.errors import DeviceError, InputError, SeveralDevices
 
 REMOTE_ROOT = "/data/local/tmp/edgefit"  # the one folder where Android's shell user may keep and run a program
 
@@ -86,7 +89,9 @@ class Adb:
 class AdbTarget(RemoteTarget):
     """One phone, by its serial."""
 
+    capabilities = Capabilities(can_pin_cores=True, can_answer=True, can_use_gpu=True)
     root = REMOTE_ROOT
+    runs_android_programs = True
 
     def __init__(self, serial: str, adb: Adb | None = None) -> None:
         self.serial = serial
@@ -153,8 +158,8 @@ def find_adb() -> str:
 def find_phone(codenames: Sequence[str], title: str, *, serial: str | None = None, adb: Adb | None = None) -> AdbTarget:
     """The attached phone whose ro.product.device is one of `codenames` ("panther" for a Pixel 7, `title`).
 
-    With `serial`, that phone and no other. DeviceError, naming what is attached, when there is none, when several
-    match, when it is not ready, or when it is a different phone.
+    With `serial`, that phone and no other. DeviceError, naming what is attached, when there is none, when it is not
+    ready, or when it is a different phone; SeveralDevices when several match.
     """
     adb = adb or Adb()
     attached = adb.devices()
@@ -183,7 +188,7 @@ def find_phone(codenames: Sequence[str], title: str, *, serial: str | None = Non
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise DeviceError(
+        raise SeveralDevices(
             f"{len(matching)} attached phones are a {title}: {', '.join(t.serial for t in matching)}",
             f"choose one: --serial {matching[0].serial}",
         )
@@ -194,6 +199,37 @@ def find_phone(codenames: Sequence[str], title: str, *, serial: str | None = Non
     raise DeviceError(f"no attached phone is a {title} ({' or '.join(codenames)}): {'; '.join(described)}", hint)
 
 
+def open_phone(profile: DeviceProfile, serial: str | None) -> AdbTarget:
+    """The attached phone that the profile describes; see find_phone. InputError when the profile is of no phone."""
+    if profile.name == HOST_PROFILE:
+        raise InputError(f"--device {HOST_PROFILE} has no serial", "leave --serial out")
+    if not profile.codenames:
+        raise InputError(
+            f"the profile {profile.name} has no codenames: no attached phone can be matched with it",
+            "give --host user@board, or add the phone's ro.product.device to the profile",
+        )
+    return find_phone(profile.codenames, profile.title, serial=serial)
+
+
+def may_be_attached(profile: DeviceProfile) -> bool:
+    """Whether adb is here and sees a phone, and the profile tells which one it is of."""
+    try:
+        return bool(profile.codenames and Adb().devices())
+    except DeviceError:
+        return False
+
+
 def _complaint(done: Transported) -> str:
     """All that adb said: push and pull report some errors on stdout."""
     return (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace").strip()
+
+
+KIND = TargetKind(
+    name="adb",
+    noun="a phone",
+    open=open_phone,
+    flag="serial",
+    help="Serial number of the phone to measure on, where several are attached.",
+    serves=lambda profile: profile.name != HOST_PROFILE,
+    is_present=may_be_attached,
+)

@@ -5,16 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edgefit_benchmarks.abi import is_foreign
 from edgefit_benchmarks.targets.target import Condition, Facts
 
-# What uname -m, and Linux's own /proc/sys/kernel/arch, call the machines of an Android ABI. A process that sees the
-# one but runs on a kernel that says another is emulated (qemu-user answers uname, not that file).
-ARCHITECTURES = {
-    "arm64-v8a": {"aarch64", "arm64"},
-    "armeabi-v7a": {"armv7l", "armv8l", "aarch64", "arm", "arm64"},
-    "x86_64": {"x86_64"},
-    "x86": {"i686", "x86", "x86_64"},
-}
 EMULATOR_HARDWARE = {"goldfish", "ranchu", "cutf_cvm"}  # Android's emulator, old and new, and Cuttlefish
 
 PROPERTIES = {
@@ -82,8 +75,6 @@ def parse_devices(text: str) -> tuple[Attached, ...]:
 def parse_facts(values: dict[str, str], serial: str) -> Facts:
     """The answer to FACTS_SCRIPT as facts."""
     abi = values.get("abi", "")
-    kernel = values.get("kernel_arch", "")
-    foreign = bool(kernel and abi in ARCHITECTURES and kernel not in ARCHITECTURES[abi])
     emulator = "1" in (values.get("qemu"), values.get("boot_qemu")) or values.get("hardware") in EMULATOR_HARDWARE
     clocks = {
         int(key[4:]): int(value) // 1000 if value.isdigit() else 0
@@ -91,15 +82,18 @@ def parse_facts(values: dict[str, str], serial: str) -> Facts:
         if re.fullmatch(r"mhz\.\d+", key)
     }
     codename = values.get("codename", "")
+    name = values.get("model") or codename or "unknown phone"
     return Facts(
         kind="adb",
-        name=values.get("model") or codename or "unknown phone",
+        label=f"{name} (serial {serial})",
+        origin="measured on device",
+        name=name,
         address=serial,
         codename=codename,
         abi=abi,
         system=f"Android {values.get('release') or '?'} (SDK {values.get('sdk') or '?'})",
         cores_max_mhz=tuple(clocks[i] for i in sorted(clocks)),
-        emulated=foreign or emulator,
+        emulated=emulator or is_foreign(abi, values.get("kernel_arch", "")),
     )
 
 

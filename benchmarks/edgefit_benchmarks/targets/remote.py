@@ -16,15 +16,19 @@ import os
 import re
 import secrets
 import shlex
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from edgefit_benchmarks.sessions.options import TimingOptions
+from edgefit_benchmarks.sessions.session import Session
+from edgefit_benchmarks.sessions.shell import Ran
 from edgefit_benchmarks.targets.affinity import cpu_mask
-from edgefit_benchmarks.targets.target import Condition, Facts, Ran, file_sha256
+from edgefit_benchmarks.targets.target import Capabilities, Facts, Target
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.files import sha256_of
 
 # Slower than any USB 2 cable or board network that is worth measuring on
 SLOWEST_BYTES_PER_S = 500_000
@@ -39,10 +43,12 @@ class Transported:
     stderr: bytes
 
 
-class RemoteTarget(ABC):
-    """A target that is reached through a program on this host."""
+class RemoteTarget(Target):
+    """A target that is reached through a program on this host (a sessions.shell.Shell)."""
 
+    capabilities = Capabilities(can_pin_cores=True, can_answer=True)
     root: str  # the folder over there that holds what is pushed
+    runs_android_programs = False  # those that are linked against Android's libc
     _facts: Facts | None = None
 
     @property
@@ -69,15 +75,28 @@ class RemoteTarget(ABC):
     @abstractmethod
     def _read_facts(self) -> Facts: ...
 
-    @abstractmethod
-    def condition(self) -> Condition:
-        """How it is right now."""
-
     def facts(self) -> Facts:
         """What it is; asked once."""
         if self._facts is None:
             self._facts = self._read_facts()
         return self._facts
+
+    @property
+    def abi(self) -> str:
+        """Which programs run there."""
+        return self.facts().abi
+
+    def open_session(self, model_path: Path, options: TimingOptions) -> Session:
+        """With benchmark_model or our own runner; see programs.open_session."""
+        from edgefit_benchmarks import programs  # with all that may fetch one: not for a list of flags
+
+        return programs.open_session(self, model_path, options, android=self.runs_android_programs)
+
+    def answers(self, model_path: Path, inputs: bytes, *, threads: int = 1) -> bytes:
+        """By our own runner."""
+        from edgefit_benchmarks.sessions.device import DeviceSession
+
+        return DeviceSession(self, model_path, TimingOptions(threads=threads)).answers(inputs)
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 120.0, cpus: Sequence[int] = ()) -> Ran:
         """Run a program there and return its own exit code; DeviceError when the connection does not outlive it."""
@@ -105,7 +124,7 @@ class RemoteTarget(ABC):
         What is there already with the same SHA-256 is not sent again; size and time say nothing. InputError when the
         local file is not the one that `sha256` means.
         """
-        found = file_sha256(local)
+        found = sha256_of(local)
         if sha256 is not None and found != sha256:
             raise InputError(f"{local} has SHA-256 {found[:12]}..., not {sha256[:12]}...", "convert it again")
         directory = f"{self.root}/{folder or found[:16]}"
@@ -140,7 +159,7 @@ class RemoteTarget(ABC):
         part = local.with_name(local.name + ".part")
         try:
             self._fetch(remote, part, 600.0)
-            if file_sha256(part) != expected:
+            if sha256_of(part) != expected:
                 raise DeviceError(f"{remote} did not come back whole from {self.address}", "run it again")
             os.replace(part, local)
         finally:

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
-from edgefit_benchmarks.targets.android import ARCHITECTURES
-from edgefit_benchmarks.targets.local import ABIS
+from edgefit_benchmarks.abi import ABIS, is_foreign
+from edgefit_benchmarks.targets.kind import TargetKind
 from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
 from edgefit_benchmarks.targets.target import Condition, Facts
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Never ask; notice a dead line within 15 s; one connection for all calls of a session.
@@ -133,17 +134,18 @@ class SshTarget(RemoteTarget):
         values = key_values(self.shell(FACTS_SCRIPT, doing="asking what it is").text)
         machine = values.get("machine", "")
         abi = ABIS.get(machine, machine)
-        kernel = values.get("kernel_arch", "")
         clocks = {int(k[4:]): int(v) // 1000 if v.isdigit() else 0 for k, v in values.items() if k.startswith("mhz.")}
+        name = values.get("model") or values.get("cpu") or machine
         return Facts(
             kind="ssh",
-            name=values.get("model") or values.get("cpu") or machine,
+            label=f"{name} (ssh {self.host})",
+            origin="measured on device",
+            name=name,
             address=self.host,
-            codename="",
             abi=abi,
             system=values.get("system", ""),
             cores_max_mhz=tuple(clocks[i] for i in sorted(clocks)),
-            emulated=bool(kernel and abi in ARCHITECTURES and kernel not in ARCHITECTURES[abi]),
+            emulated=is_foreign(abi, values.get("kernel_arch", "")),
         )
 
     def _transport(self, script: str, timeout_s: float) -> Transported:
@@ -191,6 +193,13 @@ class SshTarget(RemoteTarget):
         )
 
 
+def open_board(_: DeviceProfile, host: str | None) -> SshTarget:
+    """The board; an unreachable one is said now, not after an hour of work."""
+    target = SshTarget(host or "")
+    target.facts()
+    return target
+
+
 def _end_connection(command: Sequence[str], sockets: Path) -> None:
     if any(sockets.iterdir()):
         subprocess.run(command, capture_output=True, check=False)
@@ -199,3 +208,13 @@ def _end_connection(command: Sequence[str], sockets: Path) -> None:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace").strip()
+
+
+KIND = TargetKind(
+    name="ssh",
+    noun="a board",
+    open=open_board,
+    flag="host",
+    metavar="USER@BOARD",
+    help="Measure on this board over ssh.",
+)

@@ -1,4 +1,4 @@
-"""What a target is: something that can hold a file, run a program and say what it is.
+"""What a target is: something that times a model and says what it is.
 
     LocalTarget  local.py   this host
     AdbTarget    adb.py     a phone, through the `adb` program
@@ -9,42 +9,31 @@ Every fault of a target is one DeviceError (exit code 3) whose hint is the next 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar
 
-from edgefit_toolkit.errors import InputError
+from edgefit_benchmarks.sessions.options import TimingOptions
+from edgefit_benchmarks.sessions.session import Session
+from edgefit_toolkit.errors import DeviceError
 from edgefit_toolkit.records import Origin
 
-Kind = Literal["local", "adb", "ssh"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a target is. Does not change while it is used."""
 
-    kind: Kind
+    kind: str  # the kind's name in table.py; for folders and logs, never to decide by
+    label: str  # how tables and reports name it: "host (AMD EPYC)", "Pixel 7 (serial 1A2B)"
+    origin: Origin  # the word that its measurements carry
     name: str  # "AMD EPYC", "Pixel 7"
-    address: str  # adb serial, user@host; "" for this host
-    codename: str  # ro.product.device of a phone, such as "panther"; "" elsewhere
-    abi: str  # Android's names: "arm64-v8a", "armeabi-v7a", "x86_64"
-    system: str  # "Linux 6.1", "Android 14 (SDK 34)"
-    cores_max_mhz: tuple[int, ...]  # one per core, in the system's order; 0 where it does not say
+    address: str = ""  # adb serial, user@host; "" for this host
+    codename: str = ""  # ro.product.device of a phone, such as "panther"; "" elsewhere
+    abi: str = ""  # Android's names: "arm64-v8a", "armeabi-v7a", "x86_64"; "" where it does not say
+    system: str = ""  # "Linux 6.1", "Android 14 (SDK 34)"
+    cores_max_mhz: tuple[int, ...] = ()  # one per core, in the system's order; 0 where it does not say
     emulated: bool = False  # its milliseconds are no latency
-
-    @property
-    def label(self) -> str:
-        """How tables and reports name it: "host (AMD EPYC)", "Pixel 7 (serial 1A2B)"."""
-        if self.kind == "local":
-            return f"host ({self.name})"
-        return f"{self.name} ({'serial' if self.kind == 'adb' else 'ssh'} {self.address})"
-
-    @property
-    def origin(self) -> Origin:
-        """The word that its measurements carry."""
-        return "measured on host" if self.kind == "local" else "measured on device"
 
 
 @dataclass(frozen=True)
@@ -63,50 +52,35 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A program that came to its own end on a target."""
+class Capabilities:
+    """What a kind of target can do beyond timing a model."""
 
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-
-    @property
-    def text(self) -> str:
-        return self.stdout.decode("utf-8", "replace")
-
-    @property
-    def complaint(self) -> str:
-        """The last line that it left on stderr, or on stdout when stderr is empty."""
-        lines = (self.stderr or self.stdout).decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
+    is_this_host: bool = False  # it shares its cores with edgefit
+    can_pin_cores: bool = False  # TimingOptions.cpus
+    can_answer: bool = False  # answers(): outputs for given inputs, computed there
+    can_use_gpu: bool = False  # TimingOptions.gpu, where a program for it is at hand
 
 
-class Target(Protocol):
-    """The one interface to this host, a phone and a board."""
+class Target(ABC):
+    """The one interface to this host, a phone, a board, a farm."""
 
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @abstractmethod
     def facts(self) -> Facts:
         """What it is. DeviceError when it cannot be reached."""
 
+    @abstractmethod
     def condition(self) -> Condition:
         """How it is right now."""
 
-    def push(self, local: Path, sha256: str | None = None, *, executable: bool = False) -> str:
-        """Put a file there; its path there. The hash is checked there, and equal content is not sent again."""
+    @abstractmethod
+    def open_session(self, model_path: Path, options: TimingOptions) -> Session:
+        """Load a model there. InputError when it cannot run it or an option is not for it."""
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 120.0, cpus: Sequence[int] = ()) -> Ran:
-        """Run a program there, pinned to `cpus` when given. Its exit code is returned, not raised."""
+    def answers(self, model_path: Path, inputs: bytes, *, threads: int = 1) -> bytes:
+        """The model's outputs for packed inputs (raw bytes of the input tensor, one after the other), packed alike."""
+        raise DeviceError(f"{self.facts().label} times models and gives no outputs", "use a phone or a board")
 
-    def pull(self, remote: str, local: Path) -> None:
-        """Bring a file back; `local` appears only when it is whole."""
-
-    def cleanup(self) -> None:
-        """Remove what this session pushed. Quiet when the target is gone."""
-
-
-def file_sha256(path: Path) -> str:
-    """The hex SHA-256 of a file. InputError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    def cleanup(self) -> None:  # noqa: B027  (most kinds leave nothing)
+        """Remove what was left there. Quiet when the target is gone."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.cli.options import emit, json_option, threads_option, where_options
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Measurement
 
@@ -16,8 +16,7 @@ from edgefit_toolkit.records import Measurement
 @click.command("bench", epilog=EXIT_CODES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--device", default="host", show_default=True, help="Profile of the device to run it on.")
-@click.option("--serial", default=None, help="Serial number of the phone, where several are attached.")
-@click.option("--host", default=None, metavar="USER@BOARD", help="Run it on this board over ssh.")
+@where_options
 @threads_option
 @click.option("--min-samples", type=click.IntRange(10, 100_000), default=50, show_default=True)
 @click.option("--runner", type=click.Path(path_type=Path), default=None, help="A benchmark_model for the device.")
@@ -32,8 +31,8 @@ from edgefit_toolkit.records import Measurement
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Keep the runner's raw log in this folder.")
 @json_option
 def command(
-    model: Path, device: str, serial: str | None, host: str | None, threads: int | None, min_samples: int,
-    runner: Path | None, runtime: str, gpu: bool, log: Path | None, as_json: bool,
+    model: Path, device: str, where: dict[str, str], threads: int | None, min_samples: int, runner: Path | None,
+    runtime: str, gpu: bool, log: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_benchmarks.timing import measure
@@ -42,17 +41,15 @@ def command(
     from edgefit_toolkit.pipeline.prove import find_bench
 
     if runtime == "tflite-runtime":
-        if device != "host" or serial or host or runner or gpu or log:
+        if device != "host" or where or runner or gpu or log:
             raise InputError("--runtime tflite-runtime is for this host", "leave the flags of a device out")
         _bench_tflite_runtime(model, threads, min_samples, as_json)
         return
-    bench = find_bench(load_profile(device), serial=serial, host=host, threads=threads, required=True)
+    bench = find_bench(load_profile(device), where, threads=threads, required=True)
     assert bench is not None
     try:
-        row = measure(
-            bench.target, model, model=model.name, threads=bench.threads, cpus=bench.cpus, min_samples=min_samples,
-            runner=runner, gpu=gpu, log_dir=log,
-        )  # fmt: skip
+        options = bench.options(min_samples=min_samples, benchmark_model=runner, gpu=gpu, log_dir=log)
+        row = measure(bench.target, model, options, model=model.name)
     finally:
         bench.target.cleanup()
     doc = {"schema": "edgefit.bench/1"} | measurement_doc(row)
@@ -64,7 +61,8 @@ def command(
 
 def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as_json: bool) -> None:
     """The same file by tflite-runtime and, in turns, by LiteRT: how the two compare is what a reader wants to know."""
-    from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
+    from edgefit_benchmarks.sessions.options import TimingOptions
+    from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
     from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
     from edgefit_toolkit.pipeline.prove import host_threads
@@ -75,9 +73,8 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
         python = side_python(ui)
     finally:
         ui.close()
-    times = measure_with_tflite_runtime(
-        python, model, model=model.name, threads=threads or host_threads(), min_samples=min_samples
-    )
+    options = TimingOptions(threads=threads or host_threads(), min_samples=min_samples)
+    times = measure_with_tflite_runtime(python, model, options, model=model.name)
     if as_json:
         beside = measurement_doc(times.litert)
         warnings = [times.warning] if times.warning else []

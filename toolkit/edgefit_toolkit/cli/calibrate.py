@@ -5,20 +5,18 @@ from __future__ import annotations
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, loudness, threads_option, verbosity
+from edgefit_toolkit.cli.options import emit, json_option, loudness, threads_option, verbosity, where_options
 
 
 @click.command("calibrate", epilog=EXIT_CODES)
 @click.option("--device", required=True, help="Device profile, e.g. pixel7 or host.")
-@click.option("--serial", default=None, help="Serial number of the phone, where several are attached.")
-@click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh.")
+@where_options
 @threads_option
 @click.option("--probes", type=click.IntRange(2, 5), default=5, show_default=True, help="Networks to measure.")
 @json_option
 @loudness
 def command(
-    device: str, serial: str | None, host: str | None, threads: int | None, probes: int, as_json: bool, quiet: bool,
-    verbose: bool,
+    device: str, where: dict[str, str], threads: int | None, probes: int, as_json: bool, quiet: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Measure up to 5 probes on a device and keep a profile of your own that fits them."""
     from edgefit_toolkit.cli.console import Terminal
@@ -26,7 +24,7 @@ def command(
 
     ui = Terminal(verbosity(quiet or as_json, verbose))
     try:
-        made, path = calibrate_profile(device, ui, serial=serial, host=host, threads=threads, count=probes)
+        made, path = calibrate_profile(device, ui, where=where, threads=threads, count=probes)
     finally:
         ui.close()
     if as_json:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -47,11 +48,25 @@ budget_options = together(
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
 )  # fmt: skip
+
+
+def where_options(command: F) -> F:
+    """A flag for every kind of target that is named by one; the command gets `where`: flag -> what it names."""
+    from edgefit_benchmarks.targets.table import KINDS
+
+    flags = [kind for kind in KINDS if kind.flag]
+
+    @functools.wraps(command)
+    def gathered(**others: Any) -> Any:
+        named = {kind.flag: others.pop(kind.flag) for kind in flags}
+        return command(**others, where={flag: value for flag, value in named.items() if value is not None})
+
+    options = [click.option(f"--{kind.flag}", default=None, metavar=kind.metavar, help=kind.help) for kind in flags]
+    return together(*options)(cast(F, gathered))
+
+
 target_options = together(
-    click.option(
-        "--serial", default=None, help="Serial number of the phone to measure on, where several are attached."
-    ),
-    click.option("--host", default=None, metavar="USER@BOARD", help="Measure on this board over ssh."),
+    where_options,
     click.option("--predict-only", is_flag=True, help="Do not measure, even when the device is attached."),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One versioned JSON document on stdout, no more.")

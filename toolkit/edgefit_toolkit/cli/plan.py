@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @loudness
 def command(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, serial: str | None, host: str | None,
+    budget_ms: float, device: str, percentile: int, family: str, scaling: str, where: dict[str, str],
     predict_only: bool, threads: int | None, as_json: bool, quiet: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Show the pick, its interval and basis, and the next phi that does not fit. Trains nothing.
@@ -40,7 +40,7 @@ def command(
 
     plan = make_plan(budget_ms, device, percentile, family, scaling)
     if not predict_only:
-        plan = _measured(plan, device, serial, host, threads, verbosity(quiet or as_json, verbose))
+        plan = _measured(plan, device, where, threads, verbosity(quiet or as_json, verbose))
     if as_json:
         emit(plan_json(plan))
     elif not quiet:
@@ -49,11 +49,11 @@ def command(
         Console(highlight=False).print(render_plan(plan))
 
 
-def _measured(plan: Plan, device: str, serial: str | None, host: str | None, threads: int | None, loud: int) -> Plan:
+def _measured(plan: Plan, device: str, where: dict[str, str], threads: int | None, loud: int) -> Plan:
     from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.devices import load_profile
     from edgefit_toolkit.pipeline.prove import find_bench, prove
 
     ui = Terminal(loud)
-    bench = find_bench(load_profile(device), serial=serial, host=host, threads=threads, ui=ui)
+    bench = find_bench(load_profile(device), where, threads=threads, ui=ui)
     return plan if bench is None else prove(plan, bench, ui)[0]

@@ -162,6 +162,7 @@ def _classes(subject: Subject) -> tuple[str, ...]:
 
 def _latencies(rows: Sequence[Row], default: str, out: Path, rounds: int, ui: Ui) -> list[Row]:
     """For every number of threads and route: p50 of each round, and its ratio to the default's of the same round."""
+    from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.stats import summarise
     from edgefit_benchmarks.targets.local import LocalTarget, usable_cores
     from edgefit_benchmarks.timing import measure_interleaved
@@ -175,9 +176,8 @@ def _latencies(rows: Sequence[Row], default: str, out: Path, rounds: int, ui: Ui
         notes: dict[str, None] = {}
         for number in range(rounds):
             ui.progress(f"timing with {threads} thread(s)", number, rounds)
-            timed = measure_interleaved(
-                LocalTarget(), paths, threads=threads, seed=number, min_seconds=ROUND_S, max_seconds=4 * ROUND_S
-            )
+            options = TimingOptions(threads=threads, seed=number, min_seconds=ROUND_S, max_seconds=4 * ROUND_S)
+            timed = measure_interleaved(LocalTarget(), paths, options)
             for name, measured in timed.items():
                 p50_ms[name].append(summarise(measured.samples_ms).p50_ms)
                 notes |= dict.fromkeys(note for note in measured.notes if note.startswith("warning"))

@@ -94,6 +94,7 @@ def compare_speed(
     seconds: float = 1.0,
 ) -> Int8Speed:
     """Time both files in turns on this host, at least 50 samples and `seconds` each; `profiles` (int8, float)."""
+    from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.stats import summarise
     from edgefit_benchmarks.targets.local import LocalTarget
     from edgefit_benchmarks.timing import measure_interleaved
@@ -101,9 +102,7 @@ def compare_speed(
     rows = measure_interleaved(
         LocalTarget(),
         {"int8": Path(int8.path), "float": Path(float_.path)},
-        threads=threads,
-        min_seconds=seconds,
-        max_seconds=4 * seconds,
+        TimingOptions(threads=threads, min_seconds=seconds, max_seconds=4 * seconds),
     )
     int8_ms, float_ms = (summarise(rows[name].samples_ms).p50_ms for name in ("int8", "float"))
     reasons = why_slower(int8, float_, profiles, cpuinfo()) if is_slower(int8_ms, float_ms) else ()

@@ -21,7 +21,7 @@ def measure(job: Job, bench: Bench | None) -> Made:
     from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
     benches = [Bench(LocalTarget(), job.settings.threads or host_threads())]
-    if bench is not None and bench.target.facts().kind != "local":
+    if bench is not None and not bench.target.capabilities.is_this_host:
         benches.insert(0, bench)
     docs = []
     for place in benches:
@@ -64,10 +64,11 @@ def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
     while len(runs) < ROUNDS:
         runs.append(
             measure_interleaved(
-                place.target, models, threads=place.threads, cpus=place.cpus, seed=len(runs),
-                log_dir=job.run.path / "logs" / place.target.facts().kind,
+                place.target,
+                models,
+                place.options(seed=len(runs), log_dir=job.run.path / "logs" / place.target.facts().kind),
             )
-        )  # fmt: skip
+        )
         if not decides or int8_ms(runs[0]) <= budget.latency_ms:
             return list(runs[0].values())
         job.ui.note(f"int8: p{budget.percentile} {int8_ms(runs[-1]):.2f} ms, over the budget; measuring again")
@@ -76,18 +77,14 @@ def _timed(job: Job, place: Bench, *, decides: bool) -> list[Measurement]:
 
 def _on_gpu(job: Job, place: Bench) -> tuple[list[Measurement], list[str]]:
     """float on the phone's GPU delegate, where a benchmark_model for it is at hand; a failure is a warning, no end."""
-    from edgefit_benchmarks.programs import find_runner
+    from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.timing import measure
 
-    if place.target.facts().kind != "adb":
+    if not place.target.capabilities.can_use_gpu:
         return [], []
     try:
-        runner = find_runner(place.target.facts())
-        if runner is None:
-            return [], ["float on the phone's GPU was not measured: no benchmark_model (`edgefit doctor` says how)"]
-        row = measure(
-            place.target, job.float_tflite, model="float", threads=place.threads, gpu=True, runner=runner.path
-        )
+        options = TimingOptions(threads=place.threads, gpu=True)
+        row = measure(place.target, job.float_tflite, options, model="float")
     except EdgefitError as error:
         return [], [f"float on the phone's GPU was not measured: {error.message}"]
     return [row], []
@@ -98,7 +95,8 @@ def _by_tflite_runtime(job: Job) -> tuple[list[Measurement], list[str]]:
 
     Warns where it does not delegate. That it cannot be had is a warning too: the models were measured with LiteRT.
     """
-    from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime
+    from edgefit_benchmarks.sessions.options import TimingOptions
+    from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
     from edgefit_toolkit.pipeline.side_python import side_python
 
     if job.settings.converter != "onnx-tf":
@@ -107,9 +105,8 @@ def _by_tflite_runtime(job: Job) -> tuple[list[Measurement], list[str]]:
     try:
         python = side_python(job.ui, offline=job.settings.offline)
         for name, path in (("int8", job.int8_tflite), ("float", job.float_tflite)):
-            times = measure_with_tflite_runtime(
-                python, path, model=name, threads=job.settings.threads or host_threads(), max_seconds=3.0
-            )
+            options = TimingOptions(threads=job.settings.threads or host_threads(), max_seconds=3.0)
+            times = measure_with_tflite_runtime(python, path, options, model=name)
             rows.append(times.side)
             warnings += [times.warning] if times.warning else []
     except EdgefitError as error:
@@ -134,9 +131,8 @@ def _operators(job: Job, host: Bench, docs: list[dict[str, Any]]) -> tuple[list[
 def _answers_there(job: Job, bench: Bench) -> dict[str, Any]:
     """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
     from edgefit_benchmarks.device_accuracy import device_accuracy
-    from edgefit_benchmarks.targets.remote import RemoteTarget
 
-    if not isinstance(bench.target, RemoteTarget):
+    if not bench.target.capabilities.can_answer:
         return {}
     found = device_accuracy(
         bench.target, job.int8_tflite, job.test_pixels, labels_of(job.dataset.test), threads=bench.threads

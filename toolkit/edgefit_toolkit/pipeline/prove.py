@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgefit_toolkit.devices import DeviceProfile, load_profile, save_user_profile
-from edgefit_toolkit.errors import DeviceError
+from edgefit_toolkit.errors import DeviceError, SeveralDevices
 from edgefit_toolkit.latency import calibrate
 from edgefit_toolkit.latency.calibrate import Calibration
 from edgefit_toolkit.picker.bracket import Bracket, apply, bracket
@@ -24,6 +24,7 @@ from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant
 
 if TYPE_CHECKING:
+    from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.targets.target import Target
 
 PROOF_LIMIT_S = 75.0  # no round of measuring begins later
@@ -43,42 +44,44 @@ class Bench:
     threads: int
     cpus: tuple[int, ...] = ()  # pinned to these cores; empty: the system's choice
 
+    def options(self, **others: Any) -> TimingOptions:
+        """Timing options of this place; `others` are more of their fields."""
+        from edgefit_benchmarks.sessions.options import TimingOptions
+
+        return TimingOptions(threads=self.threads, cpus=self.cpus, **others)
+
 
 def find_bench(
     profile: DeviceProfile,
+    where: Mapping[str, str] | None = None,
     *,
-    serial: str | None = None,
-    host: str | None = None,
     threads: int | None = None,
     required: bool = False,
     ui: Ui | None = None,
 ) -> Bench | None:
-    """This host, the board `host`, or the attached phone of the profile; None when there is none and none is required.
+    """The target that a flag names (`where`: flag -> what it names), else the profile's own; None when there is none.
 
-    Raises DeviceError when the one that was named (or is required) is absent, several match, or the match is not ready.
+    Raises DeviceError when the one that was named (or is required) is absent or not ready, or when several match.
     """
-    from edgefit_benchmarks.targets.adb import Adb, find_adb
-    from edgefit_benchmarks.targets.choose import cores_for, open_target
+    from edgefit_benchmarks.targets.table import cores_for, kind_of, open_target
 
-    named = profile.name == "host" or serial is not None or host is not None
-    if not named and not required:
-        try:
-            attached = Adb(find_adb()).devices()
-        except DeviceError:
-            return None
-        if not attached:
-            return None
+    required = required or bool(where)
+    if not required and not kind_of(profile).is_present(profile):
+        return None
     try:
-        target = open_target(profile, serial=serial, host=host)
+        target = open_target(profile, where)
+    except SeveralDevices:
+        raise
     except DeviceError as error:
         # a phone that merely charges here must not stop a prediction for another one
-        if named or required or "attached phones are a" in error.message:
+        if required:
             raise
         if ui is not None:
             ui.warn(f"{error.message}; going on with a prediction")
         return None
     wanted = threads or (host_threads() if profile.name == "host" else profile.threads)
-    return Bench(target, wanted, cores_for(target.facts(), profile, wanted))
+    pinned = cores_for(target.facts(), profile, wanted) if target.capabilities.can_pin_cores else ()
+    return Bench(target, wanted, pinned)
 
 
 def host_threads() -> int:
@@ -110,7 +113,7 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
 
     budget: Budget = plan.budget
     started, making_s = time.monotonic(), 0.0
-    quiet = _Quiet(bench.target.facts().kind == "local", ui)
+    quiet = _Quiet(bench.target.capabilities.is_this_host, ui)
 
     def in_time() -> bool:
         return time.monotonic() - started - making_s < limit_s
@@ -128,9 +131,7 @@ def prove(plan: Plan, bench: Bench, ui: Ui, *, limit_s: float = PROOF_LIMIT_S) -
                 paths[path.stem] = path
             making_s += time.monotonic() - making
             rows = quiet.round(
-                lambda: measure_interleaved(
-                    bench.target, paths, threads=bench.threads, cpus=bench.cpus, max_seconds=ROUND_LIMIT_S
-                ),
+                lambda: measure_interleaved(bench.target, paths, bench.options(max_seconds=ROUND_LIMIT_S)),
                 in_time,
             )
             found = [measured_latency(rows[name], budget.percentile) for name in paths]
@@ -176,7 +177,7 @@ class _Quiet:
 
 
 def calibrate_profile(
-    device: str, ui: Ui, *, serial: str | None, host: str | None, threads: int | None, count: int
+    device: str, ui: Ui, *, where: Mapping[str, str] | None, threads: int | None, count: int
 ) -> tuple[Calibration, Path]:
     """Measure `count` probes on the device, fit its profile to them and keep it among the user's own.
 
@@ -188,7 +189,7 @@ def calibrate_profile(
     from edgefit_benchmarks.timing import measure_interleaved
 
     profile = load_profile(device)
-    bench = find_bench(profile, serial=serial, host=host, threads=threads, required=True)
+    bench = find_bench(profile, where, threads=threads, required=True)
     assert bench is not None
     with tempfile.TemporaryDirectory(prefix="edgefit-probe-") as folder:
         variants = {variant.label: variant for variant in calibrate.probes(count)}
@@ -197,7 +198,7 @@ def calibrate_profile(
             write_probe(variant, paths[label])
         ui.note(f"measuring {count} probes on {bench.target.facts().label}, {bench.threads} threads")
         try:
-            rows = measure_interleaved(bench.target, paths, threads=bench.threads, cpus=bench.cpus)
+            rows = measure_interleaved(bench.target, paths, bench.options())
         finally:
             bench.target.cleanup()
     measured = [(variants[label], summarise(row.samples_ms).p50_ms) for label, row in rows.items()]

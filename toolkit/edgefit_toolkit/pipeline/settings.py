@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_toolkit.errors import InputError
@@ -27,8 +27,7 @@ class FitSettings:
     epochs: int | None = None  # None: chosen from the size of the job
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4
     offline: bool = False
-    serial: str | None = None  # of the phone to measure on, where several are attached
-    host: str | None = None  # user@board to measure on over ssh
+    where: dict[str, str] = field(default_factory=dict)  # what to measure on: flag of a kind of target -> its name
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
     io_dtype: IoDtype = "uint8"  # at the int8 model's door
@@ -62,6 +61,7 @@ def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:
         missing = [name for name, field in fields.items() if name not in saved and field.default is dataclasses.MISSING]
         if missing:
             raise ValueError(f"it has no {missing[0]}")
+        saved.setdefault("where", {flag: saved[flag] for flag in ("serial", "host") if saved.get(flag)})
         known = {name: saved[name] for name in fields if name in saved}  # an older run knows fewer choices
         return FitSettings(**known), str(saved["command"])
     except FileNotFoundError as error:

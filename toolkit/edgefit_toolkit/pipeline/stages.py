@@ -53,9 +53,7 @@ def prove_plan(plan: Plan, settings: FitSettings, run: Run, ui: Ui) -> tuple[Pla
     """The plan measured on the device, when it is there; a proof once made is kept in the run."""
     if not settings.measure:
         return plan, None
-    bench = find_bench(
-        load_profile(settings.device), serial=settings.serial, host=settings.host, threads=settings.threads, ui=ui
-    )
+    bench = find_bench(load_profile(settings.device), settings.where, threads=settings.threads, ui=ui)
     if bench is None:
         return plan, None
     facts = bench.target.facts()

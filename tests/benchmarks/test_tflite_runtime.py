@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from support.tiny_model import tiny_tflite
 
-from edgefit_benchmarks.sessions.session import HostSession, _cannot_run
-from edgefit_benchmarks.side_runtime import measure_with_tflite_runtime, worker_command
+from edgefit_benchmarks.sessions.host import HostSession, _cannot_run
+from edgefit_benchmarks.sessions.options import TimingOptions
+from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime, worker_command
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.int8_speed import slower_warnings
 from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
+QUICK = TimingOptions(threads=1, max_seconds=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def python(side_environment: Path) -> Path:
 
 
 def test_what_litert_torch_writes_runs_there_and_float_is_delegated(python: Path, small_float_tflite: Path) -> None:
-    times = measure_with_tflite_runtime(python, small_float_tflite, model="float", threads=1, max_seconds=1.0)
+    times = measure_with_tflite_runtime(python, small_float_tflite, QUICK, model="float")
     assert times.side.runtime == "tflite-runtime 2.14.0"
     assert (times.side.model, times.side.delegate, times.warning) == ("float", "xnnpack", "")
     assert times.side.origin == "measured on host"
@@ -37,7 +39,7 @@ def test_what_litert_torch_writes_runs_there_and_float_is_delegated(python: Path
 
 def test_int8_that_is_not_delegated_is_said_with_what_it_costs(python: Path, small_int8_tflite: Path) -> None:
     """Not hard-coded: the worker reads it from the interpreter's own nodes, and both runtimes are timed."""
-    times = measure_with_tflite_runtime(python, small_int8_tflite, threads=1, max_seconds=1.0)
+    times = measure_with_tflite_runtime(python, small_int8_tflite, QUICK)
     if times.side.delegate == "xnnpack":
         assert times.warning == ""
         return
@@ -76,7 +78,7 @@ def test_a_newer_operator_is_refused_by_the_real_interpreter(python: Path, tmp_p
         code.version = 99
     flatfile.write(tmp_path / "new.tflite", flat.to_bytes())
     with pytest.raises(InputError, match=r"tflite-runtime 2\.14\.0 cannot run .*older than the file's operators"):
-        HostSession(tmp_path / "new.tflite", threads=1, worker=worker_command(python))
+        HostSession(tmp_path / "new.tflite", QUICK, worker=worker_command(python))
 
 
 def test_bench_prints_both_runtimes_and_the_warning(python: Path, small_int8_tflite: Path) -> None:

@@ -6,24 +6,23 @@ measured: the same file in turns with ai-edge-litert.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefit_benchmarks.sessions import worker
-from edgefit_benchmarks.sessions.session import HostSession
+from edgefit_benchmarks.sessions.host import HostSession
+from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.stats import summarise
 from edgefit_benchmarks.targets.local import LocalTarget
-from edgefit_benchmarks.timing import OpenSession, measure_interleaved
+from edgefit_benchmarks.timing import measure_interleaved
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Measurement
 
-TFLITE_RUNTIME = "tflite-runtime"
+TFLITE_RUNTIME, LITERT = "tflite-runtime", "ai-edge-litert"
 
 
 @dataclass(frozen=True)
-class SideTimes:
+class TFLiteRuntimeTimes:
     """One file by both runtimes, timed in turns."""
 
     side: Measurement  # by tflite-runtime
@@ -39,13 +38,10 @@ def worker_command(python: Path) -> tuple[str, ...]:
 def measure_with_tflite_runtime(
     python: Path,
     model_path: Path,
+    options: TimingOptions,
     *,
     model: str = "int8",
-    threads: int = 2,
-    min_samples: int = 50,
-    cpus: Sequence[int] = (),
-    max_seconds: float = 10.0,
-) -> SideTimes:
+) -> TFLiteRuntimeTimes:
     """Time a .tflite with tflite-runtime and, in turns with it, with ai-edge-litert, on this host.
 
     `python` is the interpreter of the side environment. Raises InputError when the file is no model or its operators
@@ -53,27 +49,16 @@ def measure_with_tflite_runtime(
     """
     if not model_path.is_file():
         raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
-    command = worker_command(python)
-    with tempfile.TemporaryDirectory(prefix="edgefit-runtime-") as folder:
-        side = Path(folder) / model_path.name
-        side.symlink_to(model_path.resolve())  # the opener knows a runtime by its path
-        open_ = _opener(side, command, threads, cpus)
-        rows = measure_interleaved(
-            LocalTarget(), {TFLITE_RUNTIME: side, "ai-edge-litert": model_path}, threads=threads, cpus=cpus,
-            min_samples=min_samples, max_seconds=max_seconds, session=open_,
-        )  # fmt: skip
-    there, here = (replace(rows[name], model=model) for name in (TFLITE_RUNTIME, "ai-edge-litert"))
+    worker = worker_command(python)
+    rows = measure_interleaved(
+        LocalTarget(),
+        {TFLITE_RUNTIME: model_path, LITERT: model_path},
+        options,
+        openers={TFLITE_RUNTIME: lambda path, chosen: HostSession(path, chosen, worker=worker)},
+    )
+    there, here = (replace(rows[name], model=model) for name in (TFLITE_RUNTIME, LITERT))
     warning = _warning(there, here)
-    return SideTimes(replace(there, notes=(*there.notes, *((warning,) if warning else ()))), here, warning)
-
-
-def _opener(side: Path, command: Sequence[str], threads: int, cpus: Sequence[int]) -> OpenSession:
-    def open_(path: Path) -> HostSession:
-        if path == side:
-            return HostSession(path, threads=threads, cpus=cpus, worker=command)
-        return HostSession(path, threads=threads, cpus=cpus)
-
-    return open_
+    return TFLiteRuntimeTimes(replace(there, notes=(*there.notes, *((warning,) if warning else ()))), here, warning)
 
 
 def _warning(side: Measurement, litert: Measurement) -> str:

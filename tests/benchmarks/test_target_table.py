@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefit_benchmarks.targets.affinity import clocks_of, cpu_mask, fast_cores
-from edgefit_benchmarks.targets.choose import cores_for, open_target
 from edgefit_benchmarks.targets.local import LocalTarget
+from edgefit_benchmarks.targets.table import cores_for, open_target
 from edgefit_benchmarks.targets.target import Facts
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import InputError
 
 PIXEL7_MHZ = (1800,) * 4 + (2350,) * 2 + (2850,) * 2
-FACTS = Facts("adb", "Pixel 7", "1A2B", "panther", "arm64-v8a", "Android 14", PIXEL7_MHZ)
+FACTS = Facts(
+    kind="adb", label="Pixel 7 (serial 1A2B)", origin="measured on device", name="Pixel 7", cores_max_mhz=PIXEL7_MHZ
+)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +58,10 @@ def test_this_host_and_contradictions() -> None:
     host = load_profile("host")
     target = open_target(host)
     assert isinstance(target, LocalTarget)
-    assert cores_for(target.facts(), host, 2) == ()
+    assert not target.capabilities.can_pin_cores
     with pytest.raises(InputError, match="no serial"):
-        open_target(host, serial="1A2B")
+        open_target(host, {"serial": "1A2B"})
     with pytest.raises(InputError, match="--host names a board"):
-        open_target(host, serial="1A2B", host="user@board")
+        open_target(host, {"serial": "1A2B", "host": "user@board"})
     with pytest.raises(InputError, match="has no codenames"):
         open_target(replace(load_profile("pixel7"), codenames=()))
