@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import report_fixture
-from toolkit.test_app import RESOLUTION_PX, make_run
+from support.small_run import RESOLUTION_PX, make_run
 
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.data import preprocessing as reference

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support import report_fixture
+from support.small_run import RESOLUTION_PX, make_run
 from support.tiny_model import tiny_tflite
 
 from edgefit_toolkit.app import bundle, vendor
@@ -29,42 +29,8 @@ from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.errors import DownloadError, GuardFailed, InputError, OutputError
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report import write_report
 
 WEB = Path(vendor.__file__).parent / "web"
-RESOLUTION_PX = 48
-
-
-def probability_model(path: Path) -> Path:
-    """The tiny model with an output that runs from 0 to 1."""
-    tiny_tflite(path, resolution_px=RESOLUTION_PX, classes=5)
-    model = flatbuffer_utils.read_model(str(path))
-    graph = model.subgraphs[0]
-    for index, zero in ((graph.outputs[0], 0), (graph.operators[-1].inputs[0], -128)):
-        graph.tensors[index].quantization.scale = [1 / 256]
-        graph.tensors[index].quantization.zeroPoint = [zero]
-    path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
-    return path
-
-
-def make_run(folder: Path, **changes: Any) -> Path:
-    """A finished run directory with a real, tiny model."""
-    folder.mkdir(exist_ok=True)
-    document = report_fixture.document()
-    model = probability_model(folder / "model_int8.tflite").read_bytes()
-    document["models"]["int8"] |= {"sha256": hashlib.sha256(model).hexdigest(), "size_bytes": len(model)}
-    document |= changes
-    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in report_fixture.CLASSES))
-    door = {
-        "resolution_px": RESOLUTION_PX,
-        "crop_padding_px": 32,
-        "interpolation": "bicubic",
-        "mean": 127.0,
-        "std": 128.0,
-    }
-    (folder / "preprocessing.json").write_text(json.dumps(door))
-    write_report(document, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

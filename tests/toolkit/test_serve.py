@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import report_fixture
 from support.chromium import chromium
-from toolkit.test_app import RESOLUTION_PX, fake_runtime, make_run
+from support.small_run import RESOLUTION_PX, make_run
+from toolkit.test_app import fake_runtime
 
 from edgefit_toolkit.app.vendor import litert_files
 from edgefit_toolkit.errors import DownloadError, InputError

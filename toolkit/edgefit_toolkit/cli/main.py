@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": ("doctor", "Look at adb, attached phones, runners and this host."),
     "report": ("report", "Print a run's report, or several side by side."),
     "bundle": ("bundle", "Make the app bundle of a finished run: model, labels, card, app."),
+    "predict": ("predict", "Answer photographs with a run's int8 model, as its app would."),
     "serve": ("serve", "Serve a run's web app; a phone that opens /bench measures itself."),
 }
 

@@ -1,0 +1,63 @@
+"""`edgefit predict`: what the app would say of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.errors import DataError
+
+if TYPE_CHECKING:
+    from edgefit_toolkit.api.model import Answer
+
+SHOWN = 3  # classes beside each picture
+
+
+@click.command("predict", epilog=EXIT_CODES)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("pictures", metavar="PHOTO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@threads_option
+@json_option
+def command(run: Path, pictures: tuple[Path, ...], threads: int | None, as_json: bool) -> None:
+    """Answer PHOTOs with the int8 model of the run directory RUN, as its app would.
+
+    A picture that cannot be read is named and left out; the exit code is then 2.
+    """
+    from edgefit_toolkit.api.model import SCHEMA, load
+
+    model = load(run, threads=threads)
+    answers: list[Answer] = []
+    skipped: list[tuple[Path, DataError]] = []
+    for picture in pictures:
+        try:
+            answers.append(model(picture))
+        except DataError as error:
+            skipped.append((picture, error))
+    if as_json:
+        left_out = [{"picture": str(picture), "reason": error.message} for picture, error in skipped]
+        emit({"schema": SCHEMA, "answers": [answer.as_json() for answer in answers], "skipped": left_out})
+    else:
+        _show(answers)
+    for _, error in skipped:
+        click.echo(f"skipped: {error.message}", err=True)
+    if skipped:
+        raise SystemExit(2)
+
+
+def _show(answers: list[Answer]) -> None:
+    """One line a picture, its path last: that one may be long."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    said = [answer.name if answer.sure else "not sure" for answer in answers]
+    likeliest = [", ".join(f"{g.name} {g.probability:.2f}" for g in answer.classes[:SHOWN]) for answer in answers]
+    wide, wider = max(map(len, said), default=0), max(map(len, likeliest), default=0)
+    for answer, name, guesses in zip(answers, said, likeliest, strict=True):
+        style = "bold" if answer.sure else "yellow"
+        line = Text.assemble((f"{name:<{wide}}", style), f"   {guesses:<{wider}}   ", (answer.picture, "dim"))
+        console.print(line, soft_wrap=True)
