@@ -88,7 +88,8 @@ class Model:
                     "JPEG, PNG, WebP, AVIF, TIFF, GIF and BMP are read",
                 ) from error
         pixels = preprocessing.apply(upright, self._preprocessing)
-        return self._network.predict(pixels[None])[0]
+        probabilities: Floats = self._network.predict(pixels[None])[0]
+        return probabilities
 
     def answer(self, probabilities: Floats, picture: str = "") -> Answer:
         """The answer that probabilities [classes] make."""

@@ -38,12 +38,12 @@ def command(run: Path, pictures: tuple[Path, ...], threads: int | None, as_json:
         except DataError as error:
             skipped.append((picture, error))
     if as_json:
-        left_out = [{"picture": str(picture), "reason": error.message} for picture, error in skipped]
+        left_out = [{"picture": str(picture), "reason": fault.message} for picture, fault in skipped]
         emit({"schema": SCHEMA, "answers": [answer.as_json() for answer in answers], "skipped": left_out})
     else:
         _show(answers)
-    for _, error in skipped:
-        click.echo(f"skipped: {error.message}", err=True)
+    for _, fault in skipped:
+        click.echo(f"skipped: {fault.message}", err=True)
     if skipped:
         raise SystemExit(2)
 
