@@ -1,6 +1,6 @@
 """The ladder on a B network: swish and squeeze-excite, where plain int8 is known to fall.
 
-    python benchmarks/experiments/b0_ladder.py ../shared/data/flowers --resolution 96 --epochs 4
+    python -m experiments.b0_ladder ../shared/data/flowers --resolution 96 --epochs 4
 
 B0's released weights need a network connection, so this B0 is distilled here. It begins with Lite0's ImageNet weights
 where the shapes match (all but squeeze-excite), gates that are all but open and batch norms measured anew, and learns,
@@ -15,6 +15,7 @@ import argparse
 import json
 import platform
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
 from edgefit_converters import ladder
-from edgefit_converters.judge.holdout import Step
+from edgefit_converters.judge.holdout import Step, table
 from edgefit_converters.recipe import LADDER, Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.tflite import inspect
@@ -127,8 +128,8 @@ def main() -> None:
         ],
     }
     (RESULTS / "b0_ladder.json").write_text(json.dumps(document, indent=1) + "\n")
-    (RESULTS / "b0_ladder.md").write_text(markdown(document, ladder.table(steps)))
-    print(markdown(document, ladder.table(steps)))
+    (RESULTS / "b0_ladder.md").write_text(markdown(document, table(steps)))
+    print(markdown(document, table(steps)))
 
 
 def read(photos: tuple[Photo, ...], network: EfficientNet) -> Pixels:
@@ -174,6 +175,7 @@ def b0_from(lite: EfficientNet, resolution_px: int) -> EfficientNet:
         for module in network.modules():
             if isinstance(module, SqueezeExcite):
                 module.expand.weight *= 0.1
+                assert module.expand.bias is not None
                 torch.nn.init.constant_(module.expand.bias, OPEN_GATE)
     return network
 
@@ -203,7 +205,7 @@ def distil(network: EfficientNet, teacher: EfficientNet, photos: Tensor, epochs:
     network.eval()
 
 
-def markdown(document: dict[str, object], table: str) -> str:
+def markdown(document: Mapping[str, object], rows: str) -> str:
     """The table with what it was measured on."""
     top1 = ", ".join(f"{name} {value:.3f}" for name, value in dict(document["top1"]).items())  # type: ignore[call-overload]
     return "\n".join(
@@ -214,7 +216,7 @@ def markdown(document: dict[str, object], table: str) -> str:
             ", ".join(f"{name} {number}" for name, number in dict(document["versions"]).items()) + ".",  # type: ignore[call-overload]
             f"Top-1 of the networks in float: {top1}. Seconds beside other work on the machine.",
             "",
-            table,
+            rows,
             "",
             f"Verdict, by the product's floors: {document['verdict']}.",
             f"The int8 file: {document['int8'] or 'none'}.",

@@ -1,6 +1,6 @@
 """edgefit's host latency against litert-benchmark, the tool that comes with ai-edge-litert, on the same file.
 
-    python benchmarks/experiments/compare_litert_benchmark.py MODEL.tflite [MODEL.tflite ...] --threads 2 --rounds 10
+    python -m experiments.compare_litert_benchmark MODEL.tflite [MODEL.tflite ...] --threads 2 --rounds 10
 
 Both are started anew in every round, in turns and in alternating order, so that a busy machine is busy for both; each
 takes `--runs` samples after its warm-up. Compared are the medians over the rounds of each round's median

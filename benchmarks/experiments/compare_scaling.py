@@ -1,6 +1,6 @@
 """Any phi against released variants only, under the same budgets, on real photographs.
 
-    python benchmarks/experiments/compare_scaling.py FLOWERS
+    python -m experiments.compare_scaling FLOWERS
 
 FLOWERS is a folder of photographs by class (or with train/val/test in it: they are pooled). Five folds: each photograph
 is tested once by a network that never saw it, so both strategies answer all of them at every budget. `default` is what

@@ -1,6 +1,6 @@
 """Proves `edgefit plan --device host`: picks for several budgets, then measures each pick and its next one afresh.
 
-    python benchmarks/experiments/prove_brackets.py --budgets 4 8 16 32 --repeats 5
+    python -m experiments.prove_brackets --budgets 4 8 16 32 --repeats 5
 
 Each budget goes through the very function behind `edgefit plan`. Afterwards pick and next are measured again, in turns
 and in new processes, `--repeats` times; the median repeat is compared: the pick is to be .80 to 1.05 of the budget, the

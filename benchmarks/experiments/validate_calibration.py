@@ -1,6 +1,6 @@
 """Does a calibrated host profile predict networks that it has not seen?
 
-    python benchmarks/experiments/validate_calibration.py [--threads 2] [--rounds 15] [--write]
+    python -m experiments.validate_calibration [--threads 2] [--rounds 15] [--write]
 
 Five probes (edgefit_toolkit.latency.calibrate) and 12 other networks over phi in [-2, 3] are timed on this computer,
 interleaved: every round runs each model a few times in a new order, so that a slow minute hits all alike. The profile
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -25,6 +24,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgefit_converters.tflite.skeleton import write_skeleton
 from edgefit_toolkit.devices import load_profile
+from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.latency.calibrate import fit_profile, probes
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.scaling import variant_from_phi
@@ -84,7 +84,7 @@ def main() -> None:
     lines = [
         "# Calibration on a host",
         "",
-        f"`python benchmarks/experiments/validate_calibration.py {options}`",
+        f"`python -m experiments.validate_calibration {options}`",
         f"on {cpu_name()}, ai-edge-litert {version('ai-edge-litert')}, int8, {time.strftime('%Y-%m-%d')}.",
         f"Measured on host, load average {os.getloadavg()[0]:.1f} (other work on the same cores) at the end.",
         "",
@@ -103,17 +103,6 @@ def main() -> None:
     print(text)
     if args.write:
         RESULT.write_text(text, encoding="utf-8")
-
-
-def cpu_name() -> str:
-    """The processor's own name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

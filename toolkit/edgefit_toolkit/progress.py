@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import Protocol
+
+# Characters that reorder what stands beside them (Unicode's Bidi_Control), and the byte order mark
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 Progress = Callable[[str, int, int], None]  # what is being done, done, in all
 
@@ -38,3 +42,21 @@ class Silent:
 
     def warn(self, text: str) -> None:
         """Nothing."""
+
+
+def plain(text: str) -> str:
+    """Foreign text (a file's name, a phone's words) as one line that a terminal shows and does not obey.
+
+    Control characters, line ends, reordering marks and unassigned code points become escapes: "\\x1b", "\\u202e". A
+    byte of a file name that is not UTF-8 becomes the escape of that byte. Rich's markup is the console's affair.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's form of the byte code - 0xDC00
+        return f"\\x{code - 0xDC00:02x}"
+    if character not in _REORDERING and unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Zl", "Zp"):
+        return character
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

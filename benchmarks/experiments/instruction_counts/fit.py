@@ -57,7 +57,9 @@ def fit(counted: list[tuple[Layer, int]], group: str) -> tuple[dict[str, float],
         costs = non_negative(steps, counts)
         errors = steps @ costs / counts - 1
         if best is None or (errors**2).mean() < best[0]:
-            table = {"rows": rows, "columns": columns} if group in ("matmul", "conv") else {"columns": columns}
+            table: dict[str, float] = (
+                {"rows": rows, "columns": columns} if group in ("matmul", "conv") else {"columns": columns}
+            )
             table |= {key: round(float(cost), 3) for key, cost in zip(each[0], costs, strict=True)}
             best = ((errors**2).mean(), table, float(abs(errors).max()))
     assert best is not None
