@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from edgefit_converters import ladder
 from edgefit_converters.judge.holdout import Step, table
@@ -36,13 +37,7 @@ from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.network import scaling, weights
-from edgefit_toolkit.network.efficientnet import (
-    IMAGENET_STD,
-    PIXEL_STD,
-    EfficientNet,
-    SqueezeExcite,
-    recalibrate_batch_norms,
-)
+from edgefit_toolkit.network.efficientnet import EfficientNet, SqueezeExcite
 from edgefit_toolkit.training import linear_probe
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -69,7 +64,7 @@ def main() -> None:
     labels, held_labels = sources.labels(train), sources.labels(held_out)
     teach(lite, pixels, labels, held_pixels[: len(dataset.val)], held_labels[: len(dataset.val)])
     network = b0_from(lite, arguments.resolution)
-    recalibrate_batch_norms(network, images(pixels).split(BATCH))
+    update_bn(images(pixels).split(BATCH), network)
     distil(network, lite, images(pixels), arguments.epochs)
     accuracy = {
         name: float((answers(net, held_pixels).argmax(1).numpy() == held_labels).mean())
@@ -171,7 +166,8 @@ def b0_from(lite: EfficientNet, resolution_px: int) -> EfficientNet:
     network.load_state_dict(state)
     with torch.no_grad():
         # the B family normalizes its input by ImageNet's deviation; the mean is left to the batch norm
-        network.stem.conv.weight *= torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255 / PIXEL_STD
+        assert network.input_norm is not None
+        network.stem.conv.weight /= network.input_norm.weight.view(1, 3, 1, 1)
         for module in network.modules():
             if isinstance(module, SqueezeExcite):
                 module.expand.weight *= 0.1
@@ -201,7 +197,7 @@ def distil(network: EfficientNet, teacher: EfficientNet, photos: Tensor, epochs:
             schedule.step()
             total += loss.item()
         print(f"epoch {epoch + 1}: loss {total / (len(photos) // BATCH):.2f}", flush=True)
-    recalibrate_batch_norms(network, photos.split(BATCH))
+    update_bn(photos.split(BATCH), network)
     network.eval()
 
 

@@ -40,7 +40,7 @@ from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.intervals import Z_95, paired_interval
 from edgefit_toolkit.picker.plan import Candidate
-from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune

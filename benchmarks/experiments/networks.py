@@ -11,11 +11,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.network.scaling import Kind, Layer, blocks, layers, released, variant_from_factors
+from edgefit_toolkit.network.blocks import blocks
+from edgefit_toolkit.network.graph import Operator, OperatorKind, operators
+from edgefit_toolkit.network.scaling import released, variant_from_factors
 
 
 @lru_cache(maxsize=256)
-def network(name: str, input_px: int) -> tuple[Layer, ...]:
+def network(name: str, input_px: int) -> tuple[Operator, ...]:
     """Every operator of a published network, 1000 classes (detectors: 90). Raises InputError for one that is not known.
 
     Names: mobilenet_v1_0.75, mobilenet_v2_1.0, mobilenet_v3_large, mobilenet_v3_small, mnasnet_a1_1.0,
@@ -28,14 +30,14 @@ def network(name: str, input_px: int) -> tuple[Layer, ...]:
 
 
 class _Chain:
-    """Layers appended one after another, with the shape that the next one reads."""
+    """Operators appended one after another, with the shape that the next one reads."""
 
     def __init__(self, input_px: int, channels: int = 3) -> None:
-        self.layers: list[Layer] = []
+        self.operators: list[Operator] = []
         self.size, self.channels = input_px, channels
 
     def conv(self, out: int, kernel: int = 1, stride: int = 1, act: bool = False) -> None:
-        kind: Kind = "pointwise" if kernel == 1 else "conv"
+        kind: OperatorKind = "pointwise" if kernel == 1 else "conv"
         self._weighted(kind, out, kernel, stride, self.channels)
         if act:
             self.plain("act")
@@ -45,21 +47,22 @@ class _Chain:
         if act:
             self.plain("act")
 
-    def _weighted(self, kind: Kind, out: int, kernel: int, stride: int, depth: int) -> None:
+    def _weighted(self, kind: OperatorKind, out: int, kernel: int, stride: int, depth: int) -> None:
         before, size = (self.size, self.size, self.channels), -(-self.size // stride)
         weights = kernel * kernel * depth * out
         shape = (size, size, out)
-        self.layers.append(Layer("", kind, 0, before, shape, kernel, stride, weights * size * size, weights + 2 * out))
+        madds = weights * size * size
+        self.operators.append(Operator("", kind, 0, before, shape, kernel, stride, madds, weights + 2 * out))
         self.size, self.channels = size, out
 
-    def plain(self, kind: Kind) -> None:
+    def plain(self, kind: OperatorKind) -> None:
         shape = (self.size, self.size, self.channels)
-        self.layers.append(Layer("", kind, 0, shape, shape, 1, 1, 0, 0))
+        self.operators.append(Operator("", kind, 0, shape, shape, 1, 1, 0, 0))
 
     def squeeze(self, squeezed: int) -> None:
         shape = (self.size, self.size, self.channels)
         madds = 2 * self.channels * squeezed
-        self.layers.append(Layer("", "se", 0, shape, shape, 1, 1, madds, madds + squeezed + self.channels))
+        self.operators.append(Operator("", "se", 0, shape, shape, 1, 1, madds, madds + squeezed + self.channels))
 
     def bottleneck(self, hidden: int, out: int, kernel: int, stride: int, squeezed: int = 0, act: bool = False) -> None:
         skip = stride == 1 and self.channels == out
@@ -74,14 +77,14 @@ class _Chain:
 
     def pool(self) -> None:
         before = (self.size, self.size, self.channels)
-        self.layers.append(Layer("", "pool", 0, before, (1, 1, self.channels), self.size, 1, 0, 0))
+        self.operators.append(Operator("", "pool", 0, before, (1, 1, self.channels), self.size, 1, 0, 0))
         self.size = 1
 
     def classify(self, classes: int = 1000) -> None:
         if self.size > 1:
             self.pool()
         before, weights = (1, 1, self.channels), self.channels * classes
-        self.layers.append(Layer("", "fc", 0, before, (1, 1, classes), 1, 1, weights, weights + classes))
+        self.operators.append(Operator("", "fc", 0, before, (1, 1, classes), 1, 1, weights, weights + classes))
 
 
 def _eights(channels: float, least: int = 8) -> int:
@@ -90,7 +93,7 @@ def _eights(channels: float, least: int = 8) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def _mobilenet_v1(width: str, input_px: int) -> list[Layer]:
+def _mobilenet_v1(width: str, input_px: int) -> list[Operator]:
     alpha = float(width or 1)
     chain = _Chain(input_px)
     chain.conv(int(32 * alpha), 3, 2)
@@ -99,10 +102,10 @@ def _mobilenet_v1(width: str, input_px: int) -> list[Layer]:
         chain.depthwise(3, stride)
         chain.conv(int(out * alpha))
     chain.classify()
-    return chain.layers
+    return chain.operators
 
 
-def _mobilenet_v2(width: str, input_px: int) -> list[Layer]:
+def _mobilenet_v2(width: str, input_px: int) -> list[Operator]:
     alpha = float(width or 1)
     chain = _Chain(input_px)
     chain.conv(_eights(32 * alpha), 3, 2)
@@ -112,7 +115,7 @@ def _mobilenet_v2(width: str, input_px: int) -> list[Layer]:
             chain.bottleneck(chain.channels * expand, _eights(out * alpha), 3, stride if repeat == 0 else 1)
     chain.conv(_eights(1280 * max(1.0, alpha)))
     chain.classify()
-    return chain.layers
+    return chain.operators
 
 
 _V3 = {  # Howard et al. 2019, tables 1 and 2: kernel, hidden, out, squeeze-excite, hard swish, stride
@@ -143,7 +146,7 @@ _V3 = {  # Howard et al. 2019, tables 1 and 2: kernel, hidden, out, squeeze-exci
 _V3_HEAD = {"large": (960, 1280), "small": (576, 1024)}
 
 
-def _mobilenet_v3(size: str, input_px: int) -> list[Layer]:
+def _mobilenet_v3(size: str, input_px: int) -> list[Operator]:
     last, features = _V3_HEAD[size]
     chain = _Chain(input_px)
     chain.conv(16, 3, 2, act=True)
@@ -153,10 +156,10 @@ def _mobilenet_v3(size: str, input_px: int) -> list[Layer]:
     chain.pool()
     chain.conv(features, act=True)
     chain.classify()
-    return chain.layers
+    return chain.operators
 
 
-def _mnasnet_a1(width: str, input_px: int) -> list[Layer]:
+def _mnasnet_a1(width: str, input_px: int) -> list[Operator]:
     alpha = float(width or 1)
     chain = _Chain(input_px)
     chain.conv(_eights(32 * alpha), 3, 2)
@@ -169,13 +172,13 @@ def _mnasnet_a1(width: str, input_px: int) -> list[Layer]:
             chain.bottleneck(chain.channels * expand, _eights(out * alpha), kernel, step, squeezed)
     chain.conv(1280)
     chain.classify()
-    return chain.layers
+    return chain.operators
 
 
-def _efficientnet(name: str, input_px: int) -> list[Layer]:
+def _efficientnet(name: str, input_px: int) -> list[Operator]:
     spec = released(name)
     variant = variant_from_factors(spec.width, spec.depth, input_px, spec.family, phi=spec.phi)
-    return list(layers(variant))
+    return list(operators(variant))
 
 
 _DET = {  # google/automl efficientdet/hparams_config.py, efficientdet-lite*: fpn channels, cells, head repeats
@@ -188,12 +191,12 @@ _DET = {  # google/automl efficientdet/hparams_config.py, efficientdet-lite*: fp
 }
 
 
-def _efficientdet_lite(name: str, input_px: int) -> list[Layer]:
+def _efficientdet_lite(name: str, input_px: int) -> list[Operator]:
     base, channels, cells, repeats = _DET[name]
     spec = released(base)
     trunk = blocks("lite", spec.width, spec.depth)
     features = variant_from_factors(spec.width, spec.depth, input_px, "lite", phi=spec.phi)
-    found = [layer for layer in layers(features) if layer.stage < 7]
+    found = [operator for operator in operators(features) if operator.stage < 7]
     size = -(-input_px // 8)
     sizes = [size, -(-size // 2), -(-size // 4), -(-size // 8), -(-size // 16)]  # levels 3 to 7
     widths = [next(b.out_channels for b in reversed(trunk) if b.stage == stage) for stage in (2, 4, 6)]
@@ -228,13 +231,13 @@ def _efficientdet_lite(name: str, input_px: int) -> list[Layer]:
     return found
 
 
-def _run(size: int, channels: int, build: Callable[[_Chain], None]) -> list[Layer]:
+def _run(size: int, channels: int, build: Callable[[_Chain], None]) -> list[Operator]:
     chain = _Chain(size, channels)
     build(chain)
-    return chain.layers
+    return chain.operators
 
 
-_BUILDERS: dict[str, Callable[[str, int], list[Layer]]] = {
+_BUILDERS: dict[str, Callable[[str, int], list[Operator]]] = {
     r"mobilenet_v1(?:_([\d.]+))?": _mobilenet_v1,
     r"mobilenet_v2(?:_([\d.]+))?": _mobilenet_v2,
     r"mobilenet_v3_(large|small)": _mobilenet_v3,

@@ -26,8 +26,8 @@ from edgefit_benchmarks.timing import measure_interleaved
 from edgefit_toolkit.cli.console import Terminal
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.picker.predicted import make_plan
-from edgefit_toolkit.picker.search import Plan, plan_json
+from edgefit_toolkit.picker.plan import Plan, plan_json
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline.probes import write_probe
 from edgefit_toolkit.pipeline.prove import Bench, find_bench, prove
 

@@ -12,7 +12,6 @@ import torch
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.efficientnet import EfficientNet
-from edgefit_toolkit.records import Family
 
 SMALL_PX, SMALL_CLASSES = 64, 4
 GROUNDS = np.array([(200, 60, 50), (60, 180, 70), (50, 80, 190), (190, 180, 70)])  # RGB, one per class
@@ -33,7 +32,7 @@ def drawn_pixels(n: int, seed: int = 0, resolution_px: int = SMALL_PX) -> tuple[
     return pictures.round().clip(0, 255).astype(np.uint8), labels
 
 
-def small_trained_network(family: Family = "lite", steps: int = 40, seed: int = 0) -> EfficientNet:
+def small_trained_network(family: str = "lite", steps: int = 40, seed: int = 0) -> EfficientNet:
     """A small network after a few steps of real training: it tells most grounds apart. Seconds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two threads on small layers wait for each other on a busy machine

@@ -21,6 +21,7 @@ from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.training.compute import choose_compute
@@ -241,7 +242,7 @@ def test_events_count_up_to_their_total(drawn: Dataset) -> None:
 
 
 @pytest.mark.parametrize("family", ["lite", "b"])
-def test_lower_and_upper_part_are_the_network(family: scaling.Family) -> None:
+def test_lower_and_upper_part_are_the_network(family: str) -> None:
     network = EfficientNet.from_variant(scaling.variant_from_factors(0.5, 1.0, 64, family, 3, phi=-3)).eval()
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -301,7 +302,7 @@ def test_upper_cost_grows_downwards(some: Variant) -> None:
     assert costs == sorted(costs, reverse=True)
     assert 0 < costs[-1] < costs[0] < some.madds
     assert first_block(some, 0) == 0
-    assert first_block(some, STAGES) == len(scaling.blocks(some.family, some.width, some.depth))
+    assert first_block(some, STAGES) == len(blocks(some.family, some.width, some.depth))
 
 
 def test_cut_values_are_the_activations(drawn: Dataset) -> None:

@@ -11,8 +11,10 @@ from torch import nn
 
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks, fits_into, head_channels, shape_of, stem_channels
 from edgefit_toolkit.network.efficientnet import EfficientNet, MBConv, fold_batch_norm
-from edgefit_toolkit.network.grow import fits_into, resize, shape_of
+from edgefit_toolkit.network.families import B0_STAGES
+from edgefit_toolkit.network.grow import resize
 from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.records import Variant
 
@@ -115,7 +117,7 @@ def test_no_grown_network_gains_a_skip(phi: float) -> None:
     """Beside a stage's first block: from phi 5.4 on, stem and stage 0 of Lite have as many channels."""
     variant = scaling.variant_from_phi(phi)
     stage = -1
-    for block in scaling.blocks(variant.family, variant.width, variant.depth):
+    for block in blocks(variant.family, variant.width, variant.depth):
         assert block.skip == (block.stage == stage)
         stage = block.stage
     assert fits_into(scaling.released("lite0"), variant)
@@ -131,10 +133,10 @@ def weaken(network: EfficientNet, target: Variant) -> None:
             for norm in norms:
                 norm.weight[channel] = norm.bias[channel] = 0.0
 
-    old = scaling.blocks(network.variant.family, network.variant.width, network.variant.depth)
-    new = scaling.blocks(target.family, target.width, target.depth)
+    old = blocks(network.variant.family, network.variant.width, network.variant.depth)
+    new = blocks(target.family, target.width, target.depth)
     with torch.no_grad():
-        for stage in range(len(scaling.STAGES)):
+        for stage in range(len(B0_STAGES)):
             built = [b for b, block in zip(network.blocks, old, strict=True) if block.stage == stage]
             wanted = [block for block in new if block.stage == stage]
             silence([block.project.norm for block in built], wanted[0].out_channels)
@@ -150,8 +152,8 @@ def weaken(network: EfficientNet, target: Variant) -> None:
                         block.se.expand.weight[:, gone] = 0.0
         first = network.blocks[0]  # does not expand: its hidden channels are the stem's
         assert isinstance(first, MBConv)
-        silence([network.stem.norm, first.depthwise.norm], scaling.stem_channels(target.family, target.width))
-        silence([network.head.norm], scaling.head_channels(target.family, target.width))
+        silence([network.stem.norm, first.depthwise.norm], stem_channels(target.family, target.width))
+        silence([network.head.norm], head_channels(target.family, target.width))
 
 
 @pytest.mark.parametrize("family", ["lite", "b"])

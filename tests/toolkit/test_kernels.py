@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.latency.kernels import engine, engine_name, graph_work, instructions, variant_work
 from edgefit_toolkit.latency.least_squares import solve
-from edgefit_toolkit.network.scaling import Layer, layers, released, variant_from_phi
+from edgefit_toolkit.network.graph import Operator, operators
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 
 COUNTS = Path(__file__).parents[2] / "benchmarks/results/instruction_counts.csv"
 COUNTED = ("int8-neon", "int8-dotprod", "int8-i8mm", "float32-neon")
@@ -27,7 +28,7 @@ def test_operators_add_up_to_the_counted_networks(name: str) -> None:
     networks = {row["kind"].removeprefix("network:"): int(row["total"]) for row in _rows(name) if ":" in row["kind"]}
     assert len(networks) == 5
     for network, total in networks.items():
-        ours = sum(instructions(layer, engine(name)) for layer in layers(released(network)))
+        ours = sum(instructions(operator, engine(name)) for operator in operators(released(network)))
         assert ours * 1e6 == pytest.approx(total, rel=0.025), network
 
 
@@ -38,8 +39,8 @@ def test_single_operators(name: str) -> None:
         if ":" in row["kind"]:
             continue
         shapes = [(int(row[f"{end}_px"]),) * 2 + (int(row[f"{end}_channels"]),) for end in ("in", "out")]
-        layer = Layer("", row["kind"], 0, *shapes, int(row["kernel"]), int(row["stride"]), 0, 0)  # type: ignore[arg-type]
-        errors.append(abs(instructions(layer, engine(name)) * 1e6 / int(row["total"]) - 1))
+        operator = Operator("", row["kind"], 0, *shapes, int(row["kernel"]), int(row["stride"]), 0, 0)  # type: ignore[arg-type]
+        errors.append(abs(instructions(operator, engine(name)) * 1e6 / int(row["total"]) - 1))
     assert len(errors) > 90
     assert sorted(errors)[len(errors) // 2] < 0.02
     assert sorted(errors)[int(0.9 * len(errors))] < 0.07
@@ -66,7 +67,7 @@ def test_work_of_any_network(phi: float, family: str, name: str) -> None:
     matmul, other = variant_work(variant, name)
     assert matmul > 0
     assert other > 0
-    assert graph_work(layers(variant), engine(name)) == (matmul, other)
+    assert graph_work(operators(variant), engine(name)) == (matmul, other)
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=3, max_size=3))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency.predict import fit_terms, layer_us, predict
-from edgefit_toolkit.network.scaling import layers, released, variant_from_phi
+from edgefit_toolkit.latency.predict import fit_terms, operator_us, predict
+from edgefit_toolkit.network.graph import operators
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.records import Precision
 
 SHIPPED: dict[str, DeviceProfile] = {path.stem: read_profile(path) for path in SHIPPED_DIR.glob("*.toml")}
@@ -48,7 +49,7 @@ def test_predictions_are_whole(phi: float, device: str, precision: Precision) ->
 
 def test_operators_add_up_to_the_prediction() -> None:
     variant = variant_from_phi(0.4)
-    each = [layer_us(layer, PIXEL4) for layer in layers(variant)]
+    each = [operator_us(operator, PIXEL4) for operator in operators(variant)]
     assert min(each) > 0
     p50 = predict(variant, PIXEL4).p50
     assert sum(each) / 1000 + fit_terms(PIXEL4, "int8").fixed_ms == pytest.approx(p50)

@@ -13,8 +13,8 @@ from support.simulated_machine import BURSTS, QUIET, Machine, Noise
 
 from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.picker.bracket import bracket
-from edgefit_toolkit.picker.predicted import make_plan
 from edgefit_toolkit.picker.rounds import DISTURBED, Rounds
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.records import Latency
 
 BUDGETS_MS = (4.0, 8.0, 16.0, 32.0)

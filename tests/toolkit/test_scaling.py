@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks, head_channels, round_channels, stem_channels
+from edgefit_toolkit.network.families import released_names
+from edgefit_toolkit.network.graph import operators
 
 phis = st.floats(-20, 12, allow_nan=False)
 families = st.sampled_from(["lite", "b"])
@@ -53,7 +56,7 @@ def test_counts_equal_the_built_network(name: str) -> None:
     torch = pytest.importorskip("torch")
     from edgefit_toolkit.network.efficientnet import EfficientNet
 
-    for variant in (scaling.released(name), scaling.variant_from_phi(-1.3, scaling.RELEASED[name].family, 7)):
+    for variant in (scaling.released(name), scaling.variant_from_phi(-1.3, scaling.released(name).family, 7)):
         with torch.device("meta"):
             network = EfficientNet.from_variant(variant)
         assert sum(p.numel() for p in network.parameters() if p.requires_grad) == variant.params
@@ -63,7 +66,7 @@ def test_formula_meets_small_released_variants() -> None:
     """B1 and B2 are the formula's phi 0.5 and 1 in channels and repeats (B1's width excepted), not in pixels."""
     two = scaling.released("b2")
     one = scaling.variant_from_phi(1, "b")
-    assert scaling.blocks("b", two.width, two.depth) == scaling.blocks("b", one.width, one.depth)
+    assert blocks("b", two.width, two.depth) == blocks("b", one.width, one.depth)
     assert (two.resolution_px, one.resolution_px) == (260, 258)
 
 
@@ -76,30 +79,30 @@ def test_released_names_and_case() -> None:
 def test_equivalent_phi_orders_released_among_continuous() -> None:
     assert scaling.released("lite0").phi == 0
     assert scaling.released("b0").phi == 0
-    for name, spec in scaling.RELEASED.items():
+    for name in released_names():
         variant = scaling.released(name)
-        assert scaling.variant_from_phi(variant.phi, spec.family).madds <= variant.madds
-        assert scaling.variant_from_phi(variant.phi + 2e-4, spec.family).madds > variant.madds
+        assert scaling.variant_from_phi(variant.phi, variant.family).madds <= variant.madds
+        assert scaling.variant_from_phi(variant.phi + 2e-4, variant.family).madds > variant.madds
 
 
 @given(phis, families)
 def test_any_phi_gives_the_same_network_twice(phi: float, family: str) -> None:
-    once = scaling.variant_from_phi(phi, family)  # type: ignore[arg-type]
-    assert scaling.variant_from_phi(once.phi, family) == once  # type: ignore[arg-type]
+    once = scaling.variant_from_phi(phi, family)
+    assert scaling.variant_from_phi(once.phi, family) == once
     assert once.resolution_px % 2 == 0
     assert once.resolution_px >= scaling.MIN_RESOLUTION_PX
 
 
 @given(phis, st.floats(0, 3), families)
 def test_cost_never_falls_with_phi(phi: float, more: float, family: str) -> None:
-    small, large = (scaling.variant_from_phi(p, family) for p in (phi, phi + more))  # type: ignore[arg-type]
+    small, large = (scaling.variant_from_phi(p, family) for p in (phi, phi + more))
     assert small.madds <= large.madds
     assert small.params <= large.params
 
 
 @given(st.floats(0.01, 10_000))
 def test_round_channels(wish: float) -> None:
-    rounded = scaling.round_channels(wish)
+    rounded = round_channels(wish)
     assert rounded % 8 == 0
     assert rounded >= max(8, 0.9 * wish)
     assert rounded <= max(8, wish + 8)
@@ -108,35 +111,35 @@ def test_round_channels(wish: float) -> None:
 @given(st.floats(-4, 6), families)
 @settings(max_examples=30)
 def test_layers_join_up(phi: float, family: str) -> None:
-    variant = scaling.variant_from_phi(phi, family, 10)  # type: ignore[arg-type]
-    layers = scaling.layers(variant)
-    assert layers[0].in_shape == (variant.resolution_px, variant.resolution_px, 3)
-    assert all(before.out_shape == after.in_shape for before, after in pairwise(layers))
-    assert layers[-1].out_shape == (1, 1, 10)
-    assert sum(layer.madds for layer in layers) == variant.madds
-    assert sum(layer.params for layer in layers) == variant.params
-    adds = sum(layer.kind == "add" for layer in layers)
-    assert adds == sum(block.skip for block in scaling.blocks(variant.family, variant.width, variant.depth))
+    variant = scaling.variant_from_phi(phi, family, 10)
+    graph = operators(variant)
+    assert graph[0].in_shape == (variant.resolution_px, variant.resolution_px, 3)
+    assert all(before.out_shape == after.in_shape for before, after in pairwise(graph))
+    assert graph[-1].out_shape == (1, 1, 10)
+    assert sum(operator.madds for operator in graph) == variant.madds
+    assert sum(operator.params for operator in graph) == variant.params
+    adds = sum(operator.kind == "add" for operator in graph)
+    assert adds == sum(block.skip for block in blocks(variant.family, variant.width, variant.depth))
 
 
 def test_lite0_has_the_operators_of_the_converted_file() -> None:
     """33 CONV (stem and pointwise), 16 DEPTHWISE, 9 ADD, 1 MEAN, 1 FULLY_CONNECTED: DESIGN 6, read from a .tflite."""
-    kinds = [layer.kind for layer in scaling.layers(scaling.released("lite0"))]
+    kinds = [operator.kind for operator in operators(scaling.released("lite0"))]
     counts = {kind: kinds.count(kind) for kind in set(kinds)}
     assert counts == {"conv": 1, "pointwise": 32, "depthwise": 16, "add": 9, "pool": 1, "fc": 1}
 
 
 def test_seven_by_seven_before_pooling() -> None:
-    pool = next(layer for layer in scaling.layers(scaling.variant_from_phi(0)) if layer.kind == "pool")
+    pool = next(operator for operator in operators(scaling.variant_from_phi(0)) if operator.kind == "pool")
     assert pool.in_shape == (7, 7, 1280)
 
 
 def test_lite_rules() -> None:
-    wide = scaling.blocks("lite", 1.4, 1.8)
-    assert scaling.stem_channels("lite", 1.4) == 32
-    assert scaling.head_channels("lite", 1.4) == 1280
+    wide = blocks("lite", 1.4, 1.8)
+    assert stem_channels("lite", 1.4) == 32
+    assert head_channels("lite", 1.4) == 1280
     assert [sum(block.stage == stage for block in wide) for stage in range(7)] == [1, 4, 4, 6, 6, 8, 1]
-    deep_b = scaling.blocks("b", 1.4, 1.8)
+    deep_b = blocks("b", 1.4, 1.8)
     assert [sum(block.stage == stage for block in deep_b) for stage in range(7)] == [2, 4, 4, 6, 6, 8, 2]
 
 
@@ -160,7 +163,7 @@ def test_classes_and_family_are_checked() -> None:
     with pytest.raises(ScalingError, match="at least 2"):
         scaling.variant_from_phi(0, classes=1)
     with pytest.raises(ScalingError, match="lite and b"):
-        scaling.variant_from_phi(0, "c")  # type: ignore[arg-type]
+        scaling.variant_from_phi(0, "c")
 
 
 def test_with_classes_changes_the_classifier_only() -> None:

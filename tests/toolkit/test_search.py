@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import BudgetMissed, InputError
 from edgefit_toolkit.latency.predict import predict
-from edgefit_toolkit.network.scaling import blocks, variant_from_phi
-from edgefit_toolkit.picker.search import RELEASED_REACH_PHI, candidates, distinct_phis, pick, plan_json, render_plan
+from edgefit_toolkit.network.blocks import blocks
+from edgefit_toolkit.network.scaling import variant_from_phi
+from edgefit_toolkit.picker.plan import RELEASED_REACH_PHI, plan_json
+from edgefit_toolkit.picker.search import candidates, distinct_phis, pick
+from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant
 
 PIXEL4 = read_profile(SHIPPED_DIR / "pixel4.toml")
@@ -45,10 +48,10 @@ def test_no_network_of_the_range_is_missed(family: str) -> None:
     """Against a grid far finer than the narrowest network: it finds nothing that the break points did not."""
 
     def network(phi: float) -> tuple[object, ...]:
-        variant = variant_from_phi(phi, family)  # type: ignore[arg-type]
+        variant = variant_from_phi(phi, family)
         return blocks(variant.family, variant.width, variant.depth), variant.resolution_px, variant.madds
 
-    phis = distinct_phis(family, 0, 1.5)  # type: ignore[arg-type]
+    phis = distinct_phis(family, 0, 1.5)
     walked = [network(phi) for phi in phis]
     assert len(set(walked)) == len(walked)
     assert list(phis) == sorted(phis)

@@ -17,6 +17,7 @@ from toolkit.test_network import small
 from edgefit_toolkit.data.preprocessing import apply, open_upright, preprocessing_for, to_network_input
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.grow import resize
 from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
@@ -177,7 +178,7 @@ def test_fitted_cut_answers_new_photographs_far_more_like_its_parent(
 def test_layers_above_the_first_cut_stay_the_parents_own(lite0: EfficientNet, flowers: dict[str, torch.Tensor]) -> None:
     variant = scaling.variant_from_factors(0.95, 1.0, 144, "lite")  # stages 0 to 3 have Lite0's channels
     fitted = shrink(lite0, variant, flowers["train"][:16])
-    first = next(i for i, block in enumerate(scaling.blocks("lite", 0.95, 1.0)) if block.stage == 4)
+    first = next(i for i, block in enumerate(blocks("lite", 0.95, 1.0)) if block.stage == 4)
     for name, tensor in lite0.state_dict().items():
         if name.startswith("stem") or (name.startswith("blocks.") and int(name.split(".")[1]) < first):
             assert torch.equal(tensor, fitted.state_dict()[name]), name

@@ -62,12 +62,12 @@ def test_a_changed_line_changes_what_runs_it_and_no_more(tmp_path: Path) -> None
     folders = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in ROOTS.items()}
     before = Tree(folders)
     source = tmp_path / "edgefit_toolkit" / "data" / "augmentation.py"
-    training, plan = before.sources_of(TRAINING), before.sources_of("edgefit_toolkit.picker.predicted")
+    training, plan = before.sources_of(TRAINING), before.sources_of("edgefit_toolkit.picker.search")
     source.write_text(source.read_text() + "\nMORE = 1\n")
     after = Tree(folders)
     changed = {name for name, digest in after.sources_of(TRAINING).items() if training[name] != digest}
     assert changed == {"toolkit/data/augmentation.py"}
-    assert after.sources_of("edgefit_toolkit.picker.predicted") == plan
+    assert after.sources_of("edgefit_toolkit.picker.search") == plan
 
 
 def test_nothing_is_imported_for_it() -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_toolkit.network.checkpoints import sidecar_of
 from edgefit_toolkit.picker.plan import Candidate, Measured, Plan
-from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline import document, making, stages, stepdown
 from edgefit_toolkit.pipeline.fit import fit
 from edgefit_toolkit.pipeline.job import Job

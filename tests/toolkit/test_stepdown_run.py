@@ -12,7 +12,7 @@ from support.training_parts import drawn_dataset
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.picker.plan import Plan
-from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline import fit as fitting
 from edgefit_toolkit.pipeline import stepdown
 from edgefit_toolkit.pipeline.settings import FitSettings

@@ -22,6 +22,7 @@ from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.catalogue import WeightFile, catalogue, key_map, local_path, read_weights
 from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.families import released_names
 from edgefit_toolkit.network.weights import load_network, parents_of
 
 __all__ = ["one_thread"]  # used by its name
@@ -113,7 +114,7 @@ def timm_file(name: str, path: Path) -> EfficientNet:
 
 
 def test_catalogue_holds_every_released_variant_with_a_pin() -> None:
-    assert catalogue().keys() == scaling.RELEASED.keys()
+    assert catalogue().keys() == set(released_names())
     for name, entry in catalogue().items():
         assert (entry.package is None) == (entry.url is not None) == (name not in PACKAGED)
         digits = 64 if name in PACKAGED else 8
@@ -125,7 +126,7 @@ def test_catalogue_holds_every_released_variant_with_a_pin() -> None:
         assert 0 < entry.size_bytes - 4 * variant.params < 0.03 * entry.size_bytes  # float32, statistics, file format
 
 
-@pytest.mark.parametrize("name", list(scaling.RELEASED))
+@pytest.mark.parametrize("name", released_names())
 def test_key_map_has_timms_names_in_timms_order(name: str) -> None:
     variant = scaling.released(name)
     with torch.device("meta"):

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Family = Literal["lite", "b"]
 Origin = Literal["predicted", "measured on device", "measured on host"]
 IoDtype = Literal["uint8", "int8"]  # of an int8 model's input and output
 Precision = Literal["int8", "float32", "float16"]
@@ -22,9 +21,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Variant:
-    """One EfficientNet: everything that its graph depends on. Made by scaling.py only."""
+    """One EfficientNet: everything that its graph depends on. Made by network.scaling only."""
 
-    family: Family
+    family: str  # "lite", "b": a name of network.families
     phi: float  # compound coefficient; for a released variant the phi that the picker orders it by
     width: float  # multiplies channels
     depth: float  # multiplies block repeats

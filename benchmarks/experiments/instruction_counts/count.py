@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from edgefit_converters.tflite.skeleton import Dtype, write_graph, write_skeleton
-from edgefit_toolkit.network.scaling import Layer, layers, released, variant_from_phi
+from edgefit_toolkit.network.graph import Operator, operators
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 
 RESULT = Path(__file__).parents[2] / "results" / "instruction_counts.csv"
 ENGINES: dict[str, tuple[str, Dtype]] = {  # name -> qemu's -cpu, model
@@ -30,18 +31,18 @@ COLUMNS = ["engine", "kind", "in_px", "in_channels", "out_px", "out_channels", "
 COUNTS = ["total", "dotprod", "i8mm", "load", "store", "simd_fp"]
 
 
-def shapes(per_kind: dict[str, int], seed: int = 0) -> list[Layer]:
+def shapes(per_kind: dict[str, int], seed: int = 0) -> list[Operator]:
     """Operators drawn evenly from networks over the whole range of phi, none twice."""
     chosen = random.Random(seed)
     variants = [variant_from_phi(-4 + 0.4 * step, classes=classes) for step in range(23) for classes in (10, 1000)]
-    found: dict[str, dict[tuple[object, ...], Layer]] = {}
+    found: dict[str, dict[tuple[object, ...], Operator]] = {}
     for variant in variants:
-        for layer in layers(variant):
-            key = (layer.in_shape, layer.out_shape, layer.kernel, layer.stride)
-            found.setdefault(layer.kind, {})[key] = layer
+        for operator in operators(variant):
+            key = (operator.in_shape, operator.out_shape, operator.kernel, operator.stride)
+            found.setdefault(operator.kind, {})[key] = operator
     picked = []
     for kind, count in per_kind.items():
-        pool = sorted(found[kind].values(), key=lambda layer: (layer.madds, layer.in_shape))
+        pool = sorted(found[kind].values(), key=lambda operator: (operator.madds, operator.in_shape))
         picked += chosen.sample(pool, min(count, len(pool)))
     return picked
 
@@ -73,12 +74,12 @@ def main() -> None:
         table.writerow(COLUMNS + COUNTS)
         model = Path(folder) / "one.tflite"
         for engine, (cpu, dtype) in ENGINES.items():
-            for layer in shapes(wanted):
-                write_graph((layer,), model, dtype, uint8_door=False)
+            for operator in shapes(wanted):
+                write_graph((operator,), model, dtype, uint8_door=False)
                 counts = count(lab, cpu, model)
                 table.writerow(
-                    [engine, layer.kind, layer.in_shape[0], layer.in_shape[2], layer.out_shape[0], layer.out_shape[2]]
-                    + [layer.kernel, layer.stride, layer.madds]
+                    [engine, operator.kind, *operator.in_shape[1:], *operator.out_shape[1:]]
+                    + [operator.kernel, operator.stride, operator.madds]
                     + [counts[name] for name in COUNTS]
                 )
                 out.flush()

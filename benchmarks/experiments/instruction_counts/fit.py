@@ -11,24 +11,25 @@ from itertools import product
 import numpy as np
 
 from edgefit_toolkit.latency.kernels import GROUP, features
-from edgefit_toolkit.network.scaling import Kind, Layer, layers, released
+from edgefit_toolkit.network.graph import Operator, OperatorKind, operators
+from edgefit_toolkit.network.scaling import released
 from experiments.instruction_counts.count import RESULT
 
 TILES = {"rows": (1, 2, 3, 4, 6, 8), "columns": (8, 16, 32)}
 
 
-def read() -> dict[str, list[tuple[Layer, int]]]:
+def read() -> dict[str, list[tuple[Operator, int]]]:
     """Counted operators by engine."""
-    found: dict[str, list[tuple[Layer, int]]] = {}
+    found: dict[str, list[tuple[Operator, int]]] = {}
     with RESULT.open() as file:
         for row in csv.DictReader(file):
             if row["kind"].startswith("network"):
                 continue
             n = {key: int(row[key]) for key in row if key not in ("engine", "kind")}
             shapes = ((n["in_px"], n["in_px"], n["in_channels"]), (n["out_px"], n["out_px"], n["out_channels"]))
-            kind: Kind = row["kind"]  # type: ignore[assignment]
-            layer = Layer("", kind, 0, *shapes, n["kernel"], n["stride"], n["madds"], 0)
-            found.setdefault(row["engine"], []).append((layer, n["total"]))
+            kind: OperatorKind = row["kind"]  # type: ignore[assignment]
+            operator = Operator("", kind, 0, *shapes, n["kernel"], n["stride"], n["madds"], 0)
+            found.setdefault(row["engine"], []).append((operator, n["total"]))
     return found
 
 
@@ -45,14 +46,14 @@ def non_negative(steps: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return costs
 
 
-def fit(counted: list[tuple[Layer, int]], group: str) -> tuple[dict[str, float], float]:
+def fit(counted: list[tuple[Operator, int]], group: str) -> tuple[dict[str, float], float]:
     """(table, worst relative error) of one kernel over the tiles that describe it best."""
-    mine = [(layer, total) for layer, total in counted if GROUP[layer.kind] == group]
+    mine = [(operator, total) for operator, total in counted if GROUP[operator.kind] == group]
     counts = np.array([total for _, total in mine], float)
     tiles = product(*TILES.values()) if group in ("matmul", "conv") else [(1, 16)]
     best: tuple[float, dict[str, float], float] | None = None
     for rows, columns in tiles:
-        each = [features(layer, rows, columns) for layer, _ in mine]
+        each = [features(operator, rows, columns) for operator, _ in mine]
         steps = np.array([[row[key] for key in each[0]] for row in each], float)
         costs = non_negative(steps, counts)
         errors = steps @ costs / counts - 1
@@ -80,9 +81,9 @@ def main() -> None:
             print("\n".join(f"{key} = {value:g}" for key, value in tables[group].items()), "\n")
         for name in sorted(name for known, name in networks if known == engine):
             total = 0.0
-            for layer in layers(released(name)):
-                table = tables[GROUP[layer.kind]]
-                steps = features(layer, int(table.get("rows", 1)), int(table["columns"]))
+            for operator in operators(released(name)):
+                table = tables[GROUP[operator.kind]]
+                steps = features(operator, int(table.get("rows", 1)), int(table["columns"]))
                 total += sum(count * table[key] for key, count in steps.items())
             print(f"# {engine} {name}: {total / networks[engine, name] - 1:+.1%} of the network's own count")
         print()

@@ -15,7 +15,8 @@ from ai_edge_litert import schema_py_generated as fb
 from ai_edge_litert.tools import flatbuffer_utils
 
 from edgefit_toolkit.errors import ConversionError
-from edgefit_toolkit.network.scaling import Layer, layers
+from edgefit_toolkit.network.families import family_named
+from edgefit_toolkit.network.graph import Operator, operators
 from edgefit_toolkit.records import Variant
 
 Dtype = Literal["int8", "float32"]
@@ -24,13 +25,13 @@ ACTIVATION_SCALE = 6 / 255  # of a ReLU6 output
 
 def write_skeleton(variant: Variant, path: Path, dtype: Dtype = "int8", seed: int = 0) -> Path:
     """Write the variant's graph with random weights; returns `path`. Raises ConversionError for a B variant."""
-    if variant.family != "lite":
+    if not family_named(variant.family).skeleton:
         raise ConversionError("skeletons exist for the Lite family", "probe with a Lite variant of the same size")
-    return write_graph(layers(variant), path, dtype, seed)
+    return write_graph(operators(variant), path, dtype, seed)
 
 
 def write_graph(
-    graph: tuple[Layer, ...], path: Path, dtype: Dtype = "int8", seed: int = 0, *, uint8_door: bool = True
+    graph: tuple[Operator, ...], path: Path, dtype: Dtype = "int8", seed: int = 0, *, uint8_door: bool = True
 ) -> Path:
     """Write a chain of operators (`add` sums with the last tensor of that shape before it) as one .tflite.
 
@@ -41,9 +42,9 @@ def write_graph(
     if dtype == "int8" and uint8_door:
         entry = builder.quantize(builder.activation(graph[0].in_shape, fb.TensorType.UINT8), door)
     at, before = door, []
-    for layer in graph:
-        before.append((layer.in_shape, at))
-        at = builder.layer(layer, at, before)
+    for operator in graph:
+        before.append((operator.in_shape, at))
+        at = builder.append(operator, at, before)
     if graph[-1].kind == "fc":
         at = builder.softmax(at, graph[-1].out_shape[-1])
     if dtype == "int8" and uint8_door:
@@ -112,29 +113,29 @@ class _Builder:
         bias_scales = [0.002 * ACTIVATION_SCALE] * channels
         return weight, self.tensor((channels,), fb.TensorType.INT32, zeros, bias_scales)
 
-    def layer(self, layer: Layer, at: int, before: list[tuple[tuple[int, int, int], int]]) -> int:
+    def append(self, operator: Operator, at: int, before: list[tuple[tuple[int, int, int], int]]) -> int:
         """Append one operator reading tensor `at`; returns the tensor it writes."""
-        cin, cout, k = layer.in_shape[2], layer.out_shape[2], layer.kernel
-        relu6 = not layer.name.endswith("project")
+        cin, cout, k = operator.in_shape[2], operator.out_shape[2], operator.kernel
+        relu6 = not operator.name.endswith("project")
         fused = fb.ActivationFunctionType.RELU6 if relu6 else fb.ActivationFunctionType.NONE
         options: Any
-        if layer.kind in ("conv", "pointwise"):
+        if operator.kind in ("conv", "pointwise"):
             weight, bias = self.weights((cout, k, k, cin), cout, 0)
             options = fb.Conv2DOptionsT()
             code, kind = fb.BuiltinOperator.CONV_2D, fb.BuiltinOptions.Conv2DOptions
-            inputs, out = [at, weight, bias], self.activation(layer.out_shape)
-        elif layer.kind == "depthwise":
+            inputs, out = [at, weight, bias], self.activation(operator.out_shape)
+        elif operator.kind == "depthwise":
             weight, bias = self.weights((1, k, k, cout), cout, 3)
             options = fb.DepthwiseConv2DOptionsT()
             options.depthMultiplier = 1
             code, kind = fb.BuiltinOperator.DEPTHWISE_CONV_2D, fb.BuiltinOptions.DepthwiseConv2DOptions
-            inputs, out = [at, weight, bias], self.activation(layer.out_shape)
-        elif layer.kind == "add":
+            inputs, out = [at, weight, bias], self.activation(operator.out_shape)
+        elif operator.kind == "add":
             options, fused = fb.AddOptionsT(), fb.ActivationFunctionType.NONE
             code, kind = fb.BuiltinOperator.ADD, fb.BuiltinOptions.AddOptions
-            other = next((tensor for shape, tensor in reversed(before[:-1]) if shape == layer.out_shape), at)
-            inputs, out = [at, other], self.activation(layer.out_shape)
-        elif layer.kind == "pool":
+            other = next((tensor for shape, tensor in reversed(before[:-1]) if shape == operator.out_shape), at)
+            inputs, out = [at, other], self.activation(operator.out_shape)
+        elif operator.kind == "pool":
             options = fb.ReducerOptionsT()
             options.keepDims = False
             code, kind = fb.BuiltinOperator.MEAN, fb.BuiltinOptions.ReducerOptions
@@ -142,32 +143,32 @@ class _Builder:
             zero = -128 if self.int8 else 0
             inputs = [at, axes]
             out = self.tensor((1, cout), self.type, scale=ACTIVATION_SCALE if self.int8 else None, zero=zero)
-        elif layer.kind == "fc":
+        elif operator.kind == "fc":
             weight, bias = self.weights((cout, cin), cout, 0)
             options, fused = fb.FullyConnectedOptionsT(), fb.ActivationFunctionType.NONE
             code, kind = fb.BuiltinOperator.FULLY_CONNECTED, fb.BuiltinOptions.FullyConnectedOptions
             inputs = [at, weight, bias]
             out = self.tensor((1, cout), self.type, scale=0.1 if self.int8 else None)
         else:
-            raise ConversionError(f"a skeleton has no operator {layer.kind!r}")
-        if layer.kind in ("conv", "pointwise", "depthwise"):
-            options.padding, options.strideH, options.strideW = fb.Padding.SAME, layer.stride, layer.stride
+            raise ConversionError(f"a skeleton has no operator {operator.kind!r}")
+        if operator.kind in ("conv", "pointwise", "depthwise"):
+            options.padding, options.strideH, options.strideW = fb.Padding.SAME, operator.stride, operator.stride
         if hasattr(options, "fusedActivationFunction"):
             options.fusedActivationFunction = fused
-        return self.operator(code, kind, options, inputs, out)
+        return self.write_operator(code, kind, options, inputs, out)
 
     def softmax(self, at: int, classes: int) -> int:
         options = fb.SoftmaxOptionsT()
         options.beta = 1.0
         out = self.tensor((1, classes), self.type, scale=1 / 256 if self.int8 else None, zero=-128 if self.int8 else 0)
-        return self.operator(fb.BuiltinOperator.SOFTMAX, fb.BuiltinOptions.SoftmaxOptions, options, [at], out)
+        return self.write_operator(fb.BuiltinOperator.SOFTMAX, fb.BuiltinOptions.SoftmaxOptions, options, [at], out)
 
     def quantize(self, source: int, target: int) -> int:
         options, code = fb.QuantizeOptionsT(), fb.BuiltinOperator.QUANTIZE
-        self.operator(code, fb.BuiltinOptions.QuantizeOptions, options, [source], target)
+        self.write_operator(code, fb.BuiltinOptions.QuantizeOptions, options, [source], target)
         return source
 
-    def operator(self, code: int, kind: int, options: Any, inputs: list[int], out: int) -> int:
+    def write_operator(self, code: int, kind: int, options: Any, inputs: list[int], out: int) -> int:
         codes = self.model.operatorCodes
         index = next((i for i, known in enumerate(codes) if known.builtinCode == code), len(codes))
         if index == len(codes):

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from edgefit_toolkit.network.families import DEFAULT_FAMILY, FAMILIES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,8 +45,8 @@ budget_options = together(
     click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
     click.option("--percentile", type=Percentile(), default="p90", show_default=True,
                  help="Which share of frames the budget bounds: p90 is 9 of 10."),
-    click.option("--family", type=click.Choice(["lite", "b"]), default="lite", show_default=True,
-                 help="lite: ReLU6, made for int8; b: swish and squeeze-excite."),
+    click.option("--family", type=click.Choice(list(FAMILIES)), default=DEFAULT_FAMILY, show_default=True,
+                 help="; ".join(f"{name}: {family.summary}" for name, family in FAMILIES.items()) + "."),
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
 )  # fmt: skip

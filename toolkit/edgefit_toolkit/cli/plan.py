@@ -18,7 +18,7 @@ from edgefit_toolkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgefit_toolkit.picker.search import Plan
+    from edgefit_toolkit.picker.plan import Plan
 
 
 @click.command("plan", epilog=EXIT_CODES)
@@ -35,8 +35,9 @@ def command(
 
     With the device attached (or --device host) untrained networks are measured until pick and next are proven.
     """
-    from edgefit_toolkit.picker.predicted import make_plan
-    from edgefit_toolkit.picker.search import plan_json, render_plan
+    from edgefit_toolkit.picker.plan import plan_json
+    from edgefit_toolkit.picker.search import make_plan
+    from edgefit_toolkit.picker.view import render_plan
 
     plan = make_plan(budget_ms, device, percentile, family, scaling)
     if not predict_only:

@@ -25,7 +25,7 @@ class Core:
 class Point:
     """One latency that somebody published or measured on this device."""
 
-    network: str  # a released variant ("lite2"), or "lite" / "b" together with phi
+    network: str  # a released variant ("lite2"), or a family ("lite", "b") together with phi
     precision: Precision  # float16 runs on the GPU, the others on the CPU
     threads: int  # 0 for the GPU
     latency_ms: float

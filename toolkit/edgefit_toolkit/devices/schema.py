@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
 from edgefit_toolkit.errors import OutputError, ProfileError
+from edgefit_toolkit.network.families import FAMILIES, released_names
 
 Check = Callable[[Any], str | None]  # what is wrong with the value, or None
 
@@ -87,7 +88,7 @@ SCHEMA: dict[str, dict[str, tuple[Check, bool]]] = {  # table -> key -> (check, 
         "source": (_text, True),
     },
     "points": {
-        "network": (_one_of(*[f"lite{i}" for i in range(5)], *[f"b{i}" for i in range(8)], "lite", "b"), True),
+        "network": (lambda value: _one_of(*released_names(), *FAMILIES)(value), True),
         "phi": (_finite, False),
         "precision": (_one_of(*PRECISIONS), True),
         "threads": (_threads, True),
@@ -174,12 +175,12 @@ class _Reader:
         return [self._checked(name, entry, f"[[{name}]]", line) for entry, line in zip(found, starts, strict=True)]
 
     def _point(self, values: dict[str, Any], index: int) -> Point:
-        if (values["network"] in ("lite", "b")) != ("phi" in values):
+        if (values["network"] in FAMILIES) != ("phi" in values):
             starts = [n for n, line in enumerate(self.lines, 1) if re.match(r"\s*\[\[\s*points\s*\]\]", line)]
             self._refuse(
                 starts[index] if index < len(starts) else 1,
                 f"a point of network {values['network']!r} {'has no' if 'phi' not in values else 'needs no'} phi: "
-                "'lite' and 'b' need one, a released variant has none",
+                f"{' and '.join(map(repr, FAMILIES))} need one, a released variant has none",
             )
         return Point(**values)
 

@@ -103,7 +103,7 @@ def _with_points(profile: DeviceProfile, points: list[Point], source: str) -> De
 def _point(variant: Variant, p50_ms: float, threads: int, precision: Precision) -> Point:
     if not variant.released and variant_from_phi(variant.phi, variant.family, variant.classes) != variant:
         raise InputError(f"{variant.label} is neither a released network nor that of its phi, so it cannot be a probe")
-    network, phi = (variant.released, None) if variant.released else (str(variant.family), variant.phi)
+    network, phi = (variant.released, None) if variant.released else (variant.family, variant.phi)
     return Point(
         network=network,
         precision=precision,

@@ -16,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.network.scaling import Kind, Layer, layers
+from edgefit_toolkit.network.graph import Operator, OperatorKind, operators
 from edgefit_toolkit.records import Precision, Variant
 
 KERNELS_FILE = Path(__file__).with_name("kernels.toml")
-GROUP: dict[Kind, str] = {  # operator kind -> table of kernels.toml
+GROUP: dict[OperatorKind, str] = {  # operator kind -> table of kernels.toml
     "pointwise": "matmul",
     "fc": "matmul",
     "conv": "conv",
@@ -64,15 +64,15 @@ def engine(name: str) -> Engine:
     return Engine(name, raw["source"], raw["elementwise_weight"], tables)
 
 
-def features(layer: Layer, rows: int = 1, columns: int = 16) -> dict[str, float]:
+def features(operator: Operator, rows: int = 1, columns: int = 16) -> dict[str, float]:
     """How often each step of the operator's kernel runs; kernels.toml gives instructions per step."""
-    pixels, before = layer.out_shape[0] * layer.out_shape[1], layer.in_shape[0] * layer.in_shape[1]
-    blocks = -(-layer.out_shape[2] // columns)
-    taps = layer.kernel**2
-    group = GROUP[layer.kind]
+    pixels, before = operator.out_shape[0] * operator.out_shape[1], operator.in_shape[0] * operator.in_shape[1]
+    blocks = -(-operator.out_shape[2] // columns)
+    taps = operator.kernel**2
+    group = GROUP[operator.kind]
     if group in ("matmul", "conv"):
         tiles = -(-pixels // rows) * blocks
-        return {"per_tile_depth": tiles * layer.in_shape[2] * taps, "per_pixel_block": pixels * blocks, "per_op": 1}
+        return {"per_tile_depth": tiles * operator.in_shape[2] * taps, "per_pixel_block": pixels * blocks, "per_op": 1}
     if group == "depthwise":
         return {
             "per_tap": pixels * blocks * taps,
@@ -81,34 +81,34 @@ def features(layer: Layer, rows: int = 1, columns: int = 16) -> dict[str, float]
             "per_input_block": before * blocks,
             "per_op": 1,
         }
-    passes = {"act": ACT_PASSES, "se": SE_PASSES}.get(layer.kind, 1)
+    passes = {"act": ACT_PASSES, "se": SE_PASSES}.get(operator.kind, 1)
     if group == "elementwise":
         return {"per_pixel_block": pixels * blocks * passes, "per_op": passes}
     return {"per_input_block": before * blocks * passes, "per_block": blocks * passes, "per_op": passes}
 
 
-def instructions(layer: Layer, kernels: Engine) -> float:
+def instructions(operator: Operator, kernels: Engine) -> float:
     """Millions of instructions that the operator runs."""
-    table = kernels.tables[GROUP[layer.kind]]
-    steps = features(layer, int(table.get("rows", 1)), int(table.get("columns", 16)))
+    table = kernels.tables[GROUP[operator.kind]]
+    steps = features(operator, int(table.get("rows", 1)), int(table.get("columns", 16)))
     return sum(count * table[step] for step, count in steps.items()) / 1e6
 
 
-def operator_work(layer: Layer, kernels: Engine) -> tuple[float, float]:
+def operator_work(operator: Operator, kernels: Engine) -> tuple[float, float]:
     """(inside convolutions by matrix product, elsewhere), in millions of instructions, the latter weighted."""
-    counted = instructions(layer, kernels)
-    if GROUP[layer.kind] in ("matmul", "conv"):
+    counted = instructions(operator, kernels)
+    if GROUP[operator.kind] in ("matmul", "conv"):
         return counted, 0.0
     return 0.0, counted * kernels.elementwise_weight
 
 
-def graph_work(graph: tuple[Layer, ...], kernels: Engine) -> tuple[float, float]:
+def graph_work(graph: tuple[Operator, ...], kernels: Engine) -> tuple[float, float]:
     """`operator_work` summed over a network's operators."""
-    each = [operator_work(layer, kernels) for layer in graph]
+    each = [operator_work(operator, kernels) for operator in graph]
     return math.fsum(matmul for matmul, _ in each), math.fsum(other for _, other in each)
 
 
 @lru_cache(maxsize=4096)
 def variant_work(variant: Variant, name: str) -> tuple[float, float]:
     """`graph_work` of a variant on the engine of this name."""
-    return graph_work(layers(variant), engine(name))
+    return graph_work(operators(variant), engine(name))

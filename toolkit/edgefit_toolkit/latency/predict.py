@@ -20,7 +20,8 @@ from edgefit_toolkit.devices import DeviceProfile, Point
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.kernels import Engine, engine, engine_name, operator_work, variant_work
 from edgefit_toolkit.latency.least_squares import solve
-from edgefit_toolkit.network.scaling import Layer, released, variant_from_phi
+from edgefit_toolkit.network.graph import Operator
+from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.records import Latency, Precision, Variant
 
 CORES_FILE = Path(__file__).with_name("cores.toml")
@@ -69,10 +70,10 @@ def predict(
     return Latency(p50, p90, middle / spread, middle * spread, "predicted", terms.sentence)
 
 
-def layer_us(layer: Layer, profile: DeviceProfile, precision: Precision = "int8") -> float:
+def operator_us(operator: Operator, profile: DeviceProfile, precision: Precision = "int8") -> float:
     """What one operator is predicted to cost on the device, in microseconds, without the fixed cost of an inference."""
     terms, speed = fit_terms(profile, precision), core_speed(profile, precision)
-    matmul, other = operator_work(layer, speed.kernels)
+    matmul, other = operator_work(operator, speed.kernels)
     return 1000 * speed.ms_per_million * (terms.matmul_scale * matmul + terms.other_scale * other)
 
 
@@ -152,7 +153,7 @@ def point_variant(point: Point) -> Variant:
     """The network that was timed (1000 classes)."""
     if point.phi is None:
         return released(point.network)
-    return variant_from_phi(point.phi, "b" if point.network == "b" else "lite")
+    return variant_from_phi(point.phi, point.network)
 
 
 def _p50(variant: Variant, speed: Speed, terms: Terms) -> float:

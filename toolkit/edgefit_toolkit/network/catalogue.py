@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources, util
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
 import torch
@@ -16,10 +15,10 @@ from torch import Tensor
 
 from edgefit_toolkit.downloads import Progress, fetch, file_sha256
 from edgefit_toolkit.errors import DownloadError
-from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
+from edgefit_toolkit.network.families import family_named
+from edgefit_toolkit.network.key_names import KeyNames, Unit
 from edgefit_toolkit.records import Variant
-
-Naming = Literal["pypi", "timm"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class WeightFile:
     file: str  # its path inside the package, or its name in the cache
     sha256: str  # the whole hash, or the digits of it that the publisher gives
     size_bytes: int
-    keys: Naming
+    keys: str  # which of its family's key_names
     license: str
     trained_px: int
     top1_percent: float  # on ImageNet's validation set, as published
@@ -95,7 +94,7 @@ def download(entry: WeightFile, cache_dir: Path | None = None, on_progress: Prog
     )
 
 
-def read_weights(path: Path, variant: Variant, naming: Naming) -> dict[str, Tensor]:
+def read_weights(path: Path, variant: Variant, naming: str) -> dict[str, Tensor]:
     """The file's tensors under EfficientNet's own names, float32. `variant` is the released one, with 1000 classes.
 
     Raises DownloadError when the file holds other tensors than that variant has.
@@ -113,40 +112,35 @@ def read_weights(path: Path, variant: Variant, naming: Naming) -> dict[str, Tens
     return {own: found[theirs].float() for own, theirs in names.items()}
 
 
-def key_map(variant: Variant, naming: Naming) -> dict[str, str]:
+def key_map(variant: Variant, naming: str) -> dict[str, str]:
     """Own tensor name -> the file's tensor name, for every parameter and batch norm statistic, in graph order."""
-    return dict(_names(variant, naming))
+    return dict(_names(variant, family_named(variant.family).key_names[naming]))
 
 
-def _names(variant: Variant, naming: Naming) -> Iterator[tuple[str, str]]:
-    timm = naming == "timm"
-
-    def unit(own: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
-        yield f"{own}.conv.weight", f"{conv}.weight"
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            yield f"{own}.norm.{part}", f"{norm}.{part}"
-
-    def dense(own: str, theirs: str) -> Iterator[tuple[str, str]]:
-        for part in ("weight", "bias"):
-            yield f"{own}.{part}", f"{theirs}.{part}"
-
-    yield from unit("stem", "conv_stem", "bn1") if timm else unit("stem", "_conv_stem", "_bn0")
+def _names(variant: Variant, names: KeyNames) -> Iterator[tuple[str, str]]:
+    yield from _unit_names("stem", "", names.stem)
     stage, repeat = -1, 0
-    for index, block in enumerate(scaling.blocks(variant.family, variant.width, variant.depth)):
+    for index, block in enumerate(blocks(variant.family, variant.width, variant.depth)):
         stage, repeat = (stage, repeat + 1) if block.stage == stage else (block.stage, 0)
-        own = f"blocks.{index}"
-        at = f"blocks.{stage}.{repeat}" if timm else f"_blocks.{index}"
-        norm = 1 if timm and block.expand != 1 else 0  # timm counts a block's batch norms from its first convolution on
+        own, at = f"blocks.{index}", names.block.format(index=index, stage=stage, repeat=repeat) + "."
         if block.expand != 1:
-            names = ("conv_pw", "bn1") if timm else ("_expand_conv", "_bn0")
-            yield from unit(f"{own}.expand", *(f"{at}.{name}" for name in names))
-        names = ("conv_dw", f"bn{norm + 1}") if timm else ("_depthwise_conv", "_bn1")
-        yield from unit(f"{own}.depthwise", *(f"{at}.{name}" for name in names))
-        if variant.family == "b":
-            yield from dense(f"{own}.se.reduce", f"{at}.{'se.conv_reduce' if timm else '_se_reduce'}")
-            yield from dense(f"{own}.se.expand", f"{at}.{'se.conv_expand' if timm else '_se_expand'}")
-        last = "conv_pw" if block.expand == 1 else "conv_pwl"
-        names = (last, f"bn{norm + 2}") if timm else ("_project_conv", "_bn2")
-        yield from unit(f"{own}.project", *(f"{at}.{name}" for name in names))
-    yield from unit("head", "conv_head", "bn2") if timm else unit("head", "_conv_head", "_bn1")
-    yield from dense("classifier", "classifier" if timm else "_fc")
+            yield from _unit_names(f"{own}.expand", at, names.expand)
+        yield from _unit_names(f"{own}.depthwise", at, names.plain_depthwise if block.expand == 1 else names.depthwise)
+        if block.se_channels:
+            for part, theirs in zip(("reduce", "expand"), names.squeeze, strict=True):
+                yield from _dense_names(f"{own}.se.{part}", at + theirs)
+        yield from _unit_names(f"{own}.project", at, names.plain_project if block.expand == 1 else names.project)
+    yield from _unit_names("head", "", names.head)
+    yield from _dense_names("classifier", names.classifier)
+
+
+def _unit_names(own: str, at: str, unit: Unit) -> Iterator[tuple[str, str]]:
+    conv, norm = unit
+    yield f"{own}.conv.weight", f"{at}{conv}.weight"
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{own}.norm.{part}", f"{at}{norm}.{part}"
+
+
+def _dense_names(own: str, theirs: str) -> Iterator[tuple[str, str]]:
+    for part in ("weight", "bias"):
+        yield f"{own}.{part}", f"{theirs}.{part}"

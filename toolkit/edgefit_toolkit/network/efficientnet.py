@@ -1,20 +1,15 @@
-"""EfficientNet in PyTorch: one file for the Lite family and the B family, at any width, depth and resolution.
+"""EfficientNet in PyTorch: any family, at any width, depth and resolution.
 
-What differs (Tan & Le 2019 for B; Google's EfficientNet-Lite for phones):
-
-              activation   squeeze-excite   stem, head       input layer
-    Lite      ReLU6        none             fixed 32, 1280   none
-    B         swish        in every block   scale by width   (pixels - 127) / 128 -> ImageNet mean and std
-
-Both take float NCHW (pixels - 127) / 128, so the door of every model is the same. The shape comments show phi 0 at
-224 x 224 (Lite0, B0), N pictures: 3 x 224 x 224 -> 320 x 7 x 7 -> 1280 -> classes.
+families.py says what differs. All take float NCHW (pixels - 127) / 128, so the door of every model is the same. The
+shape comments show phi 0 at 224 x 224 (Lite0, B0), N pictures: 3 x 224 x 224 -> 320 x 7 x 7 -> 1280 -> classes.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
@@ -22,13 +17,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgefit_toolkit.network import scaling
-from edgefit_toolkit.network.scaling import Block
-from edgefit_toolkit.records import Family, Variant
+from edgefit_toolkit.network.blocks import Block, blocks, head_channels, stem_channels
+from edgefit_toolkit.network.families import DEFAULT_FAMILY, Colour, family_named
+from edgefit_toolkit.records import Variant
 
 BN_EPS = 1e-3  # TensorFlow's EfficientNet; PyTorch's default of 1e-5 changes the released networks' answers
 BN_MOMENTUM = 0.01  # 1 - TensorFlow's 0.99
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of pixels / 255, RGB: what the released B weights were trained with
-IMAGENET_STD = (0.229, 0.224, 0.225)
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # the input: (pixels - 127) / 128
 
 
@@ -74,7 +68,7 @@ class ConvNormAct(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Weighs channels by what the whole picture holds: pool, squeeze, expand, sigmoid. Only in the B family."""
+    """Weighs channels by what the whole picture holds: pool, squeeze, expand, sigmoid."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -90,17 +84,17 @@ class SqueezeExcite(nn.Module):
 class MBConv(nn.Module):
     """Inverted residual: widen by `expand`, convolve every channel alone, narrow; add the input if shapes allow."""
 
-    def __init__(self, block: Block, size_px: int, family: Family) -> None:
+    def __init__(self, block: Block, size_px: int, act: Callable[[], nn.Module]) -> None:
         super().__init__()
         middle = block.hidden_channels
         self.skip = block.skip
         self.expand: ConvNormAct | None = None
         if block.expand != 1:
-            self.expand = ConvNormAct(SameConv2d(block.in_channels, middle, size_px), _activation(family))
+            self.expand = ConvNormAct(SameConv2d(block.in_channels, middle, size_px), act())
         depthwise = SameConv2d(middle, middle, size_px, block.kernel, block.stride, groups=middle)
-        self.depthwise = ConvNormAct(depthwise, _activation(family))
+        self.depthwise = ConvNormAct(depthwise, act())
         self.se: SqueezeExcite | None = None
-        if family == "b":
+        if block.se_channels:
             self.se = SqueezeExcite(middle, block.se_channels)
         self.size_out_px = depthwise.size_out_px
         self.project = ConvNormAct(SameConv2d(middle, block.out_channels, self.size_out_px), nn.Identity())
@@ -117,7 +111,7 @@ class MBConv(nn.Module):
 
 
 class ImageNetNorm(nn.Module):
-    """(pixels - 127) / 128 -> (pixels / 255 - mean) / std: the fixed first layer of a B network.
+    """(pixels - 127) / 128 -> (pixels / 255 - mean) / std: the fixed first layer of a family that was trained so.
 
     A 1 x 1 depthwise convolution, since in int8 that is one operator with one scale per channel; its weights are
     buffers outside the state dict: nothing to train, nothing to store.
@@ -126,9 +120,9 @@ class ImageNetNorm(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, mean_std: tuple[Colour, Colour]) -> None:
         super().__init__()
-        mean, std = torch.tensor(IMAGENET_MEAN).double(), torch.tensor(IMAGENET_STD).double()
+        mean, std = torch.tensor(mean_std, dtype=torch.float64)
         self.register_buffer("weight", (PIXEL_STD / 255 / std).float().view(3, 1, 1, 1), persistent=False)
         self.register_buffer("bias", ((PIXEL_MEAN / 255 - mean) / std).float(), persistent=False)
 
@@ -156,7 +150,7 @@ class EfficientNet(nn.Module):
         scale_width: float = 1.1,
         scale_resolution: float = 1.15,
         phi: float = 1.0,
-        family: Family = "lite",
+        family: str = DEFAULT_FAMILY,
         classes: int = 1000,
     ) -> None:
         super().__init__()
@@ -181,18 +175,20 @@ class EfficientNet(nn.Module):
     def _build(self, variant: Variant) -> None:
         family, width, depth = variant.family, variant.width, variant.depth
         self.variant = variant
-        self.input_norm: ImageNetNorm | None = ImageNetNorm() if family == "b" else None
-        stem = SameConv2d(3, scaling.stem_channels(family, width), variant.resolution_px, kernel=3, stride=2)
-        self.stem = ConvNormAct(stem, _activation(family))
+        rules = family_named(family)
+        act = partial(getattr(nn, rules.activation), inplace=True)
+        self.input_norm = None if rules.input_norm is None else ImageNetNorm(rules.input_norm)
+        stem = SameConv2d(3, stem_channels(family, width), variant.resolution_px, kernel=3, stride=2)
+        self.stem = ConvNormAct(stem, act())
         size_px = stem.size_out_px
         self.blocks = nn.ModuleList()
-        for block in scaling.blocks(family, width, depth):
-            built = MBConv(block, size_px, family)
+        for block in blocks(family, width, depth):
+            built = MBConv(block, size_px, act)
             self.blocks.append(built)
             size_px = built.size_out_px
             last_channels = block.out_channels
-        features = scaling.head_channels(family, width)
-        self.head = ConvNormAct(SameConv2d(last_channels, features, size_px), _activation(family))
+        features = head_channels(family, width)
+        self.head = ConvNormAct(SameConv2d(last_channels, features, size_px), act())
         self.dropout = nn.Dropout(variant.dropout)
         self.classifier = nn.Linear(features, variant.classes)
         _initialise(self)
@@ -249,10 +245,6 @@ def fold_batch_norm(network: EfficientNet) -> EfficientNet:
     return folded
 
 
-def _activation(family: Family) -> nn.Module:
-    return nn.ReLU6(inplace=True) if family == "lite" else nn.SiLU(inplace=True)
-
-
 def _initialise(network: EfficientNet) -> None:
     """TensorFlow's EfficientNet initialisation: normal by fan-out, zero biases, a uniform classifier."""
     for module in network.modules():
@@ -268,25 +260,3 @@ def _initialise_classifier(classifier: nn.Linear, generator: torch.Generator | N
     bound = 1.0 / math.sqrt(classifier.out_features)
     nn.init.uniform_(classifier.weight, -bound, bound, generator=generator)
     nn.init.zeros_(classifier.bias)
-
-
-def recalibrate_batch_norms(network: EfficientNet, batches: Iterable[Tensor]) -> None:
-    """Batch norm statistics measured anew, in place, over inputs [N, 3, R, R]: those of a cut network are its parent's.
-
-    Weights stay as they are, and so does the mode (training or eval).
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    was_training = network.training
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
-    try:
-        network.train()
-        with torch.no_grad():
-            for batch in batches:
-                network(batch)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        network.train(was_training)

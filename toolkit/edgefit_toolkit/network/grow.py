@@ -24,28 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
+from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.records import Variant
-
-
-def shape_of(variant: Variant) -> tuple[tuple[int, int], ...]:
-    """(channels, blocks) of every stage, and (stem, head): what weights have to fit; resolution is not in it."""
-    channels, repeats = [0] * len(scaling.STAGES), [0] * len(scaling.STAGES)
-    for block in scaling.blocks(variant.family, variant.width, variant.depth):
-        channels[block.stage] = block.out_channels
-        repeats[block.stage] += 1
-    ends = (
-        scaling.stem_channels(variant.family, variant.width),
-        scaling.head_channels(variant.family, variant.width),
-    )
-    return (*zip(channels, repeats, strict=True), ends)
-
-
-def fits_into(small: Variant, large: Variant) -> bool:
-    """Whether `small` can grow into `large`: same family, nowhere more channels or blocks."""
-    pairs = zip(shape_of(small), shape_of(large), strict=True)
-    return small.family == large.family and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairs)
 
 
 @torch.no_grad()
@@ -89,9 +71,9 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
 
 def stages_of(network: EfficientNet) -> list[list[MBConv]]:
     """The blocks of every stage, in order."""
-    stages: list[list[MBConv]] = [[] for _ in scaling.STAGES]
+    stages: list[list[MBConv]] = [[] for _ in family_named(network.variant.family).stages]
     variant = network.variant
-    for block, built in zip(scaling.blocks(variant.family, variant.width, variant.depth), network.blocks, strict=True):
+    for block, built in zip(blocks(variant.family, variant.width, variant.depth), network.blocks, strict=True):
         assert isinstance(built, MBConv)
         stages[block.stage].append(built)
     return stages

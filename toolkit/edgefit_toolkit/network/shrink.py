@@ -28,8 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ScalingError
+from edgefit_toolkit.network.blocks import fits_into, shape_of
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
-from edgefit_toolkit.network.grow import fits_into, norm_of, shape_of, stages_of
+from edgefit_toolkit.network.grow import norm_of, stages_of
 from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.records import Variant
 

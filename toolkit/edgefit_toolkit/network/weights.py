@@ -14,9 +14,11 @@ from torch import Tensor
 from edgefit_toolkit.downloads import Progress, file_sha256
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.network import catalogue, scaling
+from edgefit_toolkit.network.blocks import blocks, fits_into, shape_of
 from edgefit_toolkit.network.catalogue import WeightFile
 from edgefit_toolkit.network.efficientnet import EfficientNet, reset_classifier
-from edgefit_toolkit.network.grow import fits_into, resize, shape_of
+from edgefit_toolkit.network.families import family_named
+from edgefit_toolkit.network.grow import resize
 from edgefit_toolkit.network.shrink import OnBlock, ignore_block, shrink
 from edgefit_toolkit.records import Variant
 
@@ -52,7 +54,7 @@ def load_network(
     The parent is the first of `parents_of` whose weights are at hand: in an installed package, in the cache, or (with
     `allow_download`) on the network. Where a nearer one could not be had, the note says so. From a smaller parent the
     variant is grown; from a larger one it is cut and, with `pictures`, fitted to the parent's answers on them
-    (`shrinking.shrink`, on `device`). `pictures` returns float [N, 3, R, R] in (pixels - 127) / 128 and is called only
+    (`shrink.shrink`, on `device`). `pictures` returns float [N, 3, R, R] in (pixels - 127) / 128 and is called only
     where the variant is cut. For other than 1000 classes the classifier is new, the same for the same seed. Raises
     DownloadError when no parent's weights can be had.
     """
@@ -96,7 +98,7 @@ def parents_of(variant: Variant, *, fitted: bool = False) -> list[Variant]:
     similar number of weights is the best. Linear probes on 400 flowers, five folds, validation loss: phi .98 grown
     from Lite1 .234 (Lite1 itself .236), cut from Lite2 and fitted .208 (Lite2 itself .202).
     """
-    own = [scaling.released(name) for name, spec in scaling.RELEASED.items() if spec.family == variant.family]
+    own = [scaling.released(name) for name in family_named(variant.family).released]
     own.sort(key=lambda released: released.params, reverse=True)
     smaller = [released for released in own if fits_into(released, variant)]
     if not fitted:
@@ -181,4 +183,4 @@ def _note(how: str, parent: Variant, variant: Variant, entry: WeightFile, fitted
 
 
 def _blocks(variant: Variant) -> int:
-    return len(scaling.blocks(variant.family, variant.width, variant.depth))
+    return len(blocks(variant.family, variant.width, variant.depth))

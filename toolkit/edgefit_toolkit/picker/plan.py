@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.records import Budget, Family, Latency, Variant
+from edgefit_toolkit.records import Budget, Latency, Variant
 
 SCHEMA = "edgefit.plan/1"
-Scaling = Literal["continuous", "released"]
 RELEASED_REACH_PHI = 0.1  # real ImageNet weights are worth more than a step of phi this small (about 7% multiply-adds)
 RELEASED_REACH_MADDS = 0.9  # unless it happens to be a large one: just above phi 0 every stage gains a block
 
@@ -41,8 +40,8 @@ class Plan:
 
     budget: Budget
     device: str  # the profile's name
-    family: Family
-    scaling: Scaling
+    family: str
+    scaling: str  # "continuous": any phi; "released": only networks with published weights
     phi_range: tuple[float, float]
     pick: Candidate
     next: Candidate | None  # the next larger network, which does not fit; None when the whole range fits

@@ -1,4 +1,4 @@
-"""The largest network under a budget. Pure: the predictor, or the measurer, is passed in.
+"""The largest network under a budget, by prediction.
 
 phi is continuous, networks are not: channels go in eights, repeats in ones, resolution in 2 px. So the search walks the
 phi at which one of them changes (a few hundred in all) and looks at every distinct network between, not at a grid.
@@ -14,38 +14,25 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
+from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import BudgetMissed, InputError
+from edgefit_toolkit.latency.predict import predict
+from edgefit_toolkit.network.blocks import CHANNEL_DIVISOR, blocks, head_channels
+from edgefit_toolkit.network.families import DEFAULT_FAMILY, family_named
 from edgefit_toolkit.network.scaling import (
     BASE_RESOLUTION_PX,
-    CHANNEL_DIVISOR,
     DEPTH_BASE,
-    HEAD_CHANNELS,
     MIN_RESOLUTION_PX,
-    RELEASED,
     RESOLUTION_BASE,
     RESOLUTION_STEP_PX,
-    STAGES,
-    STEM_CHANNELS,
     WIDTH_BASE,
-    blocks,
     factors,
     released,
     variant_from_phi,
     with_classes,
 )
-from edgefit_toolkit.picker.plan import (
-    RELEASED_REACH_PHI,
-    Candidate,
-    Plan,
-    Scaling,
-    check_budget,
-    plan_json,
-    released_within_reach,
-)
-from edgefit_toolkit.picker.view import render_plan
-from edgefit_toolkit.records import Budget, Family, Latency, Variant
-
-__all__ = ["RELEASED_REACH_PHI", "Candidate", "Plan", "Scaling", "candidates", "pick", "plan_json", "render_plan"]
+from edgefit_toolkit.picker.plan import Candidate, Plan, check_budget, released_within_reach
+from edgefit_toolkit.records import Budget, Latency, Variant
 
 PHI_RANGE = (-4.0, 6.0)  # lite: 128 px, 50 M multiply-adds .. 518 px, 17 G; beyond, nothing trains or runs well
 
@@ -57,8 +44,8 @@ def pick(
     predictor: Predictor,
     *,
     device: str = "",
-    family: Family = "lite",
-    scaling: Scaling = "continuous",
+    family: str = DEFAULT_FAMILY,
+    scaling: str = "continuous",
     classes: int = 1000,
     phi_range: tuple[float, float] = PHI_RANGE,
 ) -> Plan:
@@ -87,10 +74,23 @@ def pick(
     return replace(plan, notes=tuple(_notes(plan, largest, fitting)))
 
 
+def make_plan(budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000) -> Plan:
+    """`pick` by the latencies predicted for the device of that name. Raises InputError for one that is none, too."""
+    profile = load_profile(device)
+    return pick(
+        Budget(budget_ms, percentile),
+        lambda variant: predict(variant, profile, percentile=percentile),
+        device=profile.name,
+        family=family,
+        scaling=scaling,
+        classes=classes,
+    )
+
+
 @lru_cache(maxsize=32)
 def candidates(
-    family: Family = "lite",
-    scaling: Scaling = "continuous",
+    family: str = DEFAULT_FAMILY,
+    scaling: str = "continuous",
     classes: int = 1000,
     phi_range: tuple[float, float] = PHI_RANGE,
 ) -> tuple[Variant, ...]:
@@ -103,7 +103,7 @@ def candidates(
         raise InputError(f"the phi range {low} to {high} holds no network")
     if scaling not in ("continuous", "released"):
         raise InputError(f"scaling is {scaling!r}; there are continuous and released")
-    known = [released(name, classes) for name, spec in RELEASED.items() if spec.family == family]
+    known = [released(name, classes) for name in family_named(family).released]
     found = [variant for variant in known if low <= variant.phi <= high or scaling == "released"]
     taken = {_network(variant.family, variant.width, variant.depth, variant.resolution_px) for variant in found}
     if scaling == "continuous":
@@ -114,7 +114,7 @@ def candidates(
     return tuple(sorted(found, key=lambda variant: (variant.phi, variant.madds)))
 
 
-def distinct_phis(family: Family, low: float, high: float) -> tuple[float, ...]:
+def distinct_phis(family: str, low: float, high: float) -> tuple[float, ...]:
     """One phi for each distinct network of [low, high], ascending."""
     edges = sorted({low, high, *(phi for phi in _break_points(family, low, high) if low < phi < high)})
     phis: list[float] = []
@@ -132,7 +132,7 @@ def distinct_phis(family: Family, low: float, high: float) -> tuple[float, ...]:
     return tuple(phis)
 
 
-def _break_points(family: Family, low: float, high: float) -> Iterator[float]:
+def _break_points(family: str, low: float, high: float) -> Iterator[float]:
     """Every phi at which channels, repeats or the resolution change."""
 
     def phi(ratio: float, base: float) -> float:
@@ -142,17 +142,16 @@ def _break_points(family: Family, low: float, high: float) -> Iterator[float]:
     largest_px = int(BASE_RESOLUTION_PX * RESOLUTION_BASE**high) + RESOLUTION_STEP_PX
     for odd_px in range(smallest_px // 2 * 2 + 1, largest_px + 1, RESOLUTION_STEP_PX):  # halves are rounded up
         yield phi(odd_px / BASE_RESOLUTION_PX, RESOLUTION_BASE)
-    for repeats in {stage.repeats for stage in STAGES}:
+    for repeats in family_named(family).scaled_repeats:
         for blocks_ in range(1, math.ceil(repeats * DEPTH_BASE**high) + 1):
             yield phi(blocks_ / repeats, DEPTH_BASE)
-    wholes = {stage.channels for stage in STAGES} | ({STEM_CHANNELS, HEAD_CHANNELS} if family == "b" else set())
-    for whole in wholes:
+    for whole in family_named(family).scaled_channels:
         for channels in range(CHANNEL_DIVISOR, int(whole * WIDTH_BASE**high) + CHANNEL_DIVISOR, CHANNEL_DIVISOR):
             upto = min(channels + CHANNEL_DIVISOR / 2, channels / 0.9)  # where round_channels leaves this step
             yield phi(upto / whole, WIDTH_BASE)
 
 
-def _roundest(family: Family, start: float, end: float) -> float:
+def _roundest(family: str, start: float, end: float) -> float:
     """The phi with the fewest decimals (two or more) between two break points, the largest of those."""
     middle = (start + end) / 2
     network = _network_at(family, middle)
@@ -165,17 +164,16 @@ def _roundest(family: Family, start: float, end: float) -> float:
     return middle
 
 
-def _network_at(family: Family, phi: float) -> tuple[object, ...]:
+def _network_at(family: str, phi: float) -> tuple[object, ...]:
     return _network(family, *factors(phi))
 
 
-def _network(family: Family, width: float, depth: float, resolution_px: int) -> tuple[object, ...]:
-    """What tells two networks apart; the head is fixed in Lite and follows the width in B."""
-    head = round(HEAD_CHANNELS * width / CHANNEL_DIVISOR) if family == "b" else 0
-    return blocks(family, width, depth), resolution_px, head
+def _network(family: str, width: float, depth: float, resolution_px: int) -> tuple[object, ...]:
+    """What tells two networks apart."""
+    return blocks(family, width, depth), resolution_px, head_channels(family, width)
 
 
-def _missed(budget: Budget, device: str, frontier: Sequence[Candidate], scaling: Scaling) -> BudgetMissed:
+def _missed(budget: Budget, device: str, frontier: Sequence[Candidate], scaling: str) -> BudgetMissed:
     quickest = min(frontier, key=lambda candidate: candidate.latency.at(budget.percentile))
     needs = quickest.latency.at(budget.percentile)
     where = f" on {device}" if device else ""

@@ -11,7 +11,7 @@ from edgefit_toolkit import __version__
 from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.data.sources import open_photo, to_network_input, worked_pixel
-from edgefit_toolkit.picker.search import Plan, plan_json
+from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import Made
 from edgefit_toolkit.pipeline.stepdown import Attempt

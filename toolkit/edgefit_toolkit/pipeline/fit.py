@@ -20,7 +20,7 @@ from typing import Any
 
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.picker.predicted import make_plan
+from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline import document, making, refuse, stages, stepdown
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.run import open_run

@@ -20,6 +20,7 @@ from pathlib import Path
 import platformdirs
 
 from edgefit_toolkit.files import key_of, sha256_of
+from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.pipeline.sources import sources_of
 from edgefit_toolkit.records import Variant
 
@@ -82,7 +83,7 @@ def probe_key(variant: Variant) -> str:
 def write_probe(variant: Variant, path: Path, kept: ProbeCache | None = None) -> None:
     """An untrained int8 model of the variant's graph. `kept` is where converted ones are looked up and left (default:
     the user's cache). Raises ConversionError."""
-    if variant.family == "lite":
+    if family_named(variant.family).skeleton:
         from edgefit_converters.tflite.skeleton import write_skeleton
 
         write_skeleton(variant, path)

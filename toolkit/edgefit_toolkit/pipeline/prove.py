@@ -18,7 +18,7 @@ from edgefit_toolkit.errors import DeviceError, SeveralDevices
 from edgefit_toolkit.latency import calibrate
 from edgefit_toolkit.latency.calibrate import Calibration
 from edgefit_toolkit.picker.bracket import Bracket, apply, bracket
-from edgefit_toolkit.picker.search import Plan
+from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.pipeline.probes import write_probe
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.network.families import DEFAULT_FAMILY
 from edgefit_toolkit.pipeline.run import MANIFEST
-from edgefit_toolkit.records import Family, IoDtype
+from edgefit_toolkit.records import IoDtype
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class FitSettings:
     budget_ms: float
     device: str
     percentile: int = 90
-    family: Family = "lite"
+    family: str = DEFAULT_FAMILY
     scaling: str = "continuous"
     data: str | None = None  # a folder, "flowers", or None for the drawn demo set
     seed: int = 0
@@ -40,7 +41,7 @@ def default_out(settings: FitSettings) -> Path:
     parts = [settings.device, f"{settings.budget_ms:g}ms", data, f"seed{settings.seed}"]
     if settings.percentile != 90:
         parts.append(f"p{settings.percentile}")
-    if settings.family != "lite":
+    if settings.family != DEFAULT_FAMILY:
         parts.append(settings.family)
     if settings.scaling != "continuous":
         parts.append(settings.scaling)

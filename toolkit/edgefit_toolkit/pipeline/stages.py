@@ -18,8 +18,7 @@ from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.files import key_of, write_atomic
 from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.bracket import ROUNDS, Bracket, apply
-from edgefit_toolkit.picker.plan import Measured
-from edgefit_toolkit.picker.search import Plan, plan_json
+from edgefit_toolkit.picker.plan import Measured, Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.prove import Bench, find_bench, host_threads, prove
 from edgefit_toolkit.pipeline.run import Run

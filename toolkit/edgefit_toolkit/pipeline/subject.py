@@ -14,7 +14,8 @@ from edgefit_toolkit.data.preprocessing import BROKEN_IMAGE, Pixels, apply, open
 from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.network.scaling import RELEASED, released
+from edgefit_toolkit.network.families import released_names
+from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.pipeline.settings import saved_settings
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Preprocessing
@@ -59,11 +60,11 @@ def open_subject(
         if data is None:
             raise InputError(f"{what} comes without photographs", "name its data set with --data")
         return _trained(path, data, seed, count, ui)
-    if what.lower() in RELEASED:
+    if what.lower() in released_names():
         if data is None:
             raise InputError(f"{what}'s ImageNet weights come without photographs", "name a folder of some with --data")
         return _released(what.lower(), Path(data).expanduser(), count, ui, offline)
-    raise InputError(f"{what!r} is nothing to compare routes on; released are {', '.join(RELEASED)}", HINT)
+    raise InputError(f"{what!r} is nothing to compare routes on; released are {', '.join(released_names())}", HINT)
 
 
 def _trained(checkpoint: Path, data: str | None, seed: int, count: int, ui: Ui) -> Subject:

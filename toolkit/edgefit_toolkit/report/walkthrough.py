@@ -1,6 +1,6 @@
 """The two traces: what the pipeline does to any picture, and what it did to one.
 
-The shapes come from scaling.layers(), so they are those of the very network that was exported: phi 0 at 224 px ends in
+The shapes come from network/graph.py, so they are those of the very network that was exported: phi 0 at 224 px ends in
 7 x 7 x 1280.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
+from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.records import Preprocessing, Variant
 from edgefit_toolkit.report.schema import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
 
@@ -45,8 +46,7 @@ def pipeline_trace(
 ) -> list[TraceStep]:
     """input -> preprocessing -> features -> pooling -> classification, with the shapes of this variant."""
     side = variant.resolution_px
-    layers = scaling.layers(variant)
-    pool = next(layer for layer in layers if layer.kind == "pool")
+    pool = next(operator for operator in operators(variant) if operator.kind == "pool")
     padding = preprocessing.crop_padding_px
     first: TraceStep = {
         "step": "input",
@@ -86,28 +86,27 @@ def pipeline_trace(
 
 
 def _stages(variant: Variant) -> list[StageDoc]:
-    layers = scaling.layers(variant)
-    blocks = scaling.blocks(variant.family, variant.width, variant.depth)
+    graph, every = operators(variant), blocks(variant.family, variant.width, variant.depth)
     rows: list[StageDoc] = []
-    for stage in range(-1, 8):
-        own = [layer for layer in layers if layer.stage == stage and layer.kind not in ("pool", "fc")]
-        inside = [block for block in blocks if block.stage == stage]
+    for stage in range(-1, graph[-1].stage + 1):
+        own = [operator for operator in graph if operator.stage == stage and operator.kind not in ("pool", "fc")]
+        inside = [block for block in every if block.stage == stage]
         if stage == -1:
-            name, operator, repeats, stride = "stem", "Conv 3×3", 1, own[0].stride
-        elif stage == 7:
-            name, operator, repeats, stride = "head", "Conv 1×1", 1, 1
+            name, drawn, repeats, stride = "stem", "Conv 3×3", 1, own[0].stride
+        elif stage == graph[-1].stage:
+            name, drawn, repeats, stride = "head", "Conv 1×1", 1, 1
         else:
             first = inside[0]
             name, repeats, stride = f"stage {stage + 1}", len(inside), first.stride
-            operator = f"MBConv{first.expand} {first.kernel}×{first.kernel}"
+            drawn = f"MBConv{first.expand} {first.kernel}×{first.kernel}"
         rows.append(
             {
                 "name": name,
-                "operator": operator,
+                "operator": drawn,
                 "repeats": repeats,
                 "stride": stride,
                 "shape": list(own[-1].out_shape),
-                "madds": sum(layer.madds for layer in own),
+                "madds": sum(operator.madds for operator in own),
             }
         )
     return rows
@@ -129,8 +128,8 @@ def record_activations(network: EfficientNet, inputs: Any) -> dict[str, NDArray[
         return hook
 
     variant = network.variant
-    blocks = scaling.blocks(variant.family, variant.width, variant.depth)
-    last_of = {block.stage: index for index, block in enumerate(blocks)}
+    every = blocks(variant.family, variant.width, variant.depth)
+    last_of = {block.stage: index for index, block in enumerate(every)}
     watched: dict[str, Any] = {"stem": network.stem}
     watched |= {f"stage {stage + 1}": network.blocks[index] for stage, index in last_of.items()}
     watched |= {"head": network.head, "classifier": network.classifier}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from edgefit_toolkit.network.families import family_named
+
 ORIGIN_CLASS = {
     "predicted": "predicted",
     "measured on device": "device",
@@ -89,7 +91,7 @@ def name_of(candidate: Any) -> str:
     """`EfficientNet-Lite2` or `EfficientNet-Lite, φ 1.370`."""
     if candidate.get("released"):
         return "EfficientNet-" + str(candidate["released"]).capitalize()
-    return f"EfficientNet-{'Lite' if candidate['family'] == 'lite' else 'B'} φ {candidate['phi']:.3f}"
+    return f"EfficientNet-{family_named(candidate['family']).title} φ {candidate['phi']:.3f}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

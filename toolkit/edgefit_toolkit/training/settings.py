@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.network import scaling
+from edgefit_toolkit.network.blocks import blocks
+from edgefit_toolkit.network.families import FAMILIES, family_named
+from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.training.compute import Device
 
-STAGES = len(scaling.STAGES)  # 7; `unfreeze_from` of 7 trains head and classifier only
+STAGES = max(len(family.stages) for family in FAMILIES.values())  # 7; `unfreeze_from` of 7: head and classifier
 
 # Work of one job on a CPU, in multiply-adds of a forward pass. Two Zen 5 cores do about 90e9 a second forward in
 # bfloat16, and train at 24e9 (counted forward) from stage 3 on, 33e9 from stage 6 on; Sapphire Rapids about half that.
@@ -62,8 +64,9 @@ class TrainSettings:
         views = round(more * CPU_FORWARD_MADDS / (variant.madds * n_train)) - 1
         views = min(max(views, 1), MAX_VIEWS)
         fewest, most = EPOCHS
-        unfreeze_from = DEEPEST
-        while unfreeze_from < STAGES:
+        stages = len(family_named(variant.family).stages)
+        unfreeze_from = min(DEEPEST, stages)
+        while unfreeze_from < stages:
             cache_bytes = cut_values(variant, unfreeze_from) * 2 * n_train
             affordable = more * CPU_TRAINING_MADDS / (upper_madds(variant, unfreeze_from) * n_train)
             if affordable >= fewest and cache_bytes * (views + 1) <= CPU_CACHE_BYTES:
@@ -78,16 +81,16 @@ class TrainSettings:
 
 def first_block(variant: Variant, stage: int) -> int:
     """Index of the first block of a stage: the cut that `features` speaks of."""
-    return sum(block.stage < stage for block in scaling.blocks(variant.family, variant.width, variant.depth))
+    return sum(block.stage < stage for block in blocks(variant.family, variant.width, variant.depth))
 
 
 def upper_madds(variant: Variant, stage: int) -> int:
     """Multiply-adds of one forward pass through that stage and all after it."""
-    return sum(layer.madds for layer in scaling.layers(variant) if layer.stage >= stage)
+    return sum(operator.madds for operator in operators(variant) if operator.stage >= stage)
 
 
 def cut_values(variant: Variant, stage: int) -> int:
     """Numbers in one picture's activations where that stage begins."""
-    layer = next(layer for layer in scaling.layers(variant) if layer.stage >= stage)
-    height, width, channels = layer.in_shape
+    first = next(operator for operator in operators(variant) if operator.stage >= stage)
+    height, width, channels = first.in_shape
     return height * width * channels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from edgefit_toolkit.records import Family, Origin
+from edgefit_toolkit.records import Origin
 
 
 class LatencyDoc(TypedDict):
@@ -22,7 +22,7 @@ class CandidateDoc(TypedDict):
     """One network that the picker weighed."""
 
     phi: float
-    family: Family
+    family: str
     width: float
     depth: float
     resolution_px: int
