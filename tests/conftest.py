@@ -9,8 +9,7 @@ from hypothesis import settings
 from support.file_server import site  # noqa: F401  (a fixture)
 from support.models import small_float_tflite, small_int8_tflite, small_network  # noqa: F401  (fixtures)
 
-from edgefit_converters.routes.environments import ensure
-from edgefit_converters.routes.routes import ENVIRONMENT
+from edgefit_converters.routes.environments import TENSORFLOW, ensure
 from edgefit_toolkit.errors import SideEnvironmentError
 
 # Several people and CI share the machines: a slow example is no failure.
@@ -46,7 +45,7 @@ def side_environment() -> Path:
     Minutes and 306 MB the first time; later sessions find it in the cache.
     """
     try:
-        return ensure(ENVIRONMENT)
+        return ensure(TENSORFLOW)
     except SideEnvironmentError as error:
         if "could not be fetched" not in error.message:
             raise

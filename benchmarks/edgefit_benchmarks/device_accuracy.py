@@ -48,7 +48,7 @@ def device_accuracy(
     model = TFLite(model_path)
     if model.input.dtype not in ("uint8", "int8") or model.output.dtype not in ("uint8", "int8"):
         raise InputError(f"{model_path.name} takes {model.input.dtype} and gives {model.output.dtype}, not bytes")
-    packed = model.door[pixels].tobytes()
+    packed = model.input_of_byte[pixels].tobytes()
     there = target.answers(model_path, packed, threads=threads)
     here = host_answers(model_path, packed, threads=threads)
     if len(there) != len(here) or len(here) % len(pixels):

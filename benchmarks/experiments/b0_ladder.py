@@ -26,9 +26,11 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from edgefit_converters import ladder
-from edgefit_converters.judge.holdout import Step, table
-from edgefit_converters.recipe import LADDER, Recipe
+from edgefit_converters.judge.holdout import JudgedStep, table
+from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.ladder.steps import STEPS
+from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.tflite import inspect
 from edgefit_toolkit.data import preprocessing, sources
@@ -76,27 +78,25 @@ def main() -> None:
         litert.export_float(network, float_path)
         every = max(1, len(pixels) // CALIBRATION)
         calibration, more = pixels[::every], np.delete(pixels, np.s_[::every], axis=0)
-        steps: list[Step] = []
+        steps: list[JudgedStep] = []
 
-        def heard(step: Step) -> None:
+        def heard(step: JudgedStep) -> None:
             steps.append(step)
             print(step.sentence, flush=True)
 
         facts = {}
         try:
-            result = ladder.climb(
+            evidence = Evidence(
                 float_path,
                 calibration,
                 held_pixels,
-                out,
-                replace(Recipe(), first=len(LADDER)),
-                heard,
-                labels=held_labels,
+                held_labels,
                 more_pixels=lambda: more,  # as the pipeline does for the last step
             )
+            result = climb(evidence, out, Recipe(first=STEPS[-1].name), on_step=heard)
             read_back = inspect.read_model(out)
             facts = {"operators": read_back.ops, "partitions": read_back.partitions, "outside": read_back.fallback}
-            verdict = f"handed over with every rung climbed: {result.chosen}"
+            verdict = f"handed over with every step climbed: {result.chosen}"
         except GuardFailed as failed:
             verdict = failed.message.splitlines()[0]
     document = {

@@ -5,7 +5,7 @@
 
 The photographs are halved (every other line of labels.csv). Each half is calibrated on and judged by the other, so all
 of them are held out once and none is ever both. OTHERS of other photographs, which are never judged, join each half for
-calibration; the last rung trains on the rest of them as well. Writes guard_ladder.json and .md into
+calibration; the last step trains on the rest of them as well. Writes guard_ladder.json and .md into
 benchmarks/results; networks that are not named keep the rows that they have there. `--steps 5` leaves out the
 last step, which takes as long as all the others.
 """
@@ -22,9 +22,11 @@ from pathlib import Path
 
 import torch
 
-from edgefit_converters import ladder
-from edgefit_converters.judge.holdout import Step, table
-from edgefit_converters.recipe import LADDER, Recipe
+from edgefit_converters.judge.holdout import JudgedStep, table
+from edgefit_converters.ladder.climb import best_passing, climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.ladder.steps import STEPS, Step
+from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import litert
 from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.host import cpu_name
@@ -40,20 +42,20 @@ def main() -> None:
     parser.add_argument("photographs", type=Path, help="a folder with labels.csv (column `file`)")
     parser.add_argument("networks", nargs="+", help="released variants, such as lite0")
     parser.add_argument("--others", type=Path, help="a folder with other photographs to calibrate on, at any depth")
-    parser.add_argument("--steps", type=int, default=len(LADDER), help="how many steps of the ladder to climb")
+    parser.add_argument("--steps", type=int, default=len(STEPS), help="how many steps of the ladder to climb")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     folder: Path = arguments.photographs
     joining, rest = split_others(arguments.others)
-    recipe = Recipe(first=arguments.steps, ladder=LADDER[: arguments.steps])
+    steps = STEPS[: arguments.steps]
     rows = kept_rows(arguments.networks)
     for name in arguments.networks:
-        rows += judge(name, folder, joining, rest, recipe)
+        rows += judge(name, folder, joining, rest, steps)
     rows.sort(key=lambda row: str(row["network"]))
     document = {
         "photographs": described(folder, joining)
-        + ("; the last step trains on all of those" if rest and arguments.steps == len(LADDER) else ""),
+        + ("; the last step trains on all of those" if rest and arguments.steps == len(STEPS) else ""),
         "hardware": f"{cpu_name()}, {arguments.threads} threads",
         "versions": {
             name: version(name) for name in ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert", "numpy")
@@ -75,26 +77,25 @@ def kept_rows(networks: list[str]) -> list[dict[str, object]]:
 
 
 def judge(
-    name: str, photographs: Path, joining: list[Path], rest: list[Path], recipe: Recipe
+    name: str, photographs: Path, joining: list[Path], rest: list[Path], steps: tuple[Step, ...]
 ) -> list[dict[str, object]]:
     """One row per step: both halves together."""
     variant = scaling.released(name)
     network, _ = weights.load_network(variant)
     how = preprocessing.preprocessing_for(variant)
     halves = read_halves(photographs, how, joining)
-    folds: list[tuple[Step, ...]] = []
+    folds: list[tuple[JudgedStep, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         float_path = Path(folder) / "float.tflite"
         litert.export_float(network, float_path)
         for number, half in enumerate(halves, 1):
-            result = ladder.climb(
-                float_path,
-                half.calibration,
-                half.holdout,
+            more = (lambda: read(rest, how)) if rest else None
+            result = climb(
+                Evidence(float_path, half.calibration, half.holdout, more_pixels=more),
                 Path(folder) / "int8.tflite",
-                recipe,
-                on_event=lambda step: print(f"{name}: {step.sentence}", flush=True),
-                more_pixels=(lambda: read(rest, how)) if rest else None,
+                Recipe(first=steps[-1].name),
+                steps=steps,
+                on_step=lambda step: print(f"{name}: {step.sentence}", flush=True),
             )
             folds.append(result.steps)
             print(f"{name}, half {number}\n{table(result.steps)}\n", flush=True)
@@ -105,15 +106,16 @@ def judge(
     ]
 
 
-def handed_over(steps: tuple[Step, ...]) -> str:
+def handed_over(steps: tuple[JudgedStep, ...]) -> str:
     """The step at which the product would have stopped, by its own floors."""
-    for climbed in range(Recipe().first + 1, len(steps) + 1):
-        if (best := ladder.best_passing(steps[:climbed])) is not None:
+    at_least = [step.name for step in steps].index(Recipe().first)
+    for climbed in range(at_least + 1, len(steps) + 1):
+        if (best := best_passing(steps[:climbed])) is not None:
             return best.name
     return ""
 
 
-def row(name: str, first: Step, second: Step) -> dict[str, object]:
+def row(name: str, first: JudgedStep, second: JudgedStep) -> dict[str, object]:
     """Both halves of one step."""
     return {
         "network": name,

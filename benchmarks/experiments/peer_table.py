@@ -1,4 +1,4 @@
-"""The table of benchmarks/experiments/peers.py: edgefit's rungs beside other tools' int8. Pure."""
+"""The table of benchmarks/experiments/peers.py: edgefit's steps beside other tools' int8. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EDGEFIT = "edgefit"
 
 
 def beside(ladder: Iterable[Row], peers: Sequence[Row], networks: Sequence[str]) -> list[Row]:
-    """Per network edgefit's rungs in their order, then the peers' rows in theirs.
+    """Per network edgefit's steps in their order, then the peers' rows in theirs.
 
     `ladder`: rows of guard_ladder.json; those of networks that no peer was measured on are left out.
     """

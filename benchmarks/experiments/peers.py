@@ -6,7 +6,7 @@
 
 Every tool gets the same network (batch norms folded), the same photographs to calibrate on and the same to be judged by
 as edgefit's ladder (experiments.halves). ONNX Runtime and OpenVINO live in an environment of their own, made on
-first use from peer_workers/lock.txt. Writes peers.json and .md into benchmarks/results, edgefit's rungs from
+first use from peer_workers/lock.txt. Writes peers.json and .md into benchmarks/results, edgefit's steps from
 guard_ladder.json beside the peers'.
 """
 
@@ -37,7 +37,7 @@ from edgefit_benchmarks.timing import OpenSession, measure_interleaved
 from edgefit_converters.int8 import quantize
 from edgefit_converters.judge.parity import compare_answers
 from edgefit_converters.recipe import Recipe
-from edgefit_converters.routes import deploy, litert, onnx_export, routes
+from edgefit_converters.routes import deploy, litert, onnx_export, open_route
 from edgefit_converters.routes.deploy import Deployed
 from edgefit_converters.routes.environments import Lock, ensure
 from edgefit_converters.routes.route import Draft
@@ -161,7 +161,7 @@ def reference(network: Deployed, half: Half, folder: Path, how: Preprocessing) -
 
 
 def make_base(network: Deployed, half: Half, path: Path) -> None:
-    """edgefit's own int8, for its latency: every rung's file has the same graph."""
+    """edgefit's own int8, for its latency: every step's file has the same graph."""
     float_path = path.with_name("float.tflite")
     litert.export_deployed(network, float_path)
     quantize.quantize_int8(float_path, half.calibration, path)
@@ -174,7 +174,7 @@ def compare(reference_logits: Floats, logits: Floats) -> Parity:
 
 def _through_tensorflow(network: Deployed, halves: Sequence[Half], folder: Path) -> Answers:
     """edgefit's route through TensorFlow's converter, plain: no step of the ladder touches it."""
-    route = routes.open_route("tensorflow")
+    route = open_route("tensorflow")
     float_path = folder / "tensorflow_float.tflite"
     route.export_float(network, float_path)
     started = time.monotonic()

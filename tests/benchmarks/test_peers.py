@@ -124,7 +124,7 @@ def document(*networks: str, **other: Any) -> dict[str, Any]:
     }
 
 
-def test_the_page_has_edgefits_rungs_beside_the_peers() -> None:
+def test_the_page_has_edgefits_steps_beside_the_peers() -> None:
     page = peer_table.markdown(document("lite0"), LADDER)
     rows = [line.split(" | ")[:3] for line in page.splitlines() if line.startswith("| lite")]
     assert rows == [

@@ -95,7 +95,7 @@ def test_conversion_is_silent_and_repeats_its_bytes(
 # int8
 
 
-def test_int8_file_is_full_integer_with_raw_bytes_at_its_door(small_int8_tflite: Path) -> None:
+def test_int8_file_is_full_integer_with_raw_bytes_as_its_input(small_int8_tflite: Path) -> None:
     facts = inspect.read_model(small_int8_tflite)
     assert facts.full_integer
     assert facts.partitions == 1
@@ -103,7 +103,7 @@ def test_int8_file_is_full_integer_with_raw_bytes_at_its_door(small_int8_tflite:
     start, end = facts.inputs[0], facts.outputs[0]
     assert (start.name, start.dtype, start.scale, start.zero_point) == ("image", "uint8", 1 / 128, 127)
     assert (end.name, end.dtype, end.scale, end.zero_point) == ("scores", "uint8", 1 / 256, 0)
-    assert (TFLite(small_int8_tflite).door == np.arange(256)).all()
+    assert (TFLite(small_int8_tflite).input_of_byte == np.arange(256)).all()
 
 
 def test_int8_keeps_the_answers(small_float_tflite: Path, small_int8_tflite: Path) -> None:
@@ -113,7 +113,7 @@ def test_int8_keeps_the_answers(small_float_tflite: Path, small_int8_tflite: Pat
     assert sum(found.per_image) == round(found.top1 * found.n)
 
 
-def test_both_doors_give_the_same_answers(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
+def test_both_input_types_answer_alike(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
     made = quantize.quantize_int8(
         small_float_tflite, drawn_pixels(32, seed=1)[0], tmp_path / "int8.tflite", Recipe(io_dtype="int8")
     )

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefit_converters.routes.environments import Lock, ensure, environment_folder, find_python, is_made
-from edgefit_converters.routes.routes import ENVIRONMENT
+from edgefit_converters.routes.environments import TENSORFLOW, Lock, ensure, environment_folder, find_python, is_made
 from edgefit_toolkit.errors import SideEnvironmentError
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -142,12 +141,12 @@ def test_a_killed_build_counts_for_nothing_and_two_at_once_make_one(wheel: Path)
 
 
 def test_the_committed_lock_pins_every_package_by_hash() -> None:
-    lines = [line for line in ENVIRONMENT.text.splitlines() if line and not line.startswith("#")]
-    assert len(lines) == len(ENVIRONMENT.pins) > 40
+    lines = [line for line in TENSORFLOW.text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(TENSORFLOW.pins) > 40
     assert all(line.count(" --hash=sha256:") == 1 and len(line.rsplit(":", 1)[1]) == 64 for line in lines)
-    assert ENVIRONMENT.pins["onnx-tf"] == "1.10.0"
-    assert ENVIRONMENT.header["python"] == "3.11"
-    assert set(ENVIRONMENT.header) == {"python", "platform", "download_mb", "installed_mb", "minutes"}
+    assert TENSORFLOW.pins["onnx-tf"] == "1.10.0"
+    assert TENSORFLOW.header["python"] == "3.11"
+    assert set(TENSORFLOW.header) == {"python", "platform", "download_mb", "installed_mb", "minutes"}
 
 
 def test_a_cache_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

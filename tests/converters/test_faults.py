@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from support import broken_models
 from support.models import SMALL_CLASSES, drawn_pixels
 
-from edgefit_converters import ladder
 from edgefit_converters.int8 import quantize
 from edgefit_converters.judge import faults, guard
 from edgefit_converters.judge.accuracy import Accuracy, chance, compare_accuracy
 from edgefit_converters.judge.holdout import Holdout
-from edgefit_converters.recipe import LADDER, Floors, Recipe
+from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.ladder.steps import STEPS
+from edgefit_converters.recipe import Floors, Recipe
 from edgefit_converters.tflite import inspect
 from edgefit_toolkit.errors import ConversionError, GuardFailed
 from edgefit_toolkit.interpreter import TFLite
@@ -66,7 +68,7 @@ def test_a_healthy_model_passes(reference: np.ndarray, small_float_tflite: Path,
 def test_another_normalization_is_named(
     reference: np.ndarray, small_float_tflite: Path, tmp_path: Path, factor: float, shift: float, words: str
 ) -> None:
-    path = broken_models.with_door(small_float_tflite, tmp_path / "door.tflite", factor, shift)
+    path = broken_models.with_normalization(small_float_tflite, tmp_path / "door.tflite", factor, shift)
     assert words in refused(reference, path)
 
 
@@ -162,9 +164,9 @@ def test_a_layer_with_a_wrong_scale_is_named(
 
     monkeypatch.setattr(quantize, "quantize_with", buggy)
     with pytest.raises(GuardFailed, match=rf"{layer} .*its scale") as failed:
-        ladder.climb(
-            small_float_tflite, drawn_pixels(32, seed=1)[0], PIXELS, tmp_path / "model.tflite",
-            Recipe(floors=Floors(top1=0.5, sqnr_db=9.0), ladder=LADDER[:1]), labels=LABELS,
+        climb(
+            Evidence(small_float_tflite, drawn_pixels(32, seed=1)[0], PIXELS, LABELS), tmp_path / "model.tflite",
+            Recipe(floors=Floors(top1=0.5, sqnr_db=9.0), first="min-max PTQ"), steps=STEPS[:1],
         )  # fmt: skip
     assert [step.name for step in failed.value.steps] == ["min-max PTQ"]
     assert not list(tmp_path.iterdir())
@@ -181,7 +183,7 @@ def test_a_layer_with_a_wrong_scale_is_named(
 def test_useless_calibration_is_named(small_float_tflite: Path, tmp_path: Path, spoil: object, words: str) -> None:
     spoiled = spoil(drawn_pixels(32, seed=1)[0])  # type: ignore[operator]
     with pytest.raises(GuardFailed, match=words):
-        ladder.climb(small_float_tflite, spoiled, PIXELS, tmp_path / "model.tflite", Recipe(floors=LOW))
+        climb(Evidence(small_float_tflite, spoiled, PIXELS), tmp_path / "model.tflite", Recipe(floors=LOW))
     assert not list(tmp_path.iterdir())
 
 
@@ -212,7 +214,7 @@ def test_kinds_of_wrong_softmax_are_told_apart(reference: np.ndarray) -> None:
     assert "add up to 0.50" in str(faults.softmax(right / 2, reference))
 
 
-def test_a_door_that_misreads_raw_bytes_is_named(small_int8_tflite: Path, tmp_path: Path) -> None:
+def test_an_input_that_misreads_raw_bytes_is_named(small_int8_tflite: Path, tmp_path: Path) -> None:
     path = broken_models.with_input_of_zero_point(small_int8_tflite, tmp_path / "door.tflite", 0)
     with pytest.raises(ConversionError, match=r"image is \('uint8', 0.0078125, 0\)"):
         quantize.check(path, Recipe())
@@ -229,7 +231,7 @@ def test_int8_of_another_class_order_is_explained(small_float_tflite: Path, tmp_
 
 
 def accuracy(lost: int, won: int, n: int = 200, right: int = 180) -> Accuracy:
-    return Accuracy(n=n, float_right=right, int8_right=right - lost + won, lost=lost, won=won, guessed=0.25)
+    return Accuracy(n=n, float_right=right, int8_right=right - lost + won, lost=lost, won=won)
 
 
 def parity(**changes: float) -> Parity:
@@ -254,9 +256,9 @@ def test_top5_is_judged_where_it_says_something() -> None:
 
 
 def test_a_step_says_its_gain_and_its_cost(small_float_tflite: Path, tmp_path: Path) -> None:
-    result = ladder.climb(
-        small_float_tflite, drawn_pixels(32, seed=1)[0], PIXELS, tmp_path / "model.tflite",
-        Recipe(floors=replace(LOW, accuracy_loss=1.0)), labels=LABELS,
+    result = climb(
+        Evidence(small_float_tflite, drawn_pixels(32, seed=1)[0], PIXELS, LABELS), tmp_path / "model.tflite",
+        Recipe(floors=replace(LOW, accuracy_loss=1.0)),
     )  # fmt: skip
     first, second = result.steps
     assert first.gain_db is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import toy_route
 from support.models import drawn_pixels
 from torch import Tensor
 
-from edgefit_converters import ladder
-from edgefit_converters.int8 import equalization, layers, lockstep, quantize, ranges, rounding
-from edgefit_converters.judge import guard, parity
-from edgefit_converters.judge.holdout import Step
-from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.tflite import flatfile, torchgraph
+from edgefit_converters.int8 import adaptive_rounding, equalization, lockstep, quantize, ranges
+from edgefit_converters.judge import guard, layer_parity, parity
+from edgefit_converters.judge.holdout import JudgedStep
+from edgefit_converters.ladder import steps
+from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.material import Evidence, Material
+from edgefit_converters.ladder.steps import STEPS
+from edgefit_converters.recipe import Floors, Recipe
+from edgefit_converters.routes.route import Draft
+from edgefit_converters.tflite import flatfile, streams, torchgraph
 from edgefit_converters.tflite.flatfile import FlatModel
-from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
+from edgefit_converters.tflite.torchgraph import Constants, Graph, Op
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import TFLite
 
 CALIBRATION, HOLDOUT = drawn_pixels(32, seed=1)[0], drawn_pixels(48, seed=5)[0]
+LENIENT = Floors(top1=0.5, sqnr_db=9.0)
 
 
 def outputs(graph: Graph, pixels: np.ndarray) -> Tensor:
@@ -63,7 +68,7 @@ def test_equalizing_changes_constants_and_not_answers(graph: Graph) -> None:
 
 
 def test_streams_are_the_sums_of_a_stage(graph: Graph) -> None:
-    found = equalization.streams(graph)
+    found = streams.streams(graph)
     sums = [op for op in graph.ops if op.kind == "ADD"]
     assert sums
     for op in sums:
@@ -72,11 +77,11 @@ def test_streams_are_the_sums_of_a_stage(graph: Graph) -> None:
 
 
 def test_bias_correction_brings_back_the_mean_of_every_layer(graph: Graph, small_float_tflite: Path) -> None:
-    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
-    mended = lockstep.walk(graph, CALIBRATION, limits, lockstep.nearest)
+    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
+    moved = lockstep.walk(graph, CALIBRATION, limits, lockstep.nearest)
     float_mean = outputs(graph, CALIBRATION).mean(0)
 
-    def twin(layers: dict[str, Layer]) -> Tensor:
+    def int8_mean(layers: dict[str, Constants]) -> Tensor:
         values = {"image": torchgraph.image(CALIBRATION)}
         for op in graph.ops:
             value = torchgraph.run(op, [values[n] for n in op.inputs], layers.get(op.layer))
@@ -84,9 +89,10 @@ def test_bias_correction_brings_back_the_mean_of_every_layer(graph: Graph, small
         return values[graph.ops[-1].name].mean(0)
 
     plain = {
-        n: Layer(lockstep.on_grid(v.weight, lockstep.weight_scale(v.weight)), v.bias) for n, v in graph.layers.items()
+        n: Constants(lockstep.on_grid(v.weight, lockstep.weight_scale(v.weight)), v.bias)
+        for n, v in graph.layers.items()
     }
-    corrected, uncorrected = (float((twin(x) - float_mean).abs().max()) for x in (mended.layers, plain))
+    corrected, uncorrected = (float((int8_mean(x) - float_mean).abs().max()) for x in (moved.layers, plain))
     assert corrected < 0.2 * uncorrected  # not zero: a bias added in another order flips a few activations
 
 
@@ -96,10 +102,10 @@ def test_learned_rounding_stays_on_the_grid_and_never_loses_to_nearest(seed: int
     generator = torch.Generator().manual_seed(seed)
     mix = torch.randn(width, width, generator=generator)
     inputs = torch.randn(200, width, generator=generator) @ mix  # correlated, as features are
-    layer = Layer(torch.randn(out, width, generator=generator), torch.zeros(out))
+    layer = Constants(torch.randn(out, width, generator=generator), torch.zeros(out))
     target = inputs @ layer.weight.T
     scale = lockstep.weight_scale(layer.weight)
-    found = rounding.learned(Op("FULLY_CONNECTED", "y", ("x",), "y"), layer, inputs, target, scale)
+    found = adaptive_rounding.adaptive(Op("FULLY_CONNECTED", "y", ("x",), "y"), layer, inputs, target, scale)
     stored = found / scale[:, None]
     assert float((stored - stored.round()).abs().max()) < 1e-3
     assert float(stored.abs().max()) < 127.001
@@ -107,7 +113,7 @@ def test_learned_rounding_stays_on_the_grid_and_never_loses_to_nearest(seed: int
 
     def error(weight: Tensor) -> float:
         centred = inputs - inputs.mean(0)
-        ridge = rounding.RIDGE * float(centred.square().mean())
+        ridge = adaptive_rounding.RIDGE * float(centred.square().mean())
         moved = weight - layer.weight
         return float((centred @ moved.T).square().mean(0).sum() + ridge * moved.square().sum())
 
@@ -115,71 +121,98 @@ def test_learned_rounding_stays_on_the_grid_and_never_loses_to_nearest(seed: int
 
 
 def test_the_file_holds_the_chosen_grid(graph: Graph, small_float_tflite: Path, tmp_path: Path) -> None:
-    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
-    mended = lockstep.walk(graph, CALIBRATION, limits, rounding.learned)
-    torchgraph.write_layers(small_float_tflite, mended.layers, tmp_path / "mended.tflite")
-    quantize.quantize_with(tmp_path / "mended.tflite", limits, tmp_path / "int8.tflite", Recipe(), mended.scales)
+    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
+    moved = lockstep.walk(graph, CALIBRATION, limits, adaptive_rounding.adaptive)
+    torchgraph.write_layers(small_float_tflite, moved.layers, tmp_path / "corrected.tflite")
+    quantize.quantize_with(tmp_path / "corrected.tflite", limits, tmp_path / "int8.tflite", Recipe(), moved.scales)
     flat = FlatModel.read(tmp_path / "int8.tflite")
     for operator, kind in flat.weighted():
         name = flat.name(operator.inputs[1]).removesuffix("/weight")
         record = flat.graph.tensors[operator.inputs[1]].quantization
-        np.testing.assert_allclose(record.scale, mended.scales[name], rtol=1e-5)
+        np.testing.assert_allclose(record.scale, moved.scales[name], rtol=1e-5)
         stored = torch.tensor(flat.constant(operator.inputs[1]).astype(np.float32))
-        expected = mended.layers[name].weight / torch.tensor(mended.scales[name]).view(
-            -1, *[1] * (mended.layers[name].weight.dim() - 1)
+        expected = moved.layers[name].weight / torch.tensor(moved.scales[name]).view(
+            -1, *[1] * (moved.layers[name].weight.dim() - 1)
         )
         assert torch.equal(torchgraph._from_tflite(stored, kind), expected.round())
 
 
-def test_climbing_stops_at_the_first_rung_that_passes(small_float_tflite: Path, tmp_path: Path) -> None:
-    heard: list[Step] = []
+def test_climbing_stops_at_the_first_step_that_passes(small_float_tflite: Path, tmp_path: Path) -> None:
+    heard: list[JudgedStep] = []
     low = Recipe(floors=Floors(top1=0.5, sqnr_db=3.0))
     out = tmp_path / "model.tflite"
-    result = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, out, low, heard.append)
-    assert [s.name for s in result.steps] == [r.name for r in LADDER[:2]]  # bias correction is on by default
+    result = climb(Evidence(small_float_tflite, CALIBRATION, HOLDOUT), out, low, on_step=heard.append)
+    assert [s.name for s in result.steps] == [step.name for step in STEPS[:2]]  # bias correction is on by default
     assert tuple(heard) == result.steps
     assert result.chosen in {s.name for s in result.steps}
     assert result.parity.sqnr_db == max(s.parity.sqnr_db for s in result.steps)
     assert parity.compare(small_float_tflite, out, HOLDOUT) == result.parity
     assert [f.name for f in tmp_path.iterdir()] == ["model.tflite"]
-    again = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "again.tflite", low)
+    again = climb(Evidence(small_float_tflite, CALIBRATION, HOLDOUT), tmp_path / "again.tflite", low)
     assert again.model.sha256 == result.model.sha256
 
 
-def test_when_no_rung_passes_nothing_is_handed_over(small_float_tflite: Path, tmp_path: Path) -> None:
+def test_when_no_step_passes_nothing_is_handed_over(small_float_tflite: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.tflite"
     out.write_bytes(b"of an earlier run")
     with pytest.raises(GuardFailed, match=r"best is .*dB") as failed:
-        ladder.climb(
-            small_float_tflite, CALIBRATION, HOLDOUT, out, Recipe(floors=Floors(sqnr_db=90.0), ladder=LADDER[:2])
+        climb(
+            Evidence(small_float_tflite, CALIBRATION, HOLDOUT),
+            out,
+            Recipe(floors=Floors(sqnr_db=90.0)),
+            steps=STEPS[:2],
         )
     assert "| min-max PTQ |" in failed.value.message
     assert not list(tmp_path.iterdir())
 
 
+def test_a_step_that_the_recipe_names_must_be_on_the_ladder(small_float_tflite: Path, tmp_path: Path) -> None:
+    evidence, typo = Evidence(small_float_tflite, CALIBRATION, HOLDOUT), Recipe(first="bias corection")
+    with pytest.raises(ValueError, match="'bias corection' is not in list"):
+        climb(evidence, tmp_path / "model.tflite", typo)
+
+
+def test_another_step_is_one_object_and_one_entry(
+    small_float_tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It halves every range; a route that measures ranges itself leaves it out by its own words."""
+
+    class Halved:
+        name = "halved ranges"
+        why = "to see whether anybody notices"
+        own_ranges = True
+
+        def draft(self, material: Material) -> Draft:
+            halves = {name: (low / 2, high / 2) for name, (low, high) in material.plain.min_max.items()}
+            return material.draft(material.plain, halves | {"image": ranges.INPUT_RANGE})
+
+    monkeypatch.setattr(steps, "STEPS", (STEPS[0], Halved()))
+    evidence, recipe = Evidence(small_float_tflite, CALIBRATION, HOLDOUT), Recipe(floors=LENIENT, first="halved ranges")
+    plain, halved = climb(evidence, tmp_path / "model.tflite", recipe).steps
+    assert halved.name == "halved ranges"
+    assert halved.parity.sqnr_db < plain.parity.sqnr_db - 1  # the file does have them
+    toy = climb(evidence, tmp_path / "toy.tflite", recipe, route=toy_route.Toy())
+    assert toy.left_out == ("halved ranges: a toy has one size",)
+    assert toy.chosen == plain.name
+
+
 def test_calibration_on_black_pictures_is_caught(small_float_tflite: Path, tmp_path: Path) -> None:
     black = np.zeros_like(CALIBRATION)
     with pytest.raises(GuardFailed, match="all black"):
-        ladder.climb(
-            small_float_tflite,
-            black,
-            HOLDOUT,
-            tmp_path / "model.tflite",
-            replace(Recipe(), floors=Floors(sqnr_db=9.0), ladder=LADDER[:2]),
-        )
+        climb(Evidence(small_float_tflite, black, HOLDOUT), tmp_path / "model.tflite")
 
 
 def test_a_layer_broken_on_purpose_is_named(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
     """One layer's scales doubled, as a bug in a quantizer would."""
     few = HOLDOUT[:4]
-    healthy = layers.compare_layers(small_float_tflite, small_int8_tflite, few)
+    healthy = layer_parity.compare_layers(small_float_tflite, small_int8_tflite, few)
     assert [layer.name for layer in healthy] == [op.name for op in torchgraph.read_graph(small_float_tflite).ops]
     flat = FlatModel.read(small_int8_tflite)
     names = {flat.name(op.inputs[1]): op for op, _ in flat.weighted()}
     record = flat.graph.tensors[names["blocks.4.depthwise/weight"].inputs[1]].quantization
     record.scale = [2 * scale for scale in record.scale]
     flatfile.write(tmp_path / "broken.tflite", flat.to_bytes())
-    broken = layers.compare_layers(small_float_tflite, tmp_path / "broken.tflite", few)
-    assert layers.worst(broken, 1)[0].name == "blocks.4.depthwise"
-    with pytest.raises(GuardFailed, match="SQNR"):
-        guard.check(parity.compare(small_float_tflite, tmp_path / "broken.tflite", HOLDOUT), Floors(sqnr_db=9.0))
+    broken = layer_parity.compare_layers(small_float_tflite, tmp_path / "broken.tflite", few)
+    assert layer_parity.worst(broken, 1)[0].name == "blocks.4.depthwise"
+    (said,) = guard.shortfalls(parity.compare(small_float_tflite, tmp_path / "broken.tflite", HOLDOUT), LENIENT)
+    assert "SQNR" in said

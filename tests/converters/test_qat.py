@@ -1,4 +1,4 @@
-"""Quantization-aware training: its twin, what it keeps, and when the ladder reaches it."""
+"""Quantization-aware training: its int8 copy, what it keeps, and when the ladder reaches it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 import torch
 from support.models import drawn_pixels, small_trained_network
 
-from edgefit_converters import ladder
 from edgefit_converters.int8 import lockstep, qat, quantize, ranges
-from edgefit_converters.int8.lockstep import Mended
+from edgefit_converters.int8.lockstep import Corrected
 from edgefit_converters.int8.qat import Network, Training
 from edgefit_converters.int8.ranges import Range
 from edgefit_converters.judge import parity
-from edgefit_converters.recipe import LADDER, Floors, Recipe
+from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.ladder.steps import STEPS
+from edgefit_converters.recipe import Floors, Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.tflite import torchgraph
 from edgefit_converters.tflite.torchgraph import Graph
@@ -46,7 +48,7 @@ def graph(small_float_tflite: Path) -> Graph:
 
 @pytest.fixture(scope="module")
 def limits(small_float_tflite: Path) -> dict[str, Range]:
-    return ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), "minmax")
+    return ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,13 @@ def small_b_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start_of(graph: Graph, limits: dict[str, Range]) -> tuple[Mended, np.ndarray, np.ndarray]:
+def start_of(graph: Graph, limits: dict[str, Range]) -> tuple[Corrected, np.ndarray, np.ndarray]:
     """Plain rounding with bias correction, and the photographs to learn from and to choose by."""
     shown, held_back = qat.hold_back(CALIBRATION)
     return lockstep.walk(graph, shown, limits, lockstep.nearest), shown, held_back
 
 
-def sqnr_of_twin(graph: Graph, layers: Mended, limits: dict[str, Range], pixels: np.ndarray) -> float:
+def sqnr_of_copy(graph: Graph, layers: Corrected, limits: dict[str, Range], pixels: np.ndarray) -> float:
     with torch.no_grad():
         wanted, found = (
             Network(graph, r, constants).run(torchgraph.image(pixels)).numpy()
@@ -80,20 +82,20 @@ def test_photographs_held_back_are_not_learned_from() -> None:
     assert all(len(part) == 1 for part in qat.hold_back(single))
 
 
-def test_the_twin_computes_what_the_file_computes(
+def test_the_int8_copy_computes_what_the_file_computes(
     graph: Graph, limits: dict[str, Range], small_float_tflite: Path, tmp_path: Path
 ) -> None:
     """All but the last roundings of the first layer agree exactly. Further on such differences spread, as any
     difference does in int8; the logits' noise must be the same to 2 dB."""
     start, _, _ = start_of(graph, limits)
-    torchgraph.write_layers(small_float_tflite, start.layers, tmp_path / "mended.tflite")
-    quantize.quantize_with(tmp_path / "mended.tflite", limits, tmp_path / "int8.tflite", Recipe(), start.scales)
+    torchgraph.write_layers(small_float_tflite, start.layers, tmp_path / "corrected.tflite")
+    quantize.quantize_with(tmp_path / "corrected.tflite", limits, tmp_path / "int8.tflite", Recipe(), start.scales)
     reference = TFLite(small_float_tflite).logits(HOLDOUT)
     of_file = parity.sqnr_db(reference, TFLite(tmp_path / "int8.tflite").logits(HOLDOUT))
-    assert sqnr_of_twin(graph, start, limits, HOLDOUT) == pytest.approx(of_file, abs=2.0)
-    broken = Mended(start.layers | {"blocks.0.project": graph.layers["blocks.1.project"]}, start.scales)
+    assert sqnr_of_copy(graph, start, limits, HOLDOUT) == pytest.approx(of_file, abs=2.0)
+    broken = Corrected(start.layers | {"blocks.0.project": graph.layers["blocks.1.project"]}, start.scales)
     if broken.layers["blocks.0.project"].weight.shape == start.layers["blocks.0.project"].weight.shape:
-        assert sqnr_of_twin(graph, broken, limits, HOLDOUT) < of_file - 2.0
+        assert sqnr_of_copy(graph, broken, limits, HOLDOUT) < of_file - 2.0
 
 
 def test_trained_constants_lie_on_the_grid_and_repeat(graph: Graph, limits: dict[str, Range]) -> None:
@@ -115,12 +117,12 @@ def test_training_never_loses_on_the_photographs_held_back(graph: Graph, limits:
     start, shown, held_back = start_of(graph, limits)
     for rate in (0.002, 3.0):  # the second destroys the network
         trained = qat.train(graph, start, limits, shown, held_back, Training(images=64, learning_rate=rate))
-        before, after = (sqnr_of_twin(graph, m, limits, held_back) for m in (start, trained))
+        before, after = (sqnr_of_copy(graph, m, limits, held_back) for m in (start, trained))
         assert after >= before - 1e-3
 
 
 def test_training_lifts_plain_rounding_of_a_real_network(flowers_dir: Path, tmp_path: Path) -> None:
-    """Lite0's ImageNet weights at 96 px, from the nearest weights and the float biases: alone, without what the rungs
+    """Lite0's ImageNet weights at 96 px, from the nearest weights and the float biases: alone, without what the steps
     before it do. Judged on photographs that it has not seen."""
     network = weights.load_network(scaling.released("lite0"))[0].at_resolution(96)
     how = preprocessing.preprocessing_for(network.variant)
@@ -135,45 +137,46 @@ def test_training_lifts_plain_rounding_of_a_real_network(flowers_dir: Path, tmp_
     float_path = tmp_path / "float.tflite"
     litert.export_float(network, float_path)
     graph = torchgraph.read_graph(float_path)
-    limits = ranges.choose_ranges(ranges.observe(float_path, shown), "minmax")
+    limits = ranges.choose_ranges(ranges.observe(float_path, shown), ranges.min_max)
     scales = {name: lockstep.weight_scale(layer.weight) for name, layer in graph.layers.items()}
-    plain = {n: torchgraph.Layer(lockstep.on_grid(x.weight, scales[n]), x.bias) for n, x in graph.layers.items()}
-    start = Mended(plain, {name: scale.numpy() for name, scale in scales.items()})
+    plain = {n: torchgraph.Constants(lockstep.on_grid(x.weight, scales[n]), x.bias) for n, x in graph.layers.items()}
+    start = Corrected(plain, {name: scale.numpy() for name, scale in scales.items()})
     trained = qat.train(graph, start, limits, shown, held_back, Training(images=240))
-    before, after = (sqnr_of_twin(graph, m, limits, unseen) for m in (start, trained))
+    before, after = (sqnr_of_copy(graph, m, limits, unseen) for m in (start, trained))
     assert after > before + 1.0
 
 
-def test_the_last_rung_is_reached_only_when_the_others_fail(small_float_tflite: Path, tmp_path: Path) -> None:
+def test_the_last_step_is_reached_only_when_the_others_fail(small_float_tflite: Path, tmp_path: Path) -> None:
     asked: list[int] = []
 
     def more() -> np.ndarray:
         asked.append(1)
         return drawn_pixels(24, seed=9)[0]
 
-    two = (LADDER[0], LADDER[-1])
-    easy = Recipe(ladder=two, first=0, floors=Floors(top1=0.3, top5=0.3, sqnr_db=3.0))
-    result = ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "easy.tflite", easy, more_pixels=more)
+    two = (STEPS[0], STEPS[-1])
+    easy = Recipe(first="min-max PTQ", floors=Floors(top1=0.3, top5=0.3, sqnr_db=3.0))
+    evidence = Evidence(small_float_tflite, CALIBRATION, HOLDOUT, more_pixels=more)
+    result = climb(evidence, tmp_path / "easy.tflite", easy, steps=two)
     assert result.chosen == "min-max PTQ"
     assert not asked
-    hard = Recipe(ladder=two, floors=IMPOSSIBLE)
+    hard = Recipe(first="quantization-aware training", floors=IMPOSSIBLE)
     with pytest.raises(GuardFailed) as failed:
-        ladder.climb(small_float_tflite, CALIBRATION, HOLDOUT, tmp_path / "hard.tflite", hard, more_pixels=more)
+        climb(evidence, tmp_path / "hard.tflite", hard, steps=two)
     assert asked == [1]
     assert [step.name for step in failed.value.steps] == ["min-max PTQ", "quantization-aware training"]
     assert not (tmp_path / "hard.tflite").exists()
 
 
-def test_a_b_network_climbs_every_rung(small_b_tflite: Path, tmp_path: Path) -> None:
+def test_a_b_network_climbs_every_step(small_b_tflite: Path, tmp_path: Path) -> None:
     """Swish, squeeze-excite and all: full integer in one partition at each, or quantizing would have refused."""
     with pytest.raises(GuardFailed) as failed:
-        ladder.climb(small_b_tflite, CALIBRATION, HOLDOUT, tmp_path / "b.tflite", Recipe(floors=IMPOSSIBLE))
-    assert [step.name for step in failed.value.steps] == [rung.name for rung in LADDER]
+        climb(Evidence(small_b_tflite, CALIBRATION, HOLDOUT), tmp_path / "b.tflite", Recipe(floors=IMPOSSIBLE))
+    assert [step.name for step in failed.value.steps] == [step.name for step in STEPS]
     assert all(step.parity.sqnr_db > 3.0 for step in failed.value.steps)
 
 
 def test_sigmoids_have_tflites_own_range(small_b_tflite: Path) -> None:
-    found = ranges.choose_ranges(ranges.observe(small_b_tflite, CALIBRATION[:4]), "mse")
+    found = ranges.choose_ranges(ranges.observe(small_b_tflite, CALIBRATION[:4]), ranges.least_squares)
     sigmoids = [name for name in found if name.endswith("/logistic")]
     assert sigmoids
     assert all(found[name] == (0.0, 255 / 256) for name in sigmoids)
@@ -181,7 +184,7 @@ def test_sigmoids_have_tflites_own_range(small_b_tflite: Path) -> None:
 
 def test_what_swish_does_not_let_through_needs_no_range(small_b_tflite: Path) -> None:
     observed = ranges.observe(small_b_tflite, CALIBRATION)
-    found = ranges.choose_ranges(observed, "minmax")
+    found = ranges.choose_ranges(observed, ranges.min_max)
     inputs = {name: what for name, what in observed.items() if what.swish}
     assert len(inputs) == sum(name.endswith("/mul") and ".se.expand" not in name for name in observed)
     assert any(found[name][0] > what.low for name, what in inputs.items())
@@ -195,34 +198,34 @@ def test_what_swish_does_not_let_through_needs_no_range(small_b_tflite: Path) ->
 def test_photographs_that_join_later_are_where_the_others_are(graph: Graph, limits: dict[str, Range]) -> None:
     start, _, _ = start_of(graph, limits)
     together, joined = lockstep._Pair(graph, limits), lockstep._Pair(graph, limits)
-    together.mended = joined.mended = start.layers
+    together.corrected = joined.corrected = start.layers
     together.join(CALIBRATION[:6], 0)
     joined.join(CALIBRATION[:2], 0)
     for index, op in enumerate(graph.ops[:9]):
         together.advance(index, op)
         joined.advance(index, op)
     joined.join(CALIBRATION[2:6], 9)
-    assert together.values.keys() == joined.values.keys() == joined.twins.keys()
+    assert together.values.keys() == joined.values.keys() == joined.int8_values.keys()
     for name, value in together.values.items():
         torch.testing.assert_close(joined.values[name], value, rtol=1e-4, atol=1e-4)
         step = ranges.scale_of(limits[name])
-        assert float(((joined.twins[name] - together.twins[name]).abs() > step / 2).float().mean()) < 0.01
+        assert float(((joined.int8_values[name] - together.int8_values[name]).abs() > step / 2).float().mean()) < 0.01
 
 
 @pytest.mark.parametrize("memory_bytes", [1.0, 1e6, 1e9])
-def test_a_walk_with_little_memory_mends_every_layer(
+def test_a_walk_with_little_memory_corrects_every_layer(
     graph: Graph, limits: dict[str, Range], memory_bytes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lockstep, "MEMORY_BYTES", memory_bytes)
     seen: dict[str, int] = {}
     count: Callable[..., torch.Tensor] = lockstep.nearest
 
-    def counting(op: torchgraph.Op, layer: torchgraph.Layer, inputs: torch.Tensor, *others: torch.Tensor):  # type: ignore[no-untyped-def]
+    def counting(op: torchgraph.Op, layer: torchgraph.Constants, inputs: torch.Tensor, *others: torch.Tensor):  # type: ignore[no-untyped-def]
         seen[op.layer] = len(inputs)
         return count(op, layer, inputs, *others)
 
-    mended = lockstep.walk(graph, CALIBRATION, limits, counting)
-    assert mended.layers.keys() == graph.layers.keys()
+    corrected = lockstep.walk(graph, CALIBRATION, limits, counting)
+    assert corrected.layers.keys() == graph.layers.keys()
     numbers = list(seen.values())
     assert numbers == sorted(numbers)  # photographs only join
     assert numbers[0] == {1.0: 1, 1e6: 1, 1e9: 40}[memory_bytes]

@@ -1,4 +1,4 @@
-"""Every converter route on real networks: same float answers, same doors, the same guard, the same report."""
+"""Every converter route on real networks: same float answers, same ends, guard and report."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support import toy_route
 from support.models import drawn_pixels, small_trained_network
 
-from edgefit_converters import ladder
-from edgefit_converters.int8 import grid, layers
+from edgefit_converters import routes
+from edgefit_converters.int8 import grid
 from edgefit_converters.int8.lockstep import weight_scale
-from edgefit_converters.judge import parity
-from edgefit_converters.ladder import LadderResult
-from edgefit_converters.recipe import LADDER, Floors, Recipe
-from edgefit_converters.routes import deploy, routes
-from edgefit_converters.routes.environments import environment_folder
-from edgefit_converters.routes.routes import Draft, Route
+from edgefit_converters.judge import layer_parity, parity
+from edgefit_converters.ladder.climb import LadderResult, climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.ladder.steps import STEPS
+from edgefit_converters.recipe import Floors, Recipe
+from edgefit_converters.routes import deploy
+from edgefit_converters.routes.environments import TENSORFLOW, environment_folder
+from edgefit_converters.routes.litert import LiteRT
+from edgefit_converters.routes.onnx_tf import OnnxTf
+from edgefit_converters.routes.route import Draft, Route
+from edgefit_converters.routes.saved_model import WORKER, with_full_range
 from edgefit_converters.routes.side_worker import SideWorker
-from edgefit_converters.routes.tensorflow import OnnxTf, with_full_range
 from edgefit_converters.tflite import flatfile, inspect, metadata, torchgraph
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.cli.options import converter_option
@@ -34,7 +39,7 @@ from edgefit_toolkit.network import scaling, weights
 from edgefit_toolkit.network.efficientnet import EfficientNet
 
 CALIBRATION, HOLDOUT = drawn_pixels(32, seed=1)[0], drawn_pixels(48, seed=5)[0]
-LOW = Recipe(floors=Floors(top1=0.3, sqnr_db=3.0), ladder=LADDER[:2])
+LOW = Recipe(floors=Floors(top1=0.3, sqnr_db=3.0))
 OTHERS = ("onnx-tf", "tensorflow")
 
 
@@ -51,7 +56,7 @@ def network(small_network: EfficientNet) -> deploy.Deployed:
 @pytest.fixture(scope="module")
 def default_float(network: deploy.Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("default") / "float.tflite"
-    routes.LiteRT().export_float(network, path)
+    LiteRT().export_float(network, path)
     return path
 
 
@@ -62,9 +67,8 @@ def made(
     """Float file, int8 file and how the latter came about."""
     folder = tmp_path_factory.mktemp(route.name)
     route.export_float(network, folder / "float.tflite")
-    result = ladder.climb(
-        folder / "float.tflite", CALIBRATION, HOLDOUT, folder / "int8.tflite", LOW, route=route, network=network
-    )
+    evidence = Evidence(folder / "float.tflite", CALIBRATION, HOLDOUT, network=network)
+    result = climb(evidence, folder / "int8.tflite", LOW, route=route, steps=STEPS[:2])
     return folder / "float.tflite", folder / "int8.tflite", result
 
 
@@ -74,14 +78,15 @@ def test_float_is_the_default_routes_to_the_operator(made: tuple[Path, Path, Any
     assert own.ops == theirs.ops
     assert (own.partitions, own.fallback) == (1, ())
     assert parity.compare(default_float, made[0], HOLDOUT).sqnr_db > 100
-    assert torchgraph.read_graph(made[0]).weighted_ops.keys() == torchgraph.read_graph(default_float).layers.keys()
+    assert torchgraph.read_graph(made[0]).layers.keys() == torchgraph.read_graph(default_float).layers.keys()
 
 
-def test_int8_has_the_same_doors_and_operators_and_answers_alike(
+def test_int8_has_the_same_ends_and_operators_and_answers_alike(
     made: tuple[Path, Path, LadderResult], default_float: Path, tmp_path: Path
 ) -> None:
     int8_path, result = made[1:]
-    default = ladder.climb(default_float, CALIBRATION, HOLDOUT, tmp_path / "int8.tflite", LOW)
+    evidence = Evidence(default_float, CALIBRATION, HOLDOUT)
+    default = climb(evidence, tmp_path / "int8.tflite", LOW, steps=STEPS[:2])
     own, theirs = inspect.read_model(int8_path), inspect.read_model(tmp_path / "int8.tflite")
     assert own.ops == theirs.ops
     assert own.full_integer
@@ -104,7 +109,7 @@ def test_the_recipe_names_the_route(made: tuple[Path, Path, LadderResult], route
     assert ("onnx-tf" in route.versions()) == (route.name == "onnx-tf")
 
 
-def test_mended_weights_arrive_on_their_grid(
+def test_corrected_weights_arrive_on_their_grid(
     made: tuple[Path, Path, LadderResult], route: Route, network: deploy.Deployed, tmp_path: Path
 ) -> None:
     """Every weight pushed one step up or down, the largest too, from which a quantizer would take another grid."""
@@ -128,7 +133,7 @@ def test_mended_weights_arrive_on_their_grid(
 
 
 def test_layers_can_be_compared_across_routes(made: tuple[Path, Path, LadderResult], default_float: Path) -> None:
-    found = layers.compare_layers(default_float, made[1], HOLDOUT[:4])
+    found = layer_parity.compare_layers(default_float, made[1], HOLDOUT[:4])
     assert [layer.name for layer in found] == [op.name for op in torchgraph.read_graph(default_float).ops]
     assert min(layer.sqnr_db for layer in found) > 0
 
@@ -139,8 +144,8 @@ def test_a_layer_broken_in_the_file_is_named(made: tuple[Path, Path, LadderResul
     record = flat.graph.tensors[operator.inputs[1]].quantization
     record.scale = [2 * scale for scale in record.scale]
     flatfile.write(tmp_path / "broken.tflite", flat.to_bytes())
-    found = layers.compare_layers(made[0], tmp_path / "broken.tflite", HOLDOUT[:4])
-    assert layers.worst(found, 1)[0].name == "blocks.4.depthwise"
+    found = layer_parity.compare_layers(made[0], tmp_path / "broken.tflite", HOLDOUT[:4])
+    assert layer_parity.worst(found, 1)[0].name == "blocks.4.depthwise"
 
 
 def test_labels_and_normalization_can_be_embedded(made: tuple[Path, Path, LadderResult], tmp_path: Path) -> None:
@@ -152,9 +157,9 @@ def test_labels_and_normalization_can_be_embedded(made: tuple[Path, Path, Ladder
     assert parity.compare(made[0], path, HOLDOUT[:8]) == before
 
 
-def test_rungs_with_ranges_of_our_own_are_left_out_by_name(side_environment: Path) -> None:
+def test_steps_with_ranges_of_our_own_are_left_out_by_name(side_environment: Path) -> None:
     for name in OTHERS:
-        declined = [rung.name for rung in LADDER if routes.open_route(name).declines(rung)]
+        declined = [step.name for step in STEPS if routes.open_route(name).declines(step.own_ranges)]
         assert "least-squares ranges" in declined
         assert not {"min-max PTQ", "bias correction", "learned rounding"} & set(declined)
 
@@ -162,13 +167,13 @@ def test_rungs_with_ranges_of_our_own_are_left_out_by_name(side_environment: Pat
 def test_the_b_family_through_onnx_keeps_its_layout(side_environment: Path, tmp_path: Path) -> None:
     """Swish and squeeze-excite: sigmoids, products and pools in the middle of the graph."""
     network = deploy.deploy(small_trained_network("b", steps=4))
-    routes.LiteRT().export_float(network, tmp_path / "default.tflite")
+    LiteRT().export_float(network, tmp_path / "default.tflite")
     model = routes.open_route("onnx-tf").export_float(network, tmp_path / "float.tflite")
     assert model.ops == inspect.read_model(tmp_path / "default.tflite").ops
     assert parity.compare(tmp_path / "default.tflite", tmp_path / "float.tflite", HOLDOUT[:8]).sqnr_db > 100
 
 
-def test_int8_doors_and_the_same_bytes_twice(
+def test_int8_ends_and_the_same_bytes_twice(
     side_environment: Path, made: tuple[Path, Path, Any], route: Route, network: deploy.Deployed, tmp_path: Path
 ) -> None:
     recipe = Recipe(io_dtype="int8")
@@ -196,10 +201,9 @@ def test_real_weights_at_224_px(side_environment: Path, imagenet_dir: Path, tmp_
         model = route.export_float(network, path)
         assert model.ops == {"CONV_2D": 33, "DEPTHWISE_CONV_2D": 16, "ADD": 9, "MEAN": 1, "FULLY_CONNECTED": 1,
                              "SOFTMAX": 1}  # fmt: skip
-        plain = Recipe(ladder=LADDER[:1], first=0, floors=Floors(top1=0.5, sqnr_db=5.0))
-        result = ladder.climb(
-            path, pixels[::2], pixels[1::2], tmp_path / "int8.tflite", plain, route=route, network=network
-        )
+        plain = Recipe(first="min-max PTQ", floors=Floors(top1=0.5, sqnr_db=5.0))
+        evidence = Evidence(path, pixels[::2], pixels[1::2], network=network)
+        result = climb(evidence, tmp_path / "int8.tflite", plain, route=route, steps=STEPS[:1])
         steps[name] = result.steps[0].parity
     assert parity.compare(tmp_path / "litert.tflite", tmp_path / "onnx-tf.tflite", pixels[:4]).sqnr_db > 100
     assert abs(steps["litert"].sqnr_db - steps["onnx-tf"].sqnr_db) < 2
@@ -216,7 +220,7 @@ def test_the_full_range_costs_two_pixels() -> None:
 
 
 def test_a_workers_failure_is_one_error_with_its_last_words(side_environment: Path) -> None:
-    worker = SideWorker(routes.ENVIRONMENT, routes.WORKER)
+    worker = SideWorker(TENSORFLOW, WORKER)
     with pytest.raises(ConversionError, match="tensorflow_worker ended with 1 in the tf215 environment") as failed:
         worker.run({"onnx": "/nowhere/network.onnx", "saved_model": "/nowhere/saved"})
     assert "FileNotFoundError" in failed.value.message
@@ -228,30 +232,49 @@ def test_offline_without_the_environment_is_one_message(
     network: deploy.Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert not environment_folder(routes.ENVIRONMENT).exists()
+    assert not environment_folder(TENSORFLOW).exists()
     route = routes.open_route("onnx-tf", offline=True)
     assert route.to_make() == "--converter onnx-tf makes its own environment first, once: 306 MB, about 2 minutes"
     with pytest.raises(SideEnvironmentError, match="has not been made yet"):
         route.export_float(network, tmp_path / "float.tflite")
-    assert routes.LiteRT().to_make() == ""
+    assert LiteRT().to_make() == ""
 
 
 def test_an_unknown_route_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match="'tflite' is not a converter; valid: litert, onnx-tf, tensorflow"):
         routes.open_route("tflite")
-    assert tuple(routes.open_route(name).name for name in routes.NAMES) == routes.NAMES
+    assert [routes.open_route(name).name for name in routes.ROUTES] == list(routes.ROUTES)
 
 
-def test_the_flag_offers_every_route() -> None:
+def offered() -> list[str]:
     @converter_option(None)
     def command() -> None: ...
 
     (option,) = command.__click_params__  # type: ignore[attr-defined]
-    assert tuple(option.type.choices) == routes.NAMES
+    return list(option.type.choices)
+
+
+def test_another_route_is_one_module_and_one_entry(
+    network: deploy.Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert offered() == list(routes.ROUTES)
+    with pytest.raises(InputError, match="'toy' is not a converter"):
+        routes.open_route("toy")
+    monkeypatch.setitem(routes.ROUTES, "toy", toy_route.ENTRY)
+    assert offered()[-1] == "toy"
+    route = routes.open_route("toy", offline=True)
+    route.export_float(network, tmp_path / "float.tflite")
+    evidence = Evidence(tmp_path / "float.tflite", CALIBRATION, HOLDOUT)
+    result = climb(evidence, tmp_path / "int8.tflite", LOW, route=route)
+    assert result.model.recipe == f"int8 W8A8 per-channel, {result.chosen}, uint8 doors, by toy"
+    assert result.left_out == (
+        "narrower ranges: a toy has one size",
+        "least-squares ranges: a toy has one size",
+    )
 
 
 def test_the_onnx_route_needs_the_network(tmp_path: Path) -> None:
-    route = OnnxTf(SideWorker(routes.ENVIRONMENT, routes.WORKER, offline=True))
+    route = OnnxTf(offline=True)
     with pytest.raises(ValueError, match="starts from the network"):
         route.quantize(Draft(tmp_path / "float.tflite", CALIBRATION, {}, None), tmp_path / "int8.tflite", Recipe())
 

@@ -28,7 +28,7 @@ def of_bgr(path: Path, out: Path) -> Path:
     return _with_constants(path, out, "stem", lambda weight, bias: (weight[..., ::-1], bias))
 
 
-def with_door(path: Path, out: Path, factor: float, shift: float) -> Path:
+def with_normalization(path: Path, out: Path, factor: float, shift: float) -> Path:
     """A float file that takes its pixels times a factor plus a shift instead of as they come."""
     flat = FlatModel.read(path)
     image = flat.graph.inputs[0]
@@ -70,7 +70,7 @@ def with_softmax(path: Path, out: Path, beta: float) -> Path:
 
 
 def with_input_of_zero_point(path: Path, out: Path, zero_point: int) -> Path:
-    """A door that takes a raw byte for another value than it is."""
+    """An input that takes a raw byte for another value than it is."""
     flat = FlatModel.read(path)
     flat.graph.tensors[flat.graph.inputs[0]].quantization.zeroPoint = [zero_point]
     flatfile.write(out, flat.to_bytes())

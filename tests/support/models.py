@@ -73,7 +73,7 @@ def small_float_tflite(small_network: EfficientNet, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def small_int8_tflite(small_float_tflite: Path) -> Path:
-    """The small network as an int8 .tflite with uint8 doors. Do not change the file."""
+    """The small network as an int8 .tflite with uint8 input and output. Do not change the file."""
     from edgefit_converters.int8 import quantize
 
     path = small_float_tflite.with_name("small_int8.tflite")

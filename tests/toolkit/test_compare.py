@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support import toy_route
 from support.models import SMALL_PX, drawn_pixels
 from support.training_parts import CLASSES, drawn_dataset, fresh_network
 
 from edgefit_converters import recipe
-from edgefit_converters.routes import litert, routes
+from edgefit_converters.ladder import steps
+from edgefit_converters.routes import ROUTES, litert
 from edgefit_converters.routes.deploy import Deployed
-from edgefit_converters.routes.routes import LiteRT
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
@@ -40,11 +41,12 @@ def small_subject(network: EfficientNet) -> Subject:
 
 
 @pytest.fixture
-def one_rung(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ladder's first rung, with floors that the small network clears."""
+def one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ladder's first step, with floors that the small network clears."""
     floors = recipe.Floors(top1=0.5, sqnr_db=6.0, accuracy_loss=0.5)
     plain = recipe.Recipe
-    monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=floors, ladder=recipe.LADDER[:1], **k))
+    monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
+    monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=floors, first="min-max PTQ", **k))
 
 
 @pytest.fixture
@@ -58,25 +60,15 @@ def converted(monkeypatch: pytest.MonkeyPatch, small_float_tflite: Path) -> None
     monkeypatch.setattr(litert, "export_deployed", export)
 
 
-class Second(LiteRT):
-    """The default route under another name: TensorFlow's own, a minute slower, is tested with the routes."""
-
-    name = "onnx-tf"
-    stack = "torch -> litert-torch -> ai-edge-quantizer, again"
-
-
-@pytest.mark.usefixtures("one_rung", "converted")
+@pytest.mark.usefixtures("one_step", "converted")
 def test_routes_are_compared_on_the_same_checkpoint(
     small_network: EfficientNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = routes.open_route
-    monkeypatch.setattr(
-        routes, "open_route", lambda name, *a, **k: Second() if name == "onnx-tf" else honest(name, *a, **k)
-    )
-    doc = compare_routes(small_subject(small_network), ["onnx-tf", "litert"], tmp_path, Silent(), rounds=3)
+    monkeypatch.setitem(ROUTES, "toy", toy_route.ENTRY)
+    doc = compare_routes(small_subject(small_network), ["toy", "litert"], tmp_path, Silent(), rounds=3)
     json.dumps(doc, allow_nan=False)
     assert (doc["schema"], doc["default"]) == ("edgefit.compare/1", "litert")
-    assert [row["converter"] for row in doc["rows"]] == ["onnx-tf", "litert"]
+    assert [row["converter"] for row in doc["rows"]] == ["toy", "litert"]
     for row in doc["rows"]:
         facts = read_model(tmp_path / f"{row['converter']}_int8.tflite")
         assert (row["sha256"], row["ops"], row["partitions"]) == (facts.sha256, facts.ops, facts.partitions)
@@ -107,7 +99,7 @@ def test_routes_are_compared_on_the_same_checkpoint(
         time_again(tmp_path / "elsewhere", 1, Silent())
 
 
-@pytest.mark.usefixtures("one_rung", "converted")
+@pytest.mark.usefixtures("one_step", "converted")
 def test_a_route_that_cannot_run_is_a_row_and_no_end(
     small_network: EfficientNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +122,8 @@ def test_a_refused_route_keeps_its_steps(
 ) -> None:
     plain = recipe.Recipe
     high = recipe.Floors(sqnr_db=90.0)
-    monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=high, ladder=recipe.LADDER[:1], **k))
+    monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
+    monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=high, first="min-max PTQ", **k))
     doc = compare_routes(small_subject(small_network), ["litert"], tmp_path, Silent())
     (row,) = doc["rows"]
     assert row["exit_code"] == 1

@@ -1,4 +1,4 @@
-"""The run's own stages on small real parts: what the guard refuses, what the run then says, and the int8 door."""
+"""The run's own stages on small real parts: what the guard refuses, what the run then says, and the int8 input."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from support.html_page import read_page
 from support.models import SMALL_CLASSES, SMALL_PX, drawn_pixels
 
 from edgefit_converters import recipe
+from edgefit_converters.ladder import steps
 from edgefit_converters.routes import litert
 from edgefit_converters.routes.deploy import Deployed
-from edgefit_converters.routes.environments import is_made
-from edgefit_converters.routes.routes import ENVIRONMENT
+from edgefit_converters.routes.environments import TENSORFLOW, is_made
 from edgefit_converters.tflite.metadata import embed
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.app.shipped_model import read_ends
@@ -80,13 +80,13 @@ def open_job(
 ) -> Iterator[Open]:
     """A job whose training is done: checkpoint, labels.txt and what the manifest says of it."""
     monkeypatch.setattr(Job, "preprocessing", DOOR)
-    monkeypatch.setattr(recipe, "LADDER", recipe.LADDER[:1])
+    monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
     stack = []
 
     def open_it(dataset: Dataset = drawn, floors: recipe.Floors | None = None, **choices: Any) -> Job:
         low = floors or recipe.Floors(top1=0.5, sqnr_db=6.0, accuracy_loss=0.2)
         plain = recipe.Recipe
-        monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=low, ladder=recipe.LADDER, **k))
+        monkeypatch.setattr(recipe, "Recipe", lambda **k: plain(floors=low, first="min-max PTQ", **k))
         settings = FitSettings(30.0, "pixel7", calibration_n=32, **choices)
         manager = open_run(tmp_path / "run", settings=vars(settings) | {"command": "edgefit fit ..."},
                            environment=environment())  # fmt: skip
@@ -157,7 +157,7 @@ def test_test_labels_do_not_reach_the_guard(open_job: Open, drawn: Dataset) -> N
     [
         (broken_models.shuffled_rows, "another order"),
         (broken_models.of_bgr, "BGR"),
-        (lambda a, b: broken_models.with_door(a, b, 255 / 128, -127 / 128), "from 0 to 1"),
+        (lambda a, b: broken_models.with_normalization(a, b, 255 / 128, -127 / 128), "from 0 to 1"),
         (lambda a, b: broken_models.with_softmax(a, b, 3.0), "not the softmax"),
     ],
 )
@@ -228,17 +228,17 @@ def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> Non
     assert not list(job.run.path.glob("report.*"))
 
 
-# the door
+# the input
 
 
 @pytest.mark.usefixtures("converted")
-def test_the_int8_door_reaches_the_model_and_its_key(open_job: Open, drawn: Dataset, tmp_path: Path) -> None:
+def test_the_int8_input_reaches_the_model_and_its_key(open_job: Open, drawn: Dataset, tmp_path: Path) -> None:
     job = open_job(io_dtype="int8")
     stages.convert(job, trained(job))
     stages.quantize(job, trained(job))
     model = TFLite(job.int8_tflite)
     assert (model.input.dtype, model.input.scale, model.input.zero_point) == ("int8", 1 / 128, -1)
-    assert model.door.tolist() == list(range(-128, 128))
+    assert model.input_of_byte.tolist() == list(range(-128, 128))
     with pytest.raises(InputError, match="made with --io int8") as refused:
         read_ends(job.int8_tflite.read_bytes())
     assert "--io uint8" in refused.value.hint
@@ -250,7 +250,7 @@ def test_the_int8_door_reaches_the_model_and_its_key(open_job: Open, drawn: Data
     assert saved_settings(job.run.path)[0] == job.settings
 
 
-def test_convert_takes_another_door_for_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convert_takes_another_input_for_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = vars(FitSettings(30.0, "pixel7")) | {"command": "edgefit fit --budget-ms 30 --device pixel7"}
     (tmp_path / "manifest.json").write_text(json.dumps({"settings": saved}))
     seen: list[tuple[FitSettings, str]] = []
@@ -268,7 +268,7 @@ def test_convert_takes_another_door_for_a_trained_run(tmp_path: Path, monkeypatc
 def test_an_onnx_tf_run_is_timed_with_its_own_runtime(
     open_job: Open, small_float_tflite: Path, small_int8_tflite: Path
 ) -> None:
-    if not is_made(ENVIRONMENT):
+    if not is_made(TENSORFLOW):
         pytest.skip("the side environment is not there: any run with --converter onnx-tf makes it (300 MB)")
     job = open_job(converter="onnx-tf", threads=1)
     shutil.copy(small_float_tflite, job.float_tflite)
@@ -300,7 +300,7 @@ def test_a_run_of_an_older_edgefit_takes_new_choices_by_default(tmp_path: Path) 
         saved_settings(tmp_path)
 
 
-def test_answers_do_not_depend_on_the_door(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_the_input(small_float_tflite: Path, small_int8_tflite: Path, tmp_path: Path) -> None:
     from edgefit_converters.int8.quantize import quantize_int8
 
     made = quantize_int8(

@@ -45,7 +45,7 @@ class BudgetMissed(EdgefitError):  # noqa: N818  (an outcome, not a fault)
 
 
 class GuardFailed(EdgefitError):  # noqa: N818
-    """The int8 model differs too much from the float model. `steps` is what was tried (converters' Step records)."""
+    """The int8 model differs too much from the float one. `steps`: what was tried (converters' JudgedStep records)."""
 
     exit_code = 1
 

@@ -71,7 +71,7 @@ class TFLite:
             raise InputError(f"there is no file {self.path}", "hand over the path of a .tflite model")
         self._interpreter = open_interpreter(self.path, self.threads)
         (self.input, *_), (self.output, *_) = read_ends(self._interpreter)
-        self._twin: Any = None  # the same model with its logits as a second output, made on first use
+        self._with_logits: Any = None  # the same model with its logits as a second output, made on first use
         self._channels_first = len(self.input.shape) == 4 and self.input.shape[1] == 3 != self.input.shape[3]
 
     @property
@@ -80,7 +80,7 @@ class TFLite:
         return self.input.shape[2]
 
     @property
-    def door(self) -> npt.NDArray[Any]:
+    def input_of_byte(self) -> npt.NDArray[Any]:
         """What each raw byte 0..255 becomes at the input: [256] in the input's own type.
 
         For uint8 with scale 1/128 and zero point 127 it is the byte itself.
@@ -91,8 +91,8 @@ class TFLite:
             return real
         kind = np.iinfo(self.input.dtype)
         stored = np.clip(np.rint(real / self.input.scale) + self.input.zero_point, kind.min, kind.max)
-        door: npt.NDArray[Any] = stored.astype(self.input.dtype)
-        return door
+        values: npt.NDArray[Any] = stored.astype(self.input.dtype)
+        return values
 
     def predict(self, pixels: Pixels) -> Floats:
         """Probabilities [N, classes] of uint8 pictures [N, R, R, 3]."""
@@ -108,10 +108,10 @@ class TFLite:
         The logits are a second output of a copy of the model in memory; a model that ends without a softmax gives its
         output twice.
         """
-        if self._twin is None:
+        if self._with_logits is None:
             content = _with_logits(self.path)
-            self._twin = self._interpreter if content is None else open_interpreter(content, self.threads)
-        outputs = self._run(self._twin, pixels)
+            self._with_logits = self._interpreter if content is None else open_interpreter(content, self.threads)
+        outputs = self._run(self._with_logits, pixels)
         return outputs[0], outputs[-1]
 
     def _run(self, interpreter: Any, pixels: Pixels) -> list[Floats]:
@@ -122,11 +122,11 @@ class TFLite:
             )
         if self._channels_first:
             pixels = pixels.transpose(0, 3, 1, 2)
-        index, door = interpreter.get_input_details()[0]["index"], self.door
+        index, input_of_byte = interpreter.get_input_details()[0]["index"], self.input_of_byte
         ends = interpreter.get_output_details()
         outputs = [np.empty((len(pixels), int(np.prod(end["shape"]))), np.float32) for end in ends]
         for row, picture in enumerate(pixels):
-            interpreter.set_tensor(index, np.ascontiguousarray(door[picture][None]))
+            interpreter.set_tensor(index, np.ascontiguousarray(input_of_byte[picture][None]))
             interpreter.invoke()
             for output, end in zip(outputs, ends, strict=True):
                 output[row] = interpreter.get_tensor(end["index"]).reshape(-1)

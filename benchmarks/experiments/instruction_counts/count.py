@@ -75,7 +75,7 @@ def main() -> None:
         model = Path(folder) / "one.tflite"
         for engine, (cpu, dtype) in ENGINES.items():
             for operator in shapes(wanted):
-                write_graph((operator,), model, dtype, uint8_door=False)
+                write_graph((operator,), model, dtype, uint8_io=False)
                 counts = count(lab, cpu, model)
                 table.writerow(
                     [engine, operator.kind, *operator.in_shape[1:], *operator.out_shape[1:]]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from edgefit_converters.tflite import torchgraph
-from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
+from edgefit_converters.tflite.streams import streams
+from edgefit_converters.tflite.torchgraph import Constants, Graph
 from edgefit_toolkit.interpreter import Pixels
 
 PHOTOS = 24  # that show the channels' ranges
@@ -38,35 +39,11 @@ def equalize(graph: Graph, pixels: Pixels) -> Graph:
         for name in stream:
             if written[name].layer:
                 old = layers[written[name].layer]
-                layers[written[name].layer] = Layer(old.weight * factor.view(-1, 1, 1, 1), old.bias * factor)
+                layers[written[name].layer] = Constants(old.weight * factor.view(-1, 1, 1, 1), old.bias * factor)
         for op in readers:
             old = layers[op.layer]
             layers[op.layer] = replace(old, weight=old.weight / factor.view(1, -1, 1, 1))
     return replace(graph, layers=layers)
-
-
-def streams(graph: Graph) -> list[frozenset[str]]:
-    """Tensors that are one residual stream: linear convolutions' outputs, joined by the sums they enter."""
-    joined: dict[str, frozenset[str]] = {}
-    for op in graph.ops:
-        if _is_linear(op, graph):
-            joined[op.name] = frozenset((op.name,))
-        elif op.kind == "ADD":
-            parts = [joined.get(name) for name in op.inputs]
-            if None in parts:
-                for part in parts:  # a sum with something else: none of it may be scaled
-                    for name in part or ():
-                        joined.pop(name, None)
-                continue
-            whole = frozenset((op.name,)).union(*(part for part in parts if part))
-            joined.update(dict.fromkeys(whole, whole))
-    return sorted(set(joined.values()), key=min)
-
-
-def _is_linear(op: Op, graph: Graph) -> bool:
-    """A convolution whose output nothing but convolutions and sums read as it is (swish reads it twice)."""
-    readers = {reader.kind for reader in graph.ops if op.name in reader.inputs}
-    return op.kind == "CONV_2D" and op.groups == 1 and not op.activation and readers <= {"CONV_2D", "ADD"}
 
 
 def _largest(graph: Graph, pixels: Pixels) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""Walks a float network and its int8 twin through one graph in step, and mends the twin layer by layer.
+"""Walks a float network and its int8 copy through one graph in step, and corrects the copy layer by layer.
 
-Both see the same photographs. At each layer the twin's input already carries the rounding of everything before it, so
-what is mended is the error that really arrives; and since both are propagated once, the cost is two forward passes,
+Both see the same photographs. At each layer the copy's input already carries the rounding of everything before it, so
+what is corrected is the error that really arrives; and since both are propagated once, the cost is two forward passes,
 however many layers there are. Photographs join as the feature maps shrink: memory holds few at the first layers, while
 the last ones, with the most weights and the fewest positions, profit from many (Lite0 at 128 px: 84 photographs instead
 of 48 gave 0.4 dB, 216 no more to speak of).
@@ -19,7 +19,7 @@ from torch import Tensor
 from edgefit_converters.int8.quantize import WEIGHT_LEVELS
 from edgefit_converters.int8.ranges import Range, scale_of
 from edgefit_converters.tflite import torchgraph
-from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
+from edgefit_converters.tflite.torchgraph import Constants, Graph, Op
 from edgefit_toolkit.interpreter import Pixels
 
 MEMORY_BYTES = 1.5e9  # for activations: fewer photographs at a large resolution
@@ -30,19 +30,19 @@ NEWTON_STEPS = 3
 LEAST_SHARE = 0.02  # of a channel's values that pass, as the slope: a channel that hardly ever fires moves little
 MIN_SCALE = 1e-12  # of a channel whose weights are all zero
 
-Round = Callable[[Op, Layer, Tensor, Tensor, Tensor], Tensor]
-"""(operator, its float constants, the twin's input, the float output before activation, scale [out]) -> weights."""
+Round = Callable[[Op, Constants, Tensor, Tensor, Tensor], Tensor]
+"""(operator, its float constants, int8 copy's input, float output before activation, scale [out]) -> weights."""
 
 
 @dataclass(frozen=True)
-class Mended:
+class Corrected:
     """Constants for an int8 model, as floats that lie on their grid, and the grid."""
 
-    layers: dict[str, Layer]
+    layers: dict[str, Constants]
     scales: dict[str, np.ndarray]  # [out], float32
 
 
-def walk(graph: Graph, pixels: Pixels, ranges: Mapping[str, Range], round_weights: Round) -> Mended:
+def walk(graph: Graph, pixels: Pixels, ranges: Mapping[str, Range], round_weights: Round) -> Corrected:
     """Rounds every layer's weights by `round_weights`, then moves its bias so that each channel's mean output over the
     photographs is the float network's again (empirical bias correction after Nagel et al. 2019, section 4.2, but behind
     the activation: what ReLU6 cuts off is no error, and correcting for it cost Lite1 7 dB).
@@ -60,48 +60,48 @@ def walk(graph: Graph, pixels: Pixels, ranges: Mapping[str, Range], round_weight
                     nets.join(pixels[start : min(start + fit[0], enough)], index)
                 shown = enough
             if op.layer:
-                nets.mend(op, round_weights)
+                nets.correct(op, round_weights)
             nets.advance(index, op)
-    return Mended(nets.mended, nets.scales)
+    return Corrected(nets.corrected, nets.scales)
 
 
 class _Pair:
-    """The float network and its twin, at one operator of the graph."""
+    """The float network and its int8 copy, at one operator of the graph."""
 
     def __init__(self, graph: Graph, ranges: Mapping[str, Range]) -> None:
         self.graph, self.ranges, self.last_use = graph, ranges, graph.last_use()
-        self.mended: dict[str, Layer] = {}
+        self.corrected: dict[str, Constants] = {}
         self.scales: dict[str, np.ndarray] = {}
         self.values: dict[str, Tensor] = {}
-        self.twins: dict[str, Tensor] = {}
+        self.int8_values: dict[str, Tensor] = {}
 
     def join(self, pixels: Pixels, index: int) -> None:
         """Brings more photographs to where the others are, before operator `index`."""
         newcomers = _Pair(self.graph, self.ranges)
-        newcomers.mended = self.mended
+        newcomers.corrected = self.corrected
         photos = torchgraph.image(pixels)
         newcomers.values = {"image": photos}
-        newcomers.twins = {"image": photos}  # the input's range is exact: nothing is lost there
+        newcomers.int8_values = {"image": photos}  # the input's range is exact: nothing is lost there
         for earlier, op in enumerate(self.graph.ops[:index]):
             newcomers.advance(earlier, op)
-        for mine, theirs in ((self.values, newcomers.values), (self.twins, newcomers.twins)):
+        for mine, theirs in ((self.values, newcomers.values), (self.int8_values, newcomers.int8_values)):
             for name, value in theirs.items():
                 mine[name] = torch.cat((mine[name], value)) if name in mine else value
 
-    def mend(self, op: Op, round_weights: Round) -> None:
-        """Constants for the twin's next operator."""
-        inputs, twin_inputs = ([net[name] for name in op.inputs] for net in (self.values, self.twins))
+    def correct(self, op: Op, round_weights: Round) -> None:
+        """Constants for the int8 copy's next operator."""
+        inputs, int8_inputs = ([net[name] for name in op.inputs] for net in (self.values, self.int8_values))
         layer, linear = self.graph.layers[op.layer], replace(op, activation="")
         scale = weight_scale(layer.weight)
         value = torchgraph.run(linear, inputs, layer)
-        weight = round_weights(op, layer, twin_inputs[0], value, scale)
-        twin = torchgraph.run(linear, twin_inputs, Layer(weight, layer.bias))
-        self.mended[op.layer] = Layer(weight, layer.bias + _bias_shift(op, value, twin))
+        weight = round_weights(op, layer, int8_inputs[0], value, scale)
+        int8_value = torchgraph.run(linear, int8_inputs, Constants(weight, layer.bias))
+        self.corrected[op.layer] = Constants(weight, layer.bias + _bias_shift(op, value, int8_value))
         self.scales[op.layer] = scale.numpy()
 
     def advance(self, index: int, op: Op) -> None:
         """Computes the next operator in both."""
-        for net, layers in ((self.values, self.graph.layers), (self.twins, self.mended)):
+        for net, layers in ((self.values, self.graph.layers), (self.int8_values, self.corrected)):
             value = torchgraph.run(op, [net[name] for name in op.inputs], layers.get(op.layer))
             net[op.name] = value if net is self.values else as_int8(value, self.ranges[op.name])
             for name in op.inputs:
@@ -109,7 +109,7 @@ class _Pair:
                     net.pop(name, None)
 
 
-def nearest(op: Op, layer: Layer, inputs: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+def nearest(op: Op, layer: Constants, inputs: Tensor, target: Tensor, scale: Tensor) -> Tensor:
     """Plain rounding: what the quantizer does by itself."""
     return on_grid(layer.weight, scale)
 
@@ -132,23 +132,23 @@ def as_int8(values: Tensor, limits: Range) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(values, scale, zero_point, -128, 127)
 
 
-def _bias_shift(op: Op, value: Tensor, twin: Tensor) -> Tensor:
-    """What the twin's bias needs [out]; `twin` (before its activation) is moved by it in place.
+def _bias_shift(op: Op, value: Tensor, int8_value: Tensor) -> Tensor:
+    """What the int8 copy's bias needs [out]; `int8_value` (before its activation) is moved by it in place.
 
     Newton's method on the mean behind the activation: its slope is the share of values that the activation lets pass.
     """
-    total = torch.zeros(twin.shape[1])
+    total = torch.zeros(int8_value.shape[1])
     linear = not op.activation
     wanted = _channel_mean(value if linear else torchgraph.activate(op, value.clone()))
     for _ in range(1 if linear else NEWTON_STEPS):
         if linear:
-            shift = wanted - _channel_mean(twin)
+            shift = wanted - _channel_mean(int8_value)
         else:
-            passed = torchgraph.activate(op, twin.clone())
-            share = _channel_mean((passed == twin).float())
+            passed = torchgraph.activate(op, int8_value.clone())
+            share = _channel_mean((passed == int8_value).float())
             shift = (wanted - _channel_mean(passed)) / share.clamp_min(LEAST_SHARE)
             shift = torch.where(share > 0, shift, 0.0)
-        twin += shift.view(1, -1, 1, 1) if twin.dim() == 4 else shift
+        int8_value += shift.view(1, -1, 1, 1) if int8_value.dim() == 4 else shift
         total += shift
     return total
 

@@ -1,10 +1,10 @@
-"""Quantization-aware training: the int8 twin learns the float network's answers, from photographs without labels.
+"""Quantization-aware training: the int8 copy learns the float network's answers, from photographs without labels.
 
-The twin computes on the grids of the file to be: weights rounded per output channel, activations per tensor, gradients
+The copy computes on the grids of the file to be: weights rounded per output channel, activations per tensor, gradients
 passing both as if nothing were rounded (straight-through). It starts where learned rounding ended, and what it is
 taught are the float network's logits (distillation: no labels, so it serves any classifier).
 Small steps, few of them: most of what is left by then is the activations' own rounding, which no weight can undo.
-Twin and file share every grid and still differ by about as much as either does from float (Lite0: 26 dB): one rounding
+Copy and file share every grid and still differ by about as much as either does from float (Lite0: 26 dB): one rounding
 that falls the other way moves others behind it. So what is won is won on average, not value by value. Photographs that
 were held back, from learned rounding as well, choose the state to keep, the start among them: on its own photographs
 learned rounding looks 6 dB better than it is.
@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_converters.int8.lockstep import Mended, as_int8
+from edgefit_converters.int8.lockstep import Corrected, as_int8
 from edgefit_converters.int8.quantize import WEIGHT_LEVELS
 from edgefit_converters.int8.ranges import Range, scale_of
 from edgefit_converters.tflite import torchgraph
-from edgefit_converters.tflite.torchgraph import Graph, Layer, Op
+from edgefit_converters.tflite.torchgraph import Constants, Graph, Op
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.progress import Progress
 
@@ -47,13 +47,13 @@ HELD_BACK = 0.2  # share of the calibration photographs that choose the state to
 
 def train(
     graph: Graph,
-    start: Mended,
+    start: Corrected,
     ranges: Mapping[str, Range],
     pixels: Pixels,
     held_back: Pixels,
     settings: Training | None = None,
     on_progress: Progress | None = None,
-) -> Mended:
+) -> Corrected:
     """The start's constants, trained on `pixels`; on the same grids, and never worse on the photographs `held_back`.
 
     graph: the float network; both sorts of photographs are uint8 [N, R, R, 3], and `start` must not have seen those
@@ -62,11 +62,11 @@ def train(
     settings = settings or Training()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = Network(graph, None, {name: _moved(layer, device) for name, layer in graph.layers.items()})
-    twin = Trained(graph, start, ranges, device)
+    copy = Trained(graph, start, ranges, device)
     judge = _Judge(teacher, held_back, settings.batch, device)
-    best_error, best = judge.error(twin.network()), twin.constants()
+    best_error, best = judge.error(copy.network()), copy.constants()
     steps = max(1, settings.images // settings.batch)
-    optimizer = torch.optim.Adam(twin.groups(settings.learning_rate), betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(copy.groups(settings.learning_rate), betas=(0.9, 0.99))
     batches = _batches(pixels, settings, device)
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -74,18 +74,18 @@ def train(
         images = next(batches)
         with torch.no_grad():
             wanted = teacher.run(images)
-        loss = _relative(twin.network().run(images), wanted)
+        loss = _relative(copy.network().run(images), wanted)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        twin.clamp()
+        copy.clamp()
         if on_progress is not None:
             on_progress("quantization-aware training", step + 1, steps)
         if (step + 1) % max(1, steps // settings.checks) == 0 or step + 1 == steps:
-            error = judge.error(twin.network())
+            error = judge.error(copy.network())
             if error < best_error:
-                best_error, best = error, twin.constants()
-    return Mended(best, start.scales)
+                best_error, best = error, copy.constants()
+    return Corrected(best, start.scales)
 
 
 def hold_back(pixels: Pixels) -> tuple[Pixels, Pixels]:
@@ -103,7 +103,7 @@ class Network:
 
     graph: Graph
     ranges: Mapping[str, Range] | None
-    layers: Mapping[str, Layer]
+    layers: Mapping[str, Constants]
 
     def run(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 3, R, R] (see torchgraph.image)."""
@@ -126,9 +126,9 @@ class Network:
 
 
 class Trained:
-    """The twin's constants as parameters: weights in steps of their grid, biases in steps of their output's."""
+    """The copy's constants as parameters: weights in steps of their grid, biases in steps of their output's."""
 
-    def __init__(self, graph: Graph, start: Mended, ranges: Mapping[str, Range], device: torch.device) -> None:
+    def __init__(self, graph: Graph, start: Corrected, ranges: Mapping[str, Range], device: torch.device) -> None:
         self.graph, self.ranges = graph, ranges
         self.scales: dict[str, Tensor] = {}
         self.weights: dict[str, Tensor] = {}
@@ -148,14 +148,14 @@ class Trained:
         return [{"params": [*self.weights.values(), *self.biases.values()], "lr": learning_rate}]
 
     def network(self) -> Network:
-        """The twin as it stands, on its grids; gradients reach the parameters."""
+        """The copy as it stands, on its grids; gradients reach the parameters."""
         layers = {}
         for name, weight in self.weights.items():
             rounding = weight.detach().round() - weight.detach()
-            layers[name] = Layer((weight + rounding) * self.scales[name], self.biases[name] * self.bias_steps[name])
+            layers[name] = Constants((weight + rounding) * self.scales[name], self.biases[name] * self.bias_steps[name])
         return Network(self.graph, self.ranges, layers)
 
-    def constants(self) -> dict[str, Layer]:
+    def constants(self) -> dict[str, Constants]:
         """The constants as they stand, on the CPU."""
         with torch.no_grad():
             return {name: _moved(layer, torch.device("cpu")) for name, layer in self.network().layers.items()}
@@ -168,7 +168,7 @@ class Trained:
 
 
 class _Judge:
-    """The twin's error on photographs that it is not trained on."""
+    """The copy's error on photographs that it is not trained on."""
 
     def __init__(self, teacher: Network, pixels: Pixels, batch: int, device: torch.device) -> None:
         self.parts = torchgraph.image(pixels).to(device).split(batch)  # type: ignore[no-untyped-call]
@@ -204,5 +204,5 @@ def _batches(pixels: Pixels, settings: Training, device: torch.device) -> Iterat
         yield images.contiguous(memory_format=torch.channels_last)
 
 
-def _moved(layer: Layer, device: torch.device) -> Layer:
-    return Layer(layer.weight.detach().to(device), layer.bias.detach().to(device))
+def _moved(layer: Constants, device: torch.device) -> Constants:
+    return Constants(layer.weight.detach().to(device), layer.bias.detach().to(device))

@@ -1,7 +1,7 @@
-"""Float .tflite -> static int8 .tflite: weights per output channel, activations per tensor, raw bytes at the door.
+"""Float .tflite -> static int8 .tflite: weights per output channel, activations per tensor, raw bytes at the input.
 
 The quantizer is Google's ai-edge-quantizer; what is ours is the ranges it is handed (its own calibration keeps a moving
-average, which costs half of the top-1 agreement), the weights' scales, the uint8 door and the check of the file.
+average, which costs half of the top-1 agreement), the weights' scales, uint8 at both ends and the check of the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_converters.int8.ranges import LEVELS, Range, choose_ranges, observe, scale_of
+from edgefit_converters.int8.ranges import LEVELS, Range, choose_ranges, min_max, observe, scale_of
 from edgefit_converters.judge import faults
 from edgefit_converters.recipe import Recipe
 from edgefit_converters.tflite import flatfile, inspect
@@ -50,7 +50,7 @@ def quantize_int8(
     recipe = recipe or Recipe()
     if len(calibration_pixels) == 0:
         raise ConversionError("there are no calibration photographs: ranges cannot be measured")
-    ranges = choose_ranges(observe(float_path, calibration_pixels), recipe.ranges)
+    ranges = choose_ranges(observe(float_path, calibration_pixels), min_max)
     return quantize_with(float_path, ranges, out_path, recipe)
 
 
@@ -68,7 +68,7 @@ def quantize_with(
     statistics |= _weight_statistics(FlatModel(content), ranges, weight_scales or {})
     flat = FlatModel(_quantize(content, statistics))
     if recipe.io_dtype == "uint8":
-        _open_uint8_doors(flat)
+        _take_uint8(flat)
     flat.rename_ends("image", "scores")
     out_path = Path(out_path)
     part = out_path.with_name(f".{out_path.name}.unchecked")
@@ -93,7 +93,7 @@ def check(path: str | Path, recipe: Recipe) -> None:
     outside = ", ".join(sorted(set(facts.fallback) - set(OUTSIDE))) or "nothing"
     if facts.partitions != 1 or outside != "nothing":
         found.append(f"runs in {facts.partitions} XNNPACK partitions, with {outside} outside")
-    found += faults.door(facts, recipe.io_dtype)
+    found += faults.io_quantization(facts, recipe.io_dtype)
     if facts.inputs[0].shape[0] != 1:
         found.append(f"has a batch of {facts.inputs[0].shape[0]}")
     if found:
@@ -163,17 +163,17 @@ def _quantize(content: bytes, statistics: dict[str, Statistics]) -> bytes:
     return bytes(done.quantized_model)
 
 
-def _open_uint8_doors(flat: FlatModel) -> None:
+def _take_uint8(flat: FlatModel) -> None:
     """uint8 at both ends by a QUANTIZE operator each: LiteRT.js and MediaPipe take no int8, and apps have bytes."""
     start, end = flat.graph.inputs[0], flat.graph.outputs[0]
-    image, scores = _uint8_twin(flat, start), _uint8_twin(flat, end)
+    image, scores = _as_uint8(flat, start), _as_uint8(flat, end)
     flat.graph.tensors[start].name, flat.graph.tensors[end].name = b"image/int8", b"scores/int8"
     flat.graph.operators.insert(0, _requantize(flat, image, start))
     flat.graph.operators.append(_requantize(flat, end, scores))
     flat.graph.inputs, flat.graph.outputs = [image], [scores]
 
 
-def _uint8_twin(flat: FlatModel, tensor: int) -> int:
+def _as_uint8(flat: FlatModel, tensor: int) -> int:
     old = flat.graph.tensors[tensor].quantization
     shifted = schema.QuantizationParametersT()
     shifted.scale, shifted.zeroPoint = list(old.scale), [int(old.zeroPoint[0]) + 128]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_converters.recipe import RangeMethod
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels, open_interpreter
 
 SAMPLES = 2048  # values kept per tensor and photograph, at random places
-PERCENTILE = 99.99  # of the values of a two-sided tensor that stay inside, half of the rest cut on each side
 LEAST_SQUARES_VALUES = 20_000  # of a tensor's sample: more moves the chosen end by less than one step of the search
 LEVELS = 255  # steps of an int8 range
 SIGMOID_RANGE = (0.0, 255 / 256)  # TFLite: an int8 LOGISTIC has scale 1/256 and zero point -128
@@ -78,9 +77,8 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
     }
 
 
-def choose_ranges(observed: dict[str, Observed], method: RangeMethod) -> dict[str, Range]:
+def choose_ranges(observed: dict[str, Observed], pick: Callable[[Observed], Range]) -> dict[str, Range]:
     """One range per activation; the input's is always exactly [-127/128, 1], so that raw bytes are the input."""
-    pick = {"minmax": _min_max, "percentile": _percentile, "mse": _least_squares}[method]
     ranges = {name: what.fixed or pick(what) for name, what in observed.items()}
     for name, what in observed.items():
         if what.swish:
@@ -110,17 +108,12 @@ def scale_of(limits: Range) -> float:
     return max(max(limits[1], 0.0) - min(limits[0], 0.0), 1e-9) / LEVELS
 
 
-def _min_max(what: Observed) -> Range:
+def min_max(what: Observed) -> Range:
+    """As wide as what was seen."""
     return what.low, what.high
 
 
-def _percentile(what: Observed) -> Range:
-    cut = (100 - PERCENTILE) / 2
-    low, high = np.percentile(what.values, (cut, 100 - cut))
-    return min(float(low), 0.0), max(float(high), 0.0)
-
-
-def _least_squares(what: Observed) -> Range:
+def least_squares(what: Observed) -> Range:
     """The range with the smallest mean squared error of rounding and clipping, each end moved in turn."""
     low, high = min(what.low, 0.0), max(what.high, 0.0)
     best = (low, high)

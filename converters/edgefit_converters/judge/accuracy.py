@@ -23,7 +23,6 @@ class Accuracy:
     int8_right: int
     lost: int  # float right, int8 wrong
     won: int  # int8 right, float wrong
-    guessed: float  # share that float's answers would get right if they had nothing to do with the photographs
 
     @property
     def float_top1(self) -> float:
@@ -56,11 +55,6 @@ class Accuracy:
         both = self.int8_right - self.won
         return paired_interval(both, self.won, self.lost, self.n - both - self.won - self.lost)
 
-    @property
-    def better_than_guessing(self) -> bool:
-        """Whether the interval of float's share lies above what its answers would get by chance."""
-        return self.float_interval[0] > self.guessed
-
 
 def compare_accuracy(float_scores: Floats, int8_scores: Floats, labels: Labels) -> Accuracy | None:
     """Counts over scores [N, classes] and labels [N]; UNKNOWN ones are left out. None where no label is known."""
@@ -76,7 +70,6 @@ def compare_accuracy(float_scores: Floats, int8_scores: Floats, labels: Labels) 
         int8_right=int(int8_right.sum()),
         lost=int((float_right & ~int8_right).sum()),
         won=int((int8_right & ~float_right).sum()),
-        guessed=chance(float_answers, truth, float_scores.shape[1]),
     )
 
 

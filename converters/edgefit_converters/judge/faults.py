@@ -1,7 +1,7 @@
 """What kind of break a broken model is: known breaks are undone one by one, and the one whose undoing heals is named.
 
 The guard (guard.py) says that a model is broken, by figures; these functions say how. Each returns one sentence, or
-None when it finds nothing. All of them take what the user's own run holds; none needs a healthy twin of the file.
+None when it finds nothing. All of them take what the user's own run holds; none needs a healthy copy of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from edgefit_converters.judge.accuracy import Labels
 from edgefit_converters.judge.parity import sqnr_db
-from edgefit_converters.recipe import DOOR
+from edgefit_converters.recipe import IO_QUANTIZATION
 from edgefit_converters.tflite.inspect import ModelFacts
 from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Floats, Pixels, TFLite
 from edgefit_toolkit.intervals import paired_interval
@@ -28,7 +28,11 @@ EXCHANGED = 0.2  # of the photographs must be right after an exchange of labels,
 USUAL = 0.5  # of the photographs must be answered as their class usually is: shuffled one by one, fewer are
 
 # (mean, std) that other networks take their pixels by; ours is (127, 128)
-_OTHER_DOORS = {"0 to 1 (raw / 255)": (0.0, 255.0), "0 to 255 (raw bytes)": (0.0, 1.0), "-127 to 128": (127.0, 1.0)}
+_NORMALIZATIONS = {
+    "0 to 1 (raw / 255)": (0.0, 255.0),
+    "0 to 255 (raw bytes)": (0.0, 1.0),
+    "-127 to 128": (127.0, 1.0),
+}
 
 
 def calibration(calibration_pixels: Pixels, holdout_pixels: Pixels) -> str | None:
@@ -52,10 +56,10 @@ def calibration(calibration_pixels: Pixels, holdout_pixels: Pixels) -> str | Non
     return None
 
 
-def door(facts: ModelFacts, io_dtype: str) -> list[str]:
+def io_quantization(facts: ModelFacts, io_dtype: str) -> list[str]:
     """What is not as ordered at an int8 file's ends: an app hands in raw bytes and trusts them to be understood."""
     found = []
-    for end, (scale, zero_point) in zip((facts.inputs[0], facts.outputs[0]), DOOR[io_dtype], strict=True):
+    for end, (scale, zero_point) in zip((facts.inputs[0], facts.outputs[0]), IO_QUANTIZATION[io_dtype], strict=True):
         is_there = (end.dtype, end.scale, end.zero_point)
         if is_there != (io_dtype, scale, zero_point):
             found.append(f"{end.name} is {is_there}, not {(io_dtype, scale, zero_point)}")
@@ -118,7 +122,7 @@ def explain(reference: Floats, path: str | Path, pixels: Pixels, classes: Sequen
         )
     if heals(TFLite(path).logits(np.ascontiguousarray(pixels[..., ::-1]))):
         return "it expects red and blue exchanged (BGR), the checkpoint RGB"
-    for words, normalization in _OTHER_DOORS.items():
+    for words, normalization in _NORMALIZATIONS.items():
         if heals(TFLite(path, normalization=normalization).logits(pixels)):
             return f"it expects pixels from {words}, the checkpoint (raw - {PIXEL_MEAN:g}) / {PIXEL_STD:g}"
     return None

@@ -50,16 +50,6 @@ def shortfalls(parity: Parity, floors: Floors, accuracy: Accuracy | None = None)
     return tuple(found)
 
 
-def check(parity: Parity, floors: Floors, accuracy: Accuracy | None = None) -> None:
-    """Raises GuardFailed when the model is below a floor."""
-    found = shortfalls(parity, floors, accuracy)
-    if found:
-        raise GuardFailed(
-            f"int8 does not keep the float model's answers: {'; '.join(found)}",
-            "nothing was handed over; calibrate on more photographs of the kind that the app will see",
-        )
-
-
 def check_float(
     reference: Floats,
     path: str | Path,

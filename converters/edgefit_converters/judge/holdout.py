@@ -1,4 +1,4 @@
-"""One int8 candidate judged by held-out photographs: the same for every rung of the ladder and every route."""
+"""One int8 candidate judged by held-out photographs: the same for every step of the ladder and every route."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgefit_toolkit.records import Parity, TFLiteModel
 
 
 @dataclass(frozen=True)
-class Step:
+class JudgedStep:
     """One candidate: what it is worth, what it cost, and what it is worth more than the one before."""
 
     name: str
@@ -66,8 +66,8 @@ class Holdout:
         self.scores, self.logits = TFLite(float_path).answers(pixels)
 
     def judge(
-        self, name: str, why: str, model: TFLiteModel, floors: Floors, seconds: float, before: Step | None = None
-    ) -> Step:
+        self, name: str, why: str, model: TFLiteModel, floors: Floors, seconds: float, before: JudgedStep | None = None
+    ) -> JudgedStep:
         """The model against the float answers; `seconds` is what making it took, `before` the step before it."""
         started = time.monotonic()
         scores, logits = TFLite(model.path).answers(self.pixels)
@@ -75,14 +75,14 @@ class Holdout:
         accuracy = compare_accuracy(self.scores, scores, self.labels)
         fault = faults.softmax(scores, logits)
         found = (*shortfalls(parity, floors, accuracy), *((fault,) if fault else ()))
-        return Step(
+        return JudgedStep(
             name, why, parity, seconds + time.monotonic() - started, model.size_bytes, found, accuracy,
             None if before is None else parity.sqnr_db - before.parity.sqnr_db,
             None if before is None else parity.top1 - before.parity.top1,
         )  # fmt: skip
 
 
-def table(steps: Sequence[Step]) -> str:
+def table(steps: Sequence[JudgedStep]) -> str:
     """The steps as a Markdown table."""
     lines = [
         "| step | top-1 agreement | top-5 | SQNR | gained | int8 right - float right, 95% interval | seconds | size |",

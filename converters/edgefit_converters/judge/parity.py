@@ -15,7 +15,7 @@ TOP = 5
 
 
 def compare(float_path: str | Path, int8_path: str | Path, pixels: Pixels) -> Parity:
-    """Runs both files over uint8 pictures [N, R, R, 3], each at its own door.
+    """Runs both files over uint8 pictures [N, R, R, 3], each by its own input type.
 
     top1: share with the same first answer, read from the scores that the app gets; top5: share where the float
     model's first answer is among the five largest logits of the other; sqnr_db: of the logits. This is agreement,

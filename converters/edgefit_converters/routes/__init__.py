@@ -1,1 +1,30 @@
-"""The ways from a torch network to a .tflite: one module each, listed in routes.py."""
+"""From the network to .tflite files. Every converter route by name: one module a route, and one entry in ROUTES."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.progress import Progress
+
+if TYPE_CHECKING:
+    from edgefit_converters.routes.route import Route
+
+ROUTES = {  # name, as in --converter -> what opens it, imported only then: each brings seconds of packages
+    "litert": "edgefit_converters.routes.litert:LiteRT",
+    "onnx-tf": "edgefit_converters.routes.onnx_tf:OnnxTf",
+    "tensorflow": "edgefit_converters.routes.tensorflow:TensorFlow",
+}
+DEFAULT = "litert"
+
+
+def open_route(name: str, on_progress: Progress | None = None, *, offline: bool = False) -> Route:
+    """The route of this name; at once, whatever it needs is made when it converts.
+
+    `offline` forbids to fetch a side environment that is not there yet. Raises InputError for an unknown name.
+    """
+    if name not in ROUTES:
+        raise InputError(f"{name!r} is not a converter; valid: {', '.join(ROUTES)}", f"use --converter {DEFAULT}")
+    route: Route = resolve_name(ROUTES[name])(on_progress, offline=offline)
+    return route

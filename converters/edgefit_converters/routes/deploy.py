@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.network.efficientnet import EfficientNet, ImageNetNorm, fold_batch_norm
 
-Layer = nn.Conv2d | nn.Linear
+WeightedModule = nn.Conv2d | nn.Linear
 
 
 class Deployed(nn.Module):
@@ -71,7 +71,7 @@ def deploy(network: EfficientNet, temperature: float = 1.0) -> Deployed:
     return Deployed(folded, temperature).eval().requires_grad_(False)
 
 
-def layers(deployed: Deployed) -> dict[str, Layer]:
+def layers(deployed: Deployed) -> dict[str, WeightedModule]:
     """Every layer with weights under a short name (`stem`, `blocks.3.expand`, `classifier`), in the order they run."""
     return {short_name(n): m for n, m in deployed.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
 
@@ -81,7 +81,7 @@ def short_name(module_name: str) -> str:
     return module_name.removesuffix(".conv")
 
 
-def to_tflite(layer: Layer) -> Tensor:
+def to_tflite(layer: WeightedModule) -> Tensor:
     """The layer's weight in TFLite's layout: OHWI, 1HWO for depthwise, [out, in] for a dense layer."""
     if isinstance(layer, nn.Linear):
         return layer.weight.detach()

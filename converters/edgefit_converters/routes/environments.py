@@ -62,6 +62,9 @@ class Lock:
         return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", self.text, re.MULTILINE))
 
 
+TENSORFLOW = Lock("tf215", Path(__file__).with_name("locks") / "tf215.txt")  # with onnx-tf and tflite-runtime
+
+
 def environment_folder(lock: Lock) -> Path:
     """Where the lock's environment lies, made or not."""
     digest = hashlib.sha256(lock.text.encode()).hexdigest()

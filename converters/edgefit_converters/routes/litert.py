@@ -11,19 +11,54 @@ import logging
 import os
 import warnings
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from edgefit_converters.int8 import quantize
+from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import deploy
+from edgefit_converters.routes.route import Draft
 from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import silent_stderr
 from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import TFLiteModel
+
+
+class LiteRT:
+    """The route: litert-torch writes the float file, ai-edge-quantizer makes it int8 with edgefit's ranges."""
+
+    name = "litert"
+    stack = "torch -> litert-torch -> ai-edge-quantizer"
+
+    def __init__(self, on_progress: Progress | None = None, *, offline: bool = False) -> None:
+        """Takes what every route takes; this one has nothing to fetch and little to tell."""
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages that convert."""
+        return {package: version(package) for package in ("torch", "litert-torch", "ai-edge-quantizer")}
+
+    def to_make(self) -> str:
+        """Nothing: it came with the install."""
+        return ""
+
+    def declines(self, own_ranges: bool) -> str:
+        """Nothing: the ladder was made for this route."""
+        return ""
+
+    def export_float(self, network: deploy.Deployed, path: str | Path) -> TFLiteModel:
+        """See Route."""
+        return export_deployed(network, path)
+
+    def quantize(self, draft: Draft, path: str | Path, recipe: Recipe) -> TFLiteModel:
+        """See Route."""
+        return quantize.quantize_with(draft.float_path, draft.ranges, path, recipe, draft.scales)
 
 
 def export_float(network: EfficientNet, path: str | Path, temperature: float = 1.0) -> TFLiteModel:

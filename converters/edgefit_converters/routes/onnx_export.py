@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from edgefit_converters.routes import deploy
-from edgefit_converters.tflite.torchgraph import Layer
+from edgefit_converters.tflite.torchgraph import Constants
 from edgefit_toolkit.errors import ConversionError
 
 OPSET = 13  # the newest that onnx-tf 1.10 converts without gaps
 
 
-def export_onnx(network: deploy.Deployed, path: str | Path, layers: Mapping[str, Layer] | None = None) -> None:
+def export_onnx(network: deploy.Deployed, path: str | Path, layers: Mapping[str, Constants] | None = None) -> None:
     """Writes the network with its softmax, float32 [1, R, R, 3] `image` -> [1, classes] `scores`.
 
     `layers` replace the network's constants. Raises ConversionError when torch cannot export it.

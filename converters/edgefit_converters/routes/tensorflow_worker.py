@@ -59,7 +59,7 @@ def write(path: str, converter: Any) -> None:
 
 
 def int8_converter(request: Request, tell: Tell) -> Any:
-    """Full integer: per-channel weights, min-max ranges from the calibration pictures, integer doors."""
+    """Full integer: per-channel weights, min-max ranges from the calibration pictures, integers at both ends."""
     pictures = np.load(request["calibration"])
 
     def representative() -> Iterator[list[Any]]:
@@ -86,7 +86,7 @@ def save_onnx(request: Request) -> None:
     prepared = prepare(model)
     traced = type(prepared.tf_module)
     for name in ("__call__", "gen_tensor_dict"):
-        # shapes are static, so nothing needs autograph, which rewrites every handler: 6 of 7 seconds (Lite0)
+        # shapes are static, so nothing needs autograph, which rewrites every handler
         setattr(traced, name, tf.function(getattr(traced, name).python_function, autograph=False))
     prepared.export_graph(request["saved_model"])
 

@@ -15,7 +15,7 @@ from edgefit_toolkit.records import TFLiteModel
 
 FILE_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
 FORBIDDEN = ("TRANSPOSE", "PAD", "PADV2")  # each is a pass over memory, and a sign of a layout gone wrong
-_DOORS = ("QUANTIZE", "DEQUANTIZE")
+IO_CASTS = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ def read_model(path: str | Path) -> ModelFacts:
 
 
 def _float_outputs(flat: FlatModel) -> list[str]:
-    """Outputs of operators that compute in float. A QUANTIZE or DEQUANTIZE at the door is none."""
+    """Outputs of operators that compute in float. A cast at an end is none."""
     ends = set(flat.graph.outputs)
     return [
         f"{flat.kind(operator)} {flat.name(tensor)}"
         for operator in flat.graph.operators
         for tensor in operator.outputs
         if flat.dtype(tensor) in ("float32", "float16", "bfloat16")
-        and not (flat.kind(operator) in _DOORS and tensor in ends)
+        and not (flat.kind(operator) in IO_CASTS and tensor in ends)
     ]
 
 

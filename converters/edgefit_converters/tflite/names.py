@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgefit_converters.tflite.flatfile import WEIGHTED, FlatModel
+from edgefit_converters.tflite.inspect import IO_CASTS
 from edgefit_toolkit.errors import ConversionError
-
-_DOORS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def copy_names(source: FlatModel, target: FlatModel) -> None:
@@ -31,7 +30,7 @@ def copy_names(source: FlatModel, target: FlatModel) -> None:
         for known, tensor in pairs:
             target.graph.tensors[tensor].name = source.name(known).encode()
     for operator in target.graph.operators:
-        if target.kind(operator) in _DOORS:  # the inner side; rename_ends names the outer one
+        if target.kind(operator) in IO_CASTS:  # the inner side; rename_ends names the outer one
             for inner, name in ((operator.outputs[0], "image/int8"), (operator.inputs[0], "scores/int8")):
                 if inner not in (*target.graph.inputs, *target.graph.outputs):
                     target.graph.tensors[inner].name = name.encode()
@@ -39,4 +38,4 @@ def copy_names(source: FlatModel, target: FlatModel) -> None:
 
 
 def _computing(flat: FlatModel) -> list[Any]:
-    return [operator for operator in flat.graph.operators if flat.kind(operator) not in _DOORS]
+    return [operator for operator in flat.graph.operators if flat.kind(operator) not in IO_CASTS]

@@ -2,7 +2,7 @@
 
 For timing only: calibration probes and instruction counts need the graph, not the answers, and a real conversion takes
 half a minute. Kernels take the same time whatever the weights are. Operator for operator it is what `litert.py` and
-`quantize.py` write (uint8 at the door, int8 inside, softmax in the graph), which a test holds.
+`quantize.py` write (uint8 at both ends, int8 inside, softmax in the graph), which a test holds.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ def write_skeleton(variant: Variant, path: Path, dtype: Dtype = "int8", seed: in
 
 
 def write_graph(
-    graph: tuple[Operator, ...], path: Path, dtype: Dtype = "int8", seed: int = 0, *, uint8_door: bool = True
+    graph: tuple[Operator, ...], path: Path, dtype: Dtype = "int8", seed: int = 0, *, uint8_io: bool = True
 ) -> Path:
     """Write a chain of operators (`add` sums with the last tensor of that shape before it) as one .tflite.
 
-    Without `uint8_door` an int8 graph takes and gives int8, so that a single operator can be looked at alone.
+    Without `uint8_io` an int8 graph takes and gives int8, so that a single operator can be looked at alone.
     """
     builder = _Builder(dtype, np.random.default_rng(seed))
-    door = entry = builder.activation(graph[0].in_shape)
-    if dtype == "int8" and uint8_door:
-        entry = builder.quantize(builder.activation(graph[0].in_shape, fb.TensorType.UINT8), door)
-    at, before = door, []
+    first = entry = builder.activation(graph[0].in_shape)
+    if dtype == "int8" and uint8_io:
+        entry = builder.quantize(builder.activation(graph[0].in_shape, fb.TensorType.UINT8), first)
+    at, before = first, []
     for operator in graph:
         before.append((operator.in_shape, at))
         at = builder.append(operator, at, before)
     if graph[-1].kind == "fc":
         at = builder.softmax(at, graph[-1].out_shape[-1])
-    if dtype == "int8" and uint8_door:
+    if dtype == "int8" and uint8_io:
         last = builder.graph.tensors[at]
         out = builder.tensor(last.shape, fb.TensorType.UINT8, scale=1 / 256, zero=0)
         builder.quantize(at, out)

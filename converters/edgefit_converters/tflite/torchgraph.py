@@ -1,4 +1,4 @@
-"""A float .tflite's graph in PyTorch, operator by operator, on a whole batch: where int8 is mended before it is made.
+"""A float .tflite's graph in PyTorch, operator by operator, on a whole batch: where int8 is corrected beforehand.
 
 Working on the file's own graph keeps names, order and padding those of the deployed model, whichever route made it.
 Activations are NCHW in channels-last memory (dense ones [N, C]); weights are [out, in / groups, kh, kw] or [out, in].
@@ -22,7 +22,7 @@ from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels
 
 
 @dataclass(frozen=True)
-class Layer:
+class Constants:
     """The constants of one operator with weights."""
 
     weight: Tensor  # [out, in / groups, kh, kw] or [out, in]
@@ -48,8 +48,7 @@ class Graph:
     """The operators from `image` to the logits (the softmax is left out), and their constants."""
 
     ops: tuple[Op, ...]
-    layers: dict[str, Layer]
-    weighted_ops: dict[str, Op]  # by layer
+    layers: dict[str, Constants]
 
     def last_use(self) -> dict[str, int]:
         """Activation name -> index of the last operator that reads it."""
@@ -72,7 +71,7 @@ def read_graph(float_path: str | Path) -> Graph:
             continue
         layer = flat.name(operator.inputs[1]).removesuffix("/weight")
         weight = torch.tensor(flat.constant(operator.inputs[1]))
-        layers[layer] = Layer(_from_tflite(weight, kind), torch.tensor(flat.constant(operator.inputs[2])))
+        layers[layer] = Constants(_from_tflite(weight, kind), torch.tensor(flat.constant(operator.inputs[2])))
         options = operator.builtinOptions
         if kind == "FULLY_CONNECTED":
             ops.append(Op(kind, name, inputs, layer, activation=_activation(operator)))
@@ -89,10 +88,10 @@ def read_graph(float_path: str | Path) -> Graph:
                 activation=_activation(operator),
             )
         )
-    return Graph(tuple(ops), layers, {op.layer: op for op in ops if op.layer})
+    return Graph(tuple(ops), layers)
 
 
-def write_layers(float_path: str | Path, layers: Mapping[str, Layer], out_path: str | Path) -> None:
+def write_layers(float_path: str | Path, layers: Mapping[str, Constants], out_path: str | Path) -> None:
     """A copy of a float .tflite with other constants in some layers."""
     flat = FlatModel.read(float_path)
     for operator, kind in flat.weighted():
@@ -109,7 +108,7 @@ def image(pixels: Pixels) -> Tensor:
     return values.permute(0, 3, 1, 2)
 
 
-def run(op: Op, inputs: list[Tensor], layer: Layer | None = None) -> Tensor:
+def run(op: Op, inputs: list[Tensor], layer: Constants | None = None) -> Tensor:
     """One operator on a whole batch, its activation included."""
     return activate(op, RUN[op.kind](op, inputs, layer))
 
@@ -135,7 +134,7 @@ def pad(op: Op, x: Tensor, kernel: tuple[int, int]) -> Tensor:
     return F.pad(x, sides) if any(sides) else x
 
 
-def _convolve(op: Op, inputs: list[Tensor], layer: Layer | None) -> Tensor:
+def _convolve(op: Op, inputs: list[Tensor], layer: Constants | None) -> Tensor:
     if layer is None:
         raise ValueError(f"{op.kind} needs its layer")
     x, kernel = inputs[0], (layer.weight.shape[2], layer.weight.shape[3])
@@ -145,7 +144,7 @@ def _convolve(op: Op, inputs: list[Tensor], layer: Layer | None) -> Tensor:
     return F.conv2d(x, layer.weight, layer.bias, op.stride, (top, left), groups=op.groups)
 
 
-def _dense(op: Op, inputs: list[Tensor], layer: Layer | None) -> Tensor:
+def _dense(op: Op, inputs: list[Tensor], layer: Constants | None) -> Tensor:
     if layer is None:
         raise ValueError(f"{op.kind} needs its layer")
     return F.linear(inputs[0].flatten(1), layer.weight, layer.bias)

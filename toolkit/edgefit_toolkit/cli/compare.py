@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edgefit_converters.routes import ROUTES
 from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, io_option, json_option, loudness, seed_option, verbosity
 from edgefit_toolkit.records import IoDtype
@@ -16,7 +17,7 @@ from edgefit_toolkit.records import IoDtype
 
 @click.command("compare", epilog=EXIT_CODES)
 @click.argument("what", metavar="RUN|CHECKPOINT|lite0")
-@click.option("--converters", default="litert,onnx-tf,tensorflow", show_default=True, help="Routes, by commas.")
+@click.option("--converters", default=",".join(ROUTES), show_default=True, help="Routes, by commas.")
 @click.option("--data", default=None, help="As of `fit`; for released weights any folder of photographs.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Folder for the models, compare.json and .md."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgefit_converters.routes import DEFAULT
 from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import (
     budget_options,
@@ -35,7 +36,7 @@ run_options = together(
     click.option("--epochs", type=click.IntRange(0, 1000), default=None,
                  help="Fine-tuning epochs (default: by job size)."),
     io_option("uint8"),
-    converter_option("litert"),
+    converter_option(DEFAULT),
     threads_option,
     click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install."),
     target_options,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from edgefit_converters.routes import ROUTES
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, FAMILIES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,7 +96,7 @@ def io_option(default: str | None) -> Callable[[F], F]:
 def converter_option(default: str | None) -> Callable[[F], F]:
     """--converter; the default differs between a new run and one that goes on."""
     return click.option(
-        "--converter", type=click.Choice(["litert", "onnx-tf", "tensorflow"]), default=default,
+        "--converter", type=click.Choice(list(ROUTES)), default=default,
         show_default=default is not None,
         help="The route to .tflite; onnx-tf and tensorflow make an environment of their own on first use (306 MB).",
     )  # fmt: skip

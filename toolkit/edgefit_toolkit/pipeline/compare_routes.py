@@ -46,13 +46,13 @@ def compare_routes(
     Raises InputError for converters that are none or are named twice.
     """
     from edgefit_converters.recipe import Recipe
-    from edgefit_converters.routes.routes import DEFAULT, NAMES
+    from edgefit_converters.routes import DEFAULT, ROUTES
 
-    unknown = [name for name in converters if name not in NAMES]
+    unknown = [name for name in converters if name not in ROUTES]
     if unknown or len(set(converters)) != len(converters) or not converters:
         raise InputError(
             f"{', '.join(unknown or converters) or 'nothing'} is no list of different converters",
-            f"valid: --converters {','.join(NAMES)}",
+            f"valid: --converters {','.join(ROUTES)}",
         )
     out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(io_dtype=io_dtype)
@@ -103,9 +103,10 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
     """One route's row; what went wrong stands in `error`."""
     from edgefit_converters.judge.guard import check_float
     from edgefit_converters.judge.parity import sqnr_db
-    from edgefit_converters.ladder import climb
+    from edgefit_converters.ladder.climb import climb
+    from edgefit_converters.ladder.material import Evidence
+    from edgefit_converters.routes import open_route
     from edgefit_converters.routes.deploy import deploy
-    from edgefit_converters.routes.routes import open_route
     from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.interpreter import TFLite
     from edgefit_toolkit.pipeline.guarding import ladder_doc
@@ -128,8 +129,8 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
         check_float(reference, float_path, subject.holdout, subject.labels, _classes(subject))
         started = time.monotonic()
         result = climb(
-            float_path, subject.calibration, subject.holdout, int8_path, recipe,
-            on_event=lambda step: ui.note(step.sentence), labels=subject.labels, route=route, network=network,
+            Evidence(float_path, subject.calibration, subject.holdout, subject.labels, network), int8_path, recipe,
+            route=route, on_step=lambda step: ui.note(step.sentence),
         )  # fmt: skip
         row["int8_seconds"] = round(time.monotonic() - started, 1)
     except (GuardFailed, ConversionError, SideEnvironmentError) as error:

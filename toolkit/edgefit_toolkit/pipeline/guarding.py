@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgefit_converters.judge import faults, guard
 from edgefit_converters.judge.accuracy import UNKNOWN, Accuracy
-from edgefit_converters.judge.holdout import Step
+from edgefit_converters.judge.holdout import JudgedStep
 from edgefit_converters.tflite.metadata import read_labels
 from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed
@@ -72,12 +72,12 @@ def check_names(job: Job, path: Path) -> None:
             raise GuardFailed(f"labels are shuffled: {fault}", "nothing was handed over; start the run again")
 
 
-def ladder_doc(steps: Sequence[Step]) -> list[dict[str, Any]]:
+def ladder_doc(steps: Sequence[JudgedStep]) -> list[dict[str, Any]]:
     """report.schema.LadderStep of each."""
     return [_step_doc(step) for step in steps]
 
 
-def _step_doc(step: Step) -> dict[str, Any]:
+def _step_doc(step: JudgedStep) -> dict[str, Any]:
     doc: dict[str, Any] = {
         "name": step.name,
         "agreement": step.parity.top1,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgefit_converters.routes.environments import ensure
+from edgefit_converters.routes.environments import TENSORFLOW, ensure
 from edgefit_toolkit.progress import Ui
 
 
 def side_python(ui: Ui, *, offline: bool = False) -> Path:
     """Its interpreter; progress is shown while it is made. Raises SideEnvironmentError when it cannot be."""
-    from edgefit_converters.routes.routes import ENVIRONMENT
-
-    return ensure(ENVIRONMENT, ui.progress, offline=offline)
+    return ensure(TENSORFLOW, ui.progress, offline=offline)

@@ -28,7 +28,7 @@ from edgefit_toolkit.records import Latency, TFLiteModel, Variant, as_json
 from edgefit_toolkit.report import derive
 
 if TYPE_CHECKING:
-    from edgefit_converters.routes.routes import Route
+    from edgefit_converters.routes.route import Route
 
 Made = tuple[dict[str, Any], list[Path]]
 
@@ -190,7 +190,7 @@ def convert(job: Job, trained: dict[str, Any]) -> Made:
 
 def _route(job: Job) -> Route:
     """The settings' converter, with a word about what it makes first."""
-    from edgefit_converters.routes.routes import open_route
+    from edgefit_converters.routes import open_route
 
     route = open_route(job.settings.converter, job.ui.progress, offline=job.settings.offline)
     if route.to_make():
@@ -203,27 +203,28 @@ def quantize(job: Job, trained: dict[str, Any]) -> Made:
 
     Test labels are not looked at: see guarding.py.
     """
-    from edgefit_converters.int8 import calibration
-    from edgefit_converters.ladder import climb
+    from edgefit_converters.int8 import representative
+    from edgefit_converters.ladder.climb import climb
+    from edgefit_converters.ladder.material import Evidence
     from edgefit_converters.recipe import Recipe
     from edgefit_converters.routes.deploy import deploy
     from edgefit_converters.tflite.metadata import embed
     from edgefit_toolkit.pipeline import guarding
 
     recipe = Recipe(calibration_photos=job.settings.calibration_n, io_dtype=job.settings.io_dtype)
-    chosen = calibration.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
+    chosen = representative.choose(job.dataset.train, recipe.calibration_photos, job.settings.seed)
     pixels = job.pixels(chosen.photos, "reading calibration pictures")
     others = [photo for index, photo in enumerate(job.dataset.train) if index not in set(chosen.indices)]
-    others = others[:: max(1, len(others) // recipe.training_photos)]  # for the ladder's last rung, if it is reached
+    others = others[:: max(1, len(others) // recipe.training_photos)]  # for the ladder's last step, if it is reached
     held_out, labels = guarding.held_out(job)
     route = _route(job)
-    result = climb(
-        job.float_tflite, pixels, held_out, job.int8_tflite, recipe,
-        on_event=lambda step: job.ui.note(step.sentence), labels=labels,
-        route=route, network=deploy(job.network, trained["training"]["temperature"]),
+    evidence = Evidence(
+        job.float_tflite, pixels, held_out, labels,
+        network=deploy(job.network, trained["training"]["temperature"]),
         more_pixels=(lambda: job.pixels(tuple(others), "reading training pictures")) if others else None,
         on_progress=job.ui.progress,
     )  # fmt: skip
+    result = climb(evidence, job.int8_tflite, recipe, route=route, on_step=lambda step: job.ui.note(step.sentence))
     for line in (*result.left_out, *result.model.notes):
         job.ui.note(line)
     model = embed(job.int8_tflite, job.dataset.classes, name=job.variant.label).as_model(

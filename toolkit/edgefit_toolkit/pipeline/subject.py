@@ -68,7 +68,7 @@ def open_subject(
 
 
 def _trained(checkpoint: Path, data: str | None, seed: int, count: int, ui: Ui) -> Subject:
-    from edgefit_converters.int8 import calibration
+    from edgefit_converters.int8 import representative
     from edgefit_toolkit.network.checkpoints import load_checkpoint
 
     network, meta = load_checkpoint(checkpoint)
@@ -78,7 +78,7 @@ def _trained(checkpoint: Path, data: str | None, seed: int, count: int, ui: Ui) 
             f"the data set has the classes {_few(dataset.classes)}, the checkpoint {_few(meta.classes)}",
             "name the data set that it was trained on with --data",
         )
-    chosen = calibration.choose(dataset.train, count, seed)
+    chosen = representative.choose(dataset.train, count, seed)
     held_out = (*dataset.val, *dataset.test)
     labels = np.concatenate((labels_of(dataset.val), np.full(len(dataset.test), -1)))
     how = meta.preprocessing

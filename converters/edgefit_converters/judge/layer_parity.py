@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgefit_converters.int8 import equalization
 from edgefit_converters.judge.parity import sqnr_db
 from edgefit_converters.tflite import torchgraph
 from edgefit_converters.tflite.flatfile import FlatModel
+from edgefit_converters.tflite.streams import streams
 from edgefit_toolkit.interpreter import Pixels, TFLite, open_interpreter
 
 STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
@@ -35,10 +35,10 @@ def compare_layers(float_path: str | Path, int8_path: str | Path, pixels: Pixels
     """Every activation of both files over uint8 pictures [N, R, R, 3], in the order they are computed.
 
     A handful of photographs is enough. Both files must come from one network (same tensor names). Channels of residual
-    streams may be scaled in the int8 file (equalization.py): there each channel is compared after its best scale.
+    streams may be scaled in the int8 file (int8/equalization.py): there each channel is compared after its best scale.
     """
     graph = torchgraph.read_graph(float_path)
-    scaled = frozenset().union(*equalization.streams(graph))
+    scaled = frozenset().union(*streams(graph))
     gates = {op.name: op.inputs[0] for op in graph.ops if op.kind == "LOGISTIC"}
     swished = {gates[n] for op in graph.ops for n in op.inputs if op.kind == "MUL" and gates.get(n) in op.inputs}
     names = [op.name for op in graph.ops]
@@ -87,13 +87,13 @@ def _rescaled(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
 
 def _activations(path: Path, names: list[str], pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
     """Dequantized values by name, photographs along the first axis."""
-    flat, door = FlatModel.read(path), TFLite(path).door
+    flat, input_of_byte = FlatModel.read(path), TFLite(path).input_of_byte
     index = {flat.name(t): t for operator in flat.graph.operators for t in operator.outputs}
     interpreter = open_interpreter(path, min(4, os.cpu_count() or 1), keep_tensors=True)
     start = interpreter.get_input_details()[0]["index"]
     rows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     for picture in pixels:
-        interpreter.set_tensor(start, door[picture][None])
+        interpreter.set_tensor(start, input_of_byte[picture][None])
         interpreter.invoke()
         for name in names:
             rows[name].append(_real(flat.graph.tensors[index[name]], interpreter.get_tensor(index[name])))

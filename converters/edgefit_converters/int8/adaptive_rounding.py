@@ -18,7 +18,7 @@ from torch import Tensor
 
 from edgefit_converters.int8.quantize import WEIGHT_LEVELS
 from edgefit_converters.tflite import torchgraph
-from edgefit_converters.tflite.torchgraph import Layer, Op
+from edgefit_converters.tflite.torchgraph import Constants, Op
 from edgefit_toolkit.interpreter import Floats
 
 POSITIONS = 8192  # of a feature map over all photographs, drawn at random
@@ -29,10 +29,10 @@ SWEEPS = 3  # over all weights; later ones flip next to nothing
 BLOCK = 64  # inputs decided before the others hear of it: the same result in fewer and larger products
 
 
-def learned(op: Op, layer: Layer, inputs: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+def adaptive(op: Op, layer: Constants, inputs: Tensor, target: Tensor, scale: Tensor) -> Tensor:
     """Weights of the layer's shape, each rounded up or down on its output channel's grid `scale` [out].
 
-    inputs: the int8 twin's; target: the float layer's output before its activation.
+    inputs: the int8 copy's; target: the float layer's output before its activation.
     """
     patches, wanted = _sample(op, layer, inputs, target)
     patches = patches - patches.mean(1, keepdim=True)  # means are the bias's business
@@ -52,7 +52,7 @@ def learned(op: Op, layer: Layer, inputs: Tensor, target: Tensor, scale: Tensor)
     return torch.from_numpy(rounded.T.copy()).reshape(layer.weight.shape)
 
 
-def _sample(op: Op, layer: Layer, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _sample(op: Op, layer: Constants, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """What enters and what should leave the dot products at random positions.
 
     [groups, positions, inputs of a group] and [groups, positions, outputs of a group].
