@@ -6,8 +6,8 @@ float network's output and e = rounded - exact weight, the squared error over th
     |X (w + e) - Y|^2 = e'He - 2 e'a + constant,    H = X'X,  a = X'(Y - X w)
 
 so what flipping one weight gains is known exactly, and flips are taken, weight after weight, while any gains. `a` is
-the error that arrives from the layers before: half of it is made good here. (Weights free to move to a least-squares
-fit of Y fitted the photographs instead of the task, 1 to 4 dB worse on held-out ones; GPTQ, which moves them too, 1.)
+the error that arrives from the layers before: half of it is made good here. What else was tried:
+benchmarks/results/int8_choices.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgefit_toolkit.interpreter import Floats
 
 POSITIONS = 8192  # of a feature map over all photographs, drawn at random
 DEPTHWISE_POSITIONS = 2048  # a channel alone has 9 or 25 weights to decide
-ARRIVING = 0.5  # share of the arriving error to make good: measured best of 0, .5 and 1 on Lite0
+ARRIVING = 0.5  # share of the arriving error to make good: the best of 0, .5 and 1 (int8_choices.md)
 RIDGE = 0.1  # of H's mean diagonal, added to it: keeps weights that the photographs do not excite near their value
 SWEEPS = 3  # over all weights; later ones flip next to nothing
 BLOCK = 64  # inputs decided before the others hear of it: the same result in fewer and larger products

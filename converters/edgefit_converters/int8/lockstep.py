@@ -3,8 +3,7 @@
 Both see the same photographs. At each layer the copy's input already carries the rounding of everything before it, so
 what is corrected is the error that really arrives; and since both are propagated once, the cost is two forward passes,
 however many layers there are. Photographs join as the feature maps shrink: memory holds few at the first layers, while
-the last ones, with the most weights and the fewest positions, profit from many (Lite0 at 128 px: 84 photographs instead
-of 48 gave 0.4 dB, 216 no more to speak of).
+the last ones, with the most weights and the fewest positions, profit from many. benchmarks/results/int8_choices.md.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Corrected:
 def walk(graph: Graph, pixels: Pixels, ranges: Mapping[str, Range], round_weights: Round) -> Corrected:
     """Rounds every layer's weights by `round_weights`, then moves its bias so that each channel's mean output over the
     photographs is the float network's again (empirical bias correction after Nagel et al. 2019, section 4.2, but behind
-    the activation: what ReLU6 cuts off is no error, and correcting for it cost Lite1 7 dB).
+    the activation: what ReLU6 cuts off is no error).
 
     pixels: uint8 [N, R, R, 3], of which MAX_PHOTOS are used at most, and at each layer as many as fit MEMORY_BYTES.
     """

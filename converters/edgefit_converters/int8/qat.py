@@ -3,11 +3,9 @@
 The copy computes on the grids of the file to be: weights rounded per output channel, activations per tensor, gradients
 passing both as if nothing were rounded (straight-through). It starts where learned rounding ended, and what it is
 taught are the float network's logits (distillation: no labels, so it serves any classifier).
-Small steps, few of them: most of what is left by then is the activations' own rounding, which no weight can undo.
-Copy and file share every grid and still differ by about as much as either does from float (Lite0: 26 dB): one rounding
-that falls the other way moves others behind it. So what is won is won on average, not value by value. Photographs that
-were held back, from learned rounding as well, choose the state to keep, the start among them: on its own photographs
-learned rounding looks 6 dB better than it is.
+Small steps, few of them: most of what is left by then is the activations' own rounding, which no weight can undo, and
+what is won is won on average, not value by value. Photographs that were held back, from learned rounding as well,
+choose the state to keep, the start among them. benchmarks/results/int8_choices.md.
 """
 
 from __future__ import annotations
@@ -136,8 +134,7 @@ class Trained:
         self.bias_steps = {op.layer: scale_of(ranges[op.name]) for op in graph.ops if op.layer}
         for name, layer in graph.layers.items():
             scale = torch.tensor(start.scales[name]).view(-1, *[1] * (layer.weight.dim() - 1))
-            # on the grid's points, not where the float weights lay between them: near an edge chance flips them
-            # (Lite0 at 128 px from plain rounding, 240 pictures: 17.3 -> 20.1 dB, from near the edges 18.6)
+            # on the grid's points, not where the float weights lay between them: near an edge chance flips those
             grid = (start.layers[name].weight / scale).round()
             self.scales[name] = scale.to(device)
             self.weights[name] = grid.to(device).requires_grad_()
