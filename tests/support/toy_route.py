@@ -15,4 +15,4 @@ class Toy(LiteRT):
         return "a toy has one size" if own_ranges else ""
 
 
-ENTRY = f"{__name__}:{Toy.__name__}"
+ENTRY = (__name__, Toy.__name__)

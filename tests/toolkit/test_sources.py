@@ -29,7 +29,7 @@ def test_what_training_runs_is_found(tree: Tree) -> None:
 
 
 def test_workers_and_tables_beside_a_module_belong_to_it(tree: Tree) -> None:
-    route = tree.sources_of("edgefit_converters.routes.routes")
+    route = tree.sources_of("edgefit_converters.routes")
     assert {"converters/routes/tensorflow_worker.py", "converters/routes/locks/tf215.txt"} <= set(route)
     assert "toolkit/network/weights.toml" in tree.sources_of("edgefit_toolkit.network.weights")
     assert "benchmarks/native/edgefit_runner.c" in tree.sources_of("edgefit_benchmarks.native.package")

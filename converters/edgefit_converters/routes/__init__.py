@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from edgefit_toolkit.errors import InputError
@@ -11,10 +11,10 @@ from edgefit_toolkit.progress import Progress
 if TYPE_CHECKING:
     from edgefit_converters.routes.route import Route
 
-ROUTES = {  # name, as in --converter -> what opens it, imported only then: each brings seconds of packages
-    "litert": "edgefit_converters.routes.litert:LiteRT",
-    "onnx-tf": "edgefit_converters.routes.onnx_tf:OnnxTf",
-    "tensorflow": "edgefit_converters.routes.tensorflow:TensorFlow",
+ROUTES = {  # name, as in --converter -> module and class, imported when it is opened: each brings seconds of packages
+    "litert": ("edgefit_converters.routes.litert", "LiteRT"),
+    "onnx-tf": ("edgefit_converters.routes.onnx_tf", "OnnxTf"),
+    "tensorflow": ("edgefit_converters.routes.tensorflow", "TensorFlow"),
 }
 DEFAULT = "litert"
 
@@ -26,5 +26,6 @@ def open_route(name: str, on_progress: Progress | None = None, *, offline: bool 
     """
     if name not in ROUTES:
         raise InputError(f"{name!r} is not a converter; valid: {', '.join(ROUTES)}", f"use --converter {DEFAULT}")
-    route: Route = resolve_name(ROUTES[name])(on_progress, offline=offline)
+    module, kind = ROUTES[name]
+    route: Route = getattr(import_module(module), kind)(on_progress, offline=offline)
     return route

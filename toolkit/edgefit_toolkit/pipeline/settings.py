@@ -32,7 +32,7 @@ class FitSettings:
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
     io_dtype: IoDtype = "uint8"  # at the int8 model's door
-    converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes.routes
+    converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes.ROUTES
 
 
 def default_out(settings: FitSettings) -> Path:
