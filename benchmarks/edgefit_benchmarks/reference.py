@@ -22,9 +22,7 @@ from torch import nn
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.host import cpu_name
-
-# The door of every edgefit network: (raw - mean) / std, see records.Preprocessing
-MEAN, STD = 127.0, 128.0
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -160,7 +158,7 @@ def _moved(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
 def _inputs(pixels: Pixels, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Raw pixels [N, R, R, 3] -> normalised NCHW [N, 3, R, R], channels innermost in memory."""
     x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
-    return ((x.to(torch.float32) - MEAN) / STD).to(dtype).contiguous(memory_format=torch.channels_last)
+    return ((x.to(torch.float32) - PIXEL_MEAN) / PIXEL_STD).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _synchronise(device: torch.device) -> Callable[[], None]:

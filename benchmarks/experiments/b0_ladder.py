@@ -33,6 +33,7 @@ from edgefit_converters.ladder.steps import STEPS
 from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.tflite import inspect
+from edgefit_toolkit.data import pixels as picture_files
 from edgefit_toolkit.data import preprocessing, sources
 from edgefit_toolkit.data.dataset import Photo
 from edgefit_toolkit.errors import GuardFailed
@@ -63,7 +64,7 @@ def main() -> None:
     lite, _ = weights.load_network(scaling.with_classes(scaling.released("lite0"), len(dataset.classes)))
     lite = lite.at_resolution(arguments.resolution).eval()
     pixels, held_pixels = read(train, lite), read(held_out, lite)
-    labels, held_labels = sources.labels(train), sources.labels(held_out)
+    labels, held_labels = picture_files.labels(train), picture_files.labels(held_out)
     teach(lite, pixels, labels, held_pixels[: len(dataset.val)], held_labels[: len(dataset.val)])
     network = b0_from(lite, arguments.resolution)
     update_bn(images(pixels).split(BATCH), network)
@@ -129,14 +130,12 @@ def main() -> None:
 
 def read(photos: tuple[Photo, ...], network: EfficientNet) -> Pixels:
     """uint8 [N, R, R, 3], as the network takes them."""
-    return sources.load_pixels(photos, preprocessing.preprocessing_for(network.variant))
+    return picture_files.load_pixels(photos, preprocessing.preprocessing_for(network.variant))
 
 
 def images(pixels: Pixels) -> Tensor:
     """(pixels - 127) / 128 [N, 3, R, R]."""
-    return ((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).contiguous(
-        memory_format=torch.channels_last
-    )
+    return preprocessing.to_network_input(pixels).contiguous(memory_format=torch.channels_last)
 
 
 def answers(network: EfficientNet, pixels: Pixels) -> Tensor:

@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 
 from edgefit_toolkit.data.dataset import Dataset, Photo
+from edgefit_toolkit.data.pixels import labels, load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
-from edgefit_toolkit.data.sources import labels, load_dataset, load_pixels
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.host import environment
@@ -43,8 +44,9 @@ from edgefit_toolkit.picker.plan import Candidate
 from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.evaluation import predict
-from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
+from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.initial import initial_network
+from edgefit_toolkit.training.settings import TrainSettings
 
 RESULTS = Path(__file__).parents[1] / "results"
 BUDGETS_MS = (2.5, 3.15, 4.0, 5.0, 6.3, 8.0, 10.0, 12.5, 16.0)
@@ -86,7 +88,7 @@ def one(dataset: Dataset, fold: int, candidate: Candidate, recipe: str, epochs: 
     trained = time.monotonic()
     pixels = load_pixels(dataset.test, preprocessing_for(network.variant))
     right = predict(result.network, pixels).argmax(1) == labels(dataset.test)
-    names = [f"{photo.path.parent.name}/{photo.path.name}" for photo in dataset.test]
+    names = [f"{dataset.classes[photo.label]}/{photo.name}" for photo in dataset.test]
     return {
         "label": candidate.variant.label, "grown_from": provenance.parent, "how": provenance.how,
         "predicted_p90_ms": round(candidate.latency.p90, 3), "fold": fold, "best_epoch": result.best_epoch,

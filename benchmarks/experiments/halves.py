@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefit_toolkit.data import preprocessing
+from edgefit_toolkit.data.decoding import decode
+from edgefit_toolkit.data.folder import file_picture
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Parity, Preprocessing
 
@@ -52,7 +54,7 @@ def read(paths: Sequence[Path], how: Preprocessing) -> npt.NDArray[np.uint8]:
     """The photographs as the network takes them: uint8 [N, R, R, 3]."""
     pixels = np.empty((len(paths), how.resolution_px, how.resolution_px, 3), np.uint8)
     for picture, path in zip(pixels, paths, strict=True):
-        picture[:] = preprocessing.apply(preprocessing.open_upright(path), how)
+        picture[:] = preprocessing.apply(decode(file_picture(path)), how)
     return pixels
 
 

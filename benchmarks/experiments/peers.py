@@ -108,7 +108,7 @@ class Answers:
 def judge(photographs: Path, joining: list[Path], networks: list[str], work: Path, threads: int) -> dict[str, Any]:
     """Every tool's int8 of every network; the models stay in WORK/<network>."""
     torch.set_num_threads(threads)
-    python = ensure(LOCK, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
+    python = ensure(LOCK, lambda what, done, total, detail="": print(f"{what}: {done} of {total}", flush=True))
     versions = {BASE: {name: version(name) for name in ("torch", "ai-edge-litert")}}
     versions[BASE]["python"] = platform.python_version()
     rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}  # int8, float

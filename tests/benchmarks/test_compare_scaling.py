@@ -21,8 +21,8 @@ def rows(right: int, n: int = 200) -> list[script.Row]:
 def test_every_photograph_is_tested_once_and_never_trained_on_there(tmp_path: Path) -> None:
     dataset = drawn_dataset(tmp_path, train=6, val=2, test=2)
     splits = script.folds(dataset)
-    tested = Counter(photo.path for split in splits for photo in split.test)
-    assert tested == Counter(photo.path for photo in (*dataset.train, *dataset.val, *dataset.test))
+    tested = Counter(photo.place for split in splits for photo in split.test)
+    assert tested == Counter(photo.place for photo in (*dataset.train, *dataset.val, *dataset.test))
     for split in splits:
         assert not {p.path for p in split.test} & {p.path for p in (*split.train, *split.val)}
         assert set(Counter(p.label for p in split.test).values()) == {10 // script.FOLDS}

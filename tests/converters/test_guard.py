@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pictures import file_photo
 
 from edgefit_converters.int8 import representative
 from edgefit_converters.judge import guard, parity
@@ -33,7 +34,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     for index in range(60):
         path = folder / f"{index}.jpg"
         path.write_bytes(bytes([index]))
-        found.append(Photo(path, 0 if index < 40 else 1 if index < 55 else 2))
+        found.append(file_photo(path, 0 if index < 40 else 1 if index < 55 else 2))
     return found
 
 

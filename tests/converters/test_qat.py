@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.models import drawn_pixels, small_trained_network
+from support.pictures import open_file
 
 from edgefit_converters.int8 import lockstep, qat, quantize, ranges
 from edgefit_converters.int8.lockstep import Corrected
@@ -127,7 +128,7 @@ def test_training_lifts_plain_rounding_of_a_real_network(flowers_dir: Path, tmp_
     network = weights.load_network(scaling.released("lite0"))[0].at_resolution(96)
     how = preprocessing.preprocessing_for(network.variant)
     shown, held_back, unseen = (
-        np.stack([preprocessing.apply(preprocessing.open_upright(path), how) for path in paths])
+        np.stack([preprocessing.apply(open_file(path), how) for path in paths])
         for paths in (
             sorted((flowers_dir / "train").rglob("*.jpg"))[::5],
             sorted((flowers_dir / "val").rglob("*.jpg"))[::5],

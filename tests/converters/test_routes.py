@@ -14,6 +14,7 @@ import pytest
 import torch
 from support import toy_route
 from support.models import drawn_pixels, small_trained_network
+from support.pictures import open_file
 
 from edgefit_converters import routes
 from edgefit_converters.int8 import grid
@@ -193,7 +194,7 @@ def test_real_weights_at_224_px(side_environment: Path, imagenet_dir: Path, tmp_
         paths = [imagenet_dir / row["file"] for row in csv.DictReader(file)][::5]
     variant = scaling.released("lite0")
     how = preprocessing.preprocessing_for(variant)
-    pixels = np.stack([preprocessing.apply(preprocessing.open_upright(path), how) for path in paths])
+    pixels = np.stack([preprocessing.apply(open_file(path), how) for path in paths])
     network = deploy.deploy(weights.load_network(variant)[0])
     steps = {}
     for name in ("litert", "onnx-tf"):

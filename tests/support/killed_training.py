@@ -10,19 +10,20 @@ from pathlib import Path
 import torch
 from support.training_parts import drawn_dataset, fresh_network
 
-from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
+from edgefit_toolkit.training.fine_tune import fine_tune
+from edgefit_toolkit.training.settings import TrainSettings
 
 
 def main(pictures: Path, state_dir: Path, dies_in: str) -> None:
     """`dies_in` is the beginning of a progress label, such as "fine-tuning epoch 3"."""
 
-    def on_event(label: str, done: int, total: int, detail: str) -> None:
+    def on_progress(label: str, done: int, total: int, detail: str = "") -> None:
         if label.startswith(dies_in) and done > 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     torch.set_num_threads(1)
     settings = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
-    fine_tune(fresh_network(), drawn_dataset(pictures), settings, on_event, state_dir=state_dir)
+    fine_tune(fresh_network(), drawn_dataset(pictures), settings, on_progress, state_dir=state_dir)
 
 
 if __name__ == "__main__":

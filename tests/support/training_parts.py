@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from support.pictures import file_photo
 
 from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.network import scaling
@@ -49,6 +50,6 @@ def drawn_dataset(folder: Path, train: int = 12, val: int = 8, test: int = 20, s
             for label, name in enumerate(CLASSES):
                 path = folder / f"{split}-{name}-{number:02d}.png"
                 draw(label, random).save(path)
-                photos.append(Photo(path, label))
+                photos.append(file_photo(path, label))
         splits[split] = tuple(photos)
     return Dataset("patterns", "drawn", CLASSES, splits["train"], splits["val"], splits["test"])

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support import report_fixture
+from support.pictures import open_file
 from support.small_run import RESOLUTION_PX, make_run
 from support.tiny_model import tiny_tflite
 
@@ -297,7 +298,7 @@ def test_javascript_prepares_pictures_to_the_byte(data: st.DataObject) -> None:
 
 def test_javascript_prepares_photographs_to_the_byte(flowers_dir: Path) -> None:
     photos = [sorted((flowers_dir / "test" / name).iterdir())[0] for name in report_fixture.CLASSES]
-    jobs = [(np.asarray(reference.open_upright(photo)), Preprocessing(272)) for photo in photos]
+    jobs = [(np.asarray(open_file(photo)), Preprocessing(272)) for photo in photos]
     for ours, (picture, how) in zip(in_javascript(jobs), jobs, strict=True):
         np.testing.assert_array_equal(ours, reference.apply(Image.fromarray(picture), how))
 

@@ -167,7 +167,7 @@ def trained(tmp_path: Path) -> Path:
         for photo in dataset.split(split):
             target = data / split / CLASSES[photo.label]
             target.mkdir(parents=True, exist_ok=True)
-            photo.path.rename(target / photo.path.name)
+            Path(photo.place).rename(target / photo.name)
     network = fresh_network()
     save_checkpoint(run / "checkpoint.safetensors", network,
                     CheckpointMeta(network.variant, Preprocessing(SMALL_PX), CLASSES, 1.5, 0.5))  # fmt: skip

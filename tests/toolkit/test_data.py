@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgefit_toolkit.data import splits
-from edgefit_toolkit.data.sources import labels, load_dataset, load_pixels, open_photo
+from edgefit_toolkit.data.pixels import labels, load_pixels, open_photo
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.records import Preprocessing
 
@@ -59,9 +60,9 @@ def test_class_folders_are_split_with_every_class_in_every_part(make_folder: Mak
     assert dataset.counts(dataset.train) == (28, 14)
     assert dataset.counts(dataset.val) == (6, 3)
     assert dataset.counts(dataset.test) == (6, 3)
-    paths = [photo.path for photo in (*dataset.train, *dataset.val, *dataset.test)]
+    paths = [photo.place for photo in (*dataset.train, *dataset.val, *dataset.test)]
     assert len(set(paths)) == len(paths) == 60
-    assert all(dataset.classes[p.label] == p.path.parent.name for p in dataset.train)
+    assert all(dataset.classes[p.label] == Path(p.place).parent.name for p in dataset.train)
 
 
 def test_same_seed_same_split_other_seed_another(make_folder: MakeFolder) -> None:
@@ -69,7 +70,7 @@ def test_same_seed_same_split_other_seed_another(make_folder: MakeFolder) -> Non
     first, again, other = load(folder, 1), load(folder, 1), load(folder, 2)
     assert first == again
     assert first.sha256 == again.sha256
-    assert {p.path for p in first.test} != {p.path for p in other.test}
+    assert {p.place for p in first.test} != {p.place for p in other.test}
     assert first.sha256 != other.sha256
 
 
@@ -117,14 +118,14 @@ def test_split_folders_are_kept(make_folder: MakeFolder, val_name: str) -> None:
     counts = {f"{part}/{label}": n for part, n in (("train", 6), (val_name, 2), ("test", 3)) for label in "ab"}
     dataset = load(make_folder(**counts))
     assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [12, 4, 6]
-    assert {p.path.parts[-3] for p in dataset.val} == {val_name}
+    assert {Path(p.place).parts[-3] for p in dataset.val} == {val_name}
 
 
 def test_missing_val_is_taken_from_train(make_folder: MakeFolder) -> None:
     dataset = load(make_folder(**{"train/a": 20, "train/b": 20, "test/a": 5, "test/b": 5}))
     assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [34, 6, 10]
-    assert {p.path.parts[-3] for p in dataset.val} == {"train"}
-    assert not {p.path for p in dataset.val} & {p.path for p in dataset.train}
+    assert {Path(p.place).parts[-3] for p in dataset.val} == {"train"}
+    assert not {p.place for p in dataset.val} & {p.place for p in dataset.train}
     assert any("no val split: 15% of train" in note for note in dataset.notes)
 
 
@@ -154,7 +155,7 @@ def test_broken_files_are_named_and_skipped(make_folder: MakeFolder) -> None:
     (ivy / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     picture(ivy / "tiny.png", 6, size=(9, 200))
     dataset = load(folder)
-    reasons = {skipped.path.name: skipped.reason for skipped in dataset.skipped}
+    reasons = {skipped.name: skipped.reason for skipped in dataset.skipped}
     assert set(reasons) == {
         "truncated.jpg", "half.png", "text.jpg", "empty.jpg", "noise.jpg", "notes.txt", "phone.heic",
         "gone.jpg", "tiny.png",
@@ -195,7 +196,7 @@ def test_copies_are_used_once_so_that_no_split_leaks(make_folder: MakeFolder) ->
     shutil.copy(folder / "ivy" / "000.jpg", folder / "ivy" / "z.jpg")
     shutil.copy(folder / "ivy" / "001.jpg", folder / "moss" / "wrong.jpg")
     dataset = load(folder)
-    reasons = {f"{s.path.parent.name}/{s.path.name}": s.reason for s in dataset.skipped}
+    reasons = {f"{Path(s.place).parent.name}/{s.name}": s.reason for s in dataset.skipped}
     assert reasons == {
         "ivy/z.jpg": "an exact copy of 000.jpg",
         "ivy/001.jpg": "the same picture is in the classes ivy and moss",
@@ -311,7 +312,7 @@ def test_unreadable_photograph_is_skipped(make_folder: MakeFolder) -> None:
 
 def test_a_photograph_that_vanished_after_the_check(make_folder: MakeFolder) -> None:
     dataset = load(make_folder(ivy=5, moss=5))
-    dataset.train[1].path.unlink()
+    Path(dataset.train[1].place).unlink()
     with pytest.raises(DataError, match="cannot be read any more"):
         load_pixels(dataset.train, Preprocessing(32))
     with pytest.raises(DataError, match="cannot be read any more"):
@@ -322,7 +323,7 @@ def test_pixels_keep_the_order_for_any_number_of_workers(make_folder: MakeFolder
     dataset = load(make_folder(ivy=12, moss=12))
     seen: list[tuple[int, int]] = []
     one = load_pixels(dataset.train, Preprocessing(32), workers=1)
-    many = load_pixels(dataset.train, Preprocessing(32), workers=7, on_progress=lambda d, n: seen.append((d, n)))
+    many = load_pixels(dataset.train, Preprocessing(32), workers=7, on_progress=lambda _, d, n: seen.append((d, n)))
     np.testing.assert_array_equal(one, many)
     assert seen == [(i, len(dataset.train)) for i in range(1, len(dataset.train) + 1)]
     assert one.shape == (16, 32, 32, 3)

@@ -15,8 +15,9 @@ from PIL import Image
 from support.file_server import BODY, SHA256, Site
 
 from edgefit_toolkit.data import flower_photos
-from edgefit_toolkit.downloads import fetch, file_sha256
+from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
+from edgefit_toolkit.files import sha256_of
 
 
 def part(dest: Path) -> Path:
@@ -24,9 +25,9 @@ def part(dest: Path) -> Path:
 
 
 def test_fetches_verifies_and_reports(site: Site, tmp_path: Path) -> None:
-    seen: list[tuple[int, int | None]] = []
+    seen: list[tuple[int, int]] = []
     dest = tmp_path / "deep" / "down" / "file"
-    got = fetch(site.url(), dest, sha256=SHA256, on_progress=lambda *p: seen.append(p))
+    got = fetch(site.url(), dest, sha256=SHA256, on_progress=lambda _, *p: seen.append(p))
     assert got == dest
     assert dest.read_bytes() == BODY
     assert not part(dest).exists()
@@ -42,14 +43,14 @@ def test_a_whole_file_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
     dest.write_bytes(BODY[:-1] + b"?")
     fetch(site.url(), dest, sha256=SHA256)
     assert len(site.asked) == 2
-    assert file_sha256(dest) == SHA256
+    assert sha256_of(dest) == SHA256
 
 
 def test_goes_on_where_an_earlier_call_stopped(site: Site, tmp_path: Path) -> None:
     dest = tmp_path / "file"
     part(dest).write_bytes(BODY[:1_000_000])
     seen: list[int] = []
-    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), on_progress=lambda done, _: seen.append(done))
+    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), on_progress=lambda _, done, total: seen.append(done))
     assert site.asked == [("/file", "bytes=1000000-")]
     assert dest.read_bytes() == BODY
     assert seen[0] > 1_000_000

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
+from edgefit_toolkit.data.pixels import load_pixels
+from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.report import validate

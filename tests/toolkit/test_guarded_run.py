@@ -16,6 +16,7 @@ from PIL import Image
 from support import broken_models
 from support.html_page import read_page
 from support.models import SMALL_CLASSES, SMALL_PX, drawn_pixels
+from support.pictures import file_photo
 
 from edgefit_converters import recipe
 from edgefit_converters.ladder import steps
@@ -27,7 +28,7 @@ from edgefit_toolkit.app import bundle
 from edgefit_toolkit.app.shipped_model import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
-from edgefit_toolkit.data.dataset import Dataset, Photo
+from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite
@@ -69,7 +70,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         for i, (picture, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
             path = folder / f"{split}-{i:02d}.png"
             Image.fromarray(picture).save(path)
-            photos.append(Photo(path, label))
+            photos.append(file_photo(path, label))
         splits[split] = tuple(photos)
     return Dataset("grounds", "drawn", CLASSES, splits["train"], splits["val"], splits["test"])
 

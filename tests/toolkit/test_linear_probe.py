@@ -1,23 +1,25 @@
-"""Linear probe, temperature, the tally of answers, and the words about an epoch."""
+"""Linear probe, temperature, and the words about an epoch."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from edgefit_toolkit.records import Epoch
-from edgefit_toolkit.training.evaluation import tally
-from edgefit_toolkit.training.linear_probe import Probe, best_probe, fit_probes, fit_temperature, score, softer_probe
+from edgefit_toolkit.training.linear_probe import (
+    LinearProbe,
+    best_probe,
+    fit_probes,
+    fit_temperature,
+    score,
+    softer_probe,
+)
 from edgefit_toolkit.training.trace import best_of, observe
 
 
-def fit_probe(*data: torch.Tensor) -> Probe:
+def fit_probe(*data: torch.Tensor) -> LinearProbe:
     return best_probe(fit_probes(*data, classes=3))
 
 
@@ -78,27 +80,6 @@ def test_temperature_stays_sane_when_all_is_right() -> None:
     logits = torch.eye(3).repeat(5, 1) * 4
     temperature = fit_temperature(logits, logits.argmax(1))
     assert 0.25 <= temperature <= 1
-
-
-@given(st.integers(1, 40), st.integers(2, 6), st.data())
-def test_tally_counts_every_picture_once(n: int, classes: int, data: st.DataObject) -> None:
-    labels = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
-    answers = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
-    result = tally(np.eye(classes, dtype=np.float32)[answers], labels)
-    assert result.confusion.sum() == n
-    assert result.top1 == pytest.approx((labels == answers).mean())
-    for label in range(classes):
-        mine = labels == label
-        assert result.confusion[label].tolist() == [(answers[mine] == answer).sum() for answer in range(classes)]
-        if mine.any():
-            assert result.recall[label] == pytest.approx((answers[mine] == label).mean())
-        else:
-            assert math.isnan(result.recall[label])
-
-
-def test_tally_refuses_nothing() -> None:
-    with pytest.raises(ValueError, match="cannot be compared"):
-        tally(np.empty((0, 3), np.float32), np.empty(0, np.int64))
 
 
 def line(epoch: int, train_loss: float, val_loss: float, val_top1: float, train_top1: float = 0.9) -> Epoch:

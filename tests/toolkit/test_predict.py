@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support import report_fixture
+from support.pictures import open_file
 from support.small_run import RESOLUTION_PX, make_run
 
 from edgefit_toolkit.api.model import SCHEMA, Model, load
@@ -51,7 +52,7 @@ def predict(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_answer_is_the_int8_files(model: Model, run_dir: Path, photo: Path) -> None:
     door = Preprocessing(RESOLUTION_PX, crop_padding_px=32)
-    pixels = preprocessing.apply(preprocessing.open_upright(photo), door)
+    pixels = preprocessing.apply(open_file(photo), door)
     expected = TFLite(run_dir / "model_int8.tflite").predict(pixels[None])[0]
     for picture in (photo, str(photo), Image.open(photo)):
         answer = model(picture)

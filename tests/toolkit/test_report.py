@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support import report_fixture
 from support.html_page import read_page
 
+from edgefit_toolkit.data.attribution import Attributions
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import (
     derive,
@@ -299,10 +300,10 @@ def test_csv_has_every_figure_in_fixed_units(document: dict[str, Any]) -> None:
 
 def test_photographs_are_credited(flowers_dir: Path, document: dict[str, Any]) -> None:
     photo = flowers_dir / "train" / "daisy" / "1342002397_9503c97b49.jpg"
-    credit = pictures.credit_of(photo)
+    credit = pictures.credit_doc(Attributions().credit_of(photo))
     assert credit is not None
     assert (credit["author"], credit["license"]) == ("Audrey", "CC BY 2.0")
-    assert pictures.credit_of(Path(__file__)) is None
+    assert pictures.credit_doc(Attributions().credit_of(Path(__file__))) is None
     shown = copy.deepcopy(document)
     chances = np.array([0.9, 0.1, 0, 0, 0], dtype=np.float32)
     shown["predictions"] = [derive.prediction(photo.name, 0, chances, report_fixture.CLASSES, None, credit)]

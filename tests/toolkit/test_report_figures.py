@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pictures import open_file
 
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.records import Preprocessing
@@ -119,6 +120,6 @@ def test_worst_mistakes_are_the_surest() -> None:
 
 def test_picture_of_a_photograph(flowers_dir: Path) -> None:
     photo = sorted((flowers_dir / "test" / "rose").iterdir())[0]
-    uri = pictures.picture(photo)
+    uri = pictures.picture(open_file(photo))
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < 20_000

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pictures import open_file
 from support.training_parts import CLASSES, drawn_dataset
 from support.training_parts import variant as drawn_variant
 from toolkit.test_grow import random_parent, weaken
 from toolkit.test_network import small
 
-from edgefit_toolkit.data.preprocessing import apply, open_upright, preprocessing_for, to_network_input
+from edgefit_toolkit.data.preprocessing import apply, preprocessing_for, to_network_input
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import blocks
@@ -155,7 +156,7 @@ def flowers(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
     for split, count in (("train", 120), ("test", 60)):
         files = sorted((folder / split).glob("*/*.jpg"))
         chosen = [files[i] for i in np.random.default_rng(0).permutation(len(files))[:count]]
-        found[split] = to_network_input(np.stack([apply(open_upright(file), preprocessing) for file in chosen]))
+        found[split] = to_network_input(np.stack([apply(open_file(file), preprocessing) for file in chosen]))
     return found
 
 
@@ -252,7 +253,7 @@ def test_training_begins_with_a_network_fitted_to_the_training_pictures(tmp_path
     events: list[tuple[str, int, int]] = []
     variant = scaling.variant_from_factors(0.7, 0.6, drawn_variant().resolution_px, "lite")
     network, provenance = initial_network(
-        variant, dataset, seed=1, on_event=lambda label, done, total, detail: events.append((label, done, total))
+        variant, dataset, seed=1, on_progress=lambda label, done, total: events.append((label, done, total))
     )
     assert network.variant.classes == len(CLASSES)
     assert f"on {2 * len(dataset.train)} pictures" in provenance.note  # each mirrored, too

@@ -31,7 +31,7 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for photo in photos:
             target = folder / split / drawn.classes[photo.label]
             target.mkdir(parents=True, exist_ok=True)
-            shutil.move(photo.path, target)
+            shutil.move(photo.place, target)
     return folder
 
 

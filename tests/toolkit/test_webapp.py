@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support import report_fixture
 from support.chromium import chromium, site
+from support.pictures import open_file
 from support.small_run import RESOLUTION_PX, make_run
 
 from edgefit_toolkit.app import bundle
@@ -74,7 +75,7 @@ def test_same_bytes_same_answer(app: Path, tmp_path: Path, isolated: bool) -> No
 def test_photographs_arrive_as_in_training(app: Path, flowers_dir: Path, tmp_path: Path) -> None:
     """The browser's JPEG decoder may round differently from Pillow's; crop and resize may not."""
     photos = [p for name in report_fixture.CLASSES for p in sorted((flowers_dir / "test" / name).iterdir())[:3]]
-    expected = np.stack([reference.apply(reference.open_upright(photo), PREPROCESSING) for photo in photos])
+    expected = np.stack([reference.apply(open_file(photo), PREPROCESSING) for photo in photos])
     sent = [base64.b64encode(photo.read_bytes()).decode() for photo in photos]
     with chromium(tmp_path / "profile") as browser, site(app / "web") as address:
         browser.goto(address)

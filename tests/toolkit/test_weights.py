@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.pictures import open_file
 from toolkit.test_network import one_thread, pictures
 
-from edgefit_toolkit.data.preprocessing import apply, open_upright, preprocessing_for, to_network_input
+from edgefit_toolkit.data.preprocessing import apply, preprocessing_for, to_network_input
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.catalogue import WeightFile, catalogue, key_map, local_path, read_weights
@@ -153,7 +154,7 @@ def test_lite0_knows_imagenet(imagenet_dir: Path) -> None:
     with (imagenet_dir / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[::4]
     preprocessing = preprocessing_for(network.variant)
-    pixels = np.stack([apply(open_upright(imagenet_dir / row["file"]), preprocessing) for row in rows])
+    pixels = np.stack([apply(open_file(imagenet_dir / row["file"]), preprocessing) for row in rows])
     with torch.inference_mode():
         answers = network(to_network_input(pixels)).argmax(1).tolist()
     right = sum(answer == int(row["class_index"]) for answer, row in zip(answers, rows, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +10,10 @@ from pathlib import Path
 import httpx
 
 from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.progress import Progress
 
-Progress = Callable[[int, int | None], None]  # bytes here, bytes in all (None: the server does not say)
+Hear = Callable[[int, int | None], None]  # bytes here, bytes in all (None: the server does not say)
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 30.0
@@ -25,6 +26,7 @@ def fetch(
     sha256: str,
     size_bytes: int | None = None,
     on_progress: Progress | None = None,
+    label: str = "downloading",
     mirrors: Sequence[str] = (),
     attempts: int = 3,
     wait_s: float = 1.0,
@@ -37,16 +39,21 @@ def fetch(
     are tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a
     file fetched some other way. Raises DownloadError with everything that was tried.
     """
-    if dest.is_file() and file_sha256(dest).startswith(sha256):
+    if dest.is_file() and sha256_of(dest).startswith(sha256):
         return dest
     tried: list[str] = []
+
+    def hear(done: int, total: int | None) -> None:
+        if on_progress is not None:
+            on_progress(label, done, total or 0)
+
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         for source in (url, *mirrors):
             for attempt in range(attempts):
                 if attempt:
                     time.sleep(wait_s * attempt)
-                fault = _fetch_once(source, dest, sha256, size_bytes, on_progress)
+                fault = _fetch_once(source, dest, sha256, size_bytes, hear)
                 if fault is None:
                     return dest
                 tried.append(f"{source}: {fault.text}")
@@ -70,19 +77,17 @@ class _Fault:
         self.passing = passing  # worth another attempt at the same address
 
 
-def _fetch_once(
-    url: str, dest: Path, sha256: str, size_bytes: int | None, on_progress: Progress | None
-) -> _Fault | None:
+def _fetch_once(url: str, dest: Path, sha256: str, size_bytes: int | None, hear: Hear) -> _Fault | None:
     part = dest.with_name(dest.name + ".part")
     have = part.stat().st_size if part.exists() else 0
     if size_bytes is not None and have > size_bytes:
         part.unlink()
         have = 0
     if size_bytes is None or have < size_bytes:
-        fault = _receive(url, part, have, size_bytes, on_progress)
+        fault = _receive(url, part, have, size_bytes, hear)
         if fault is not None:
             return fault
-    found = file_sha256(part)
+    found = sha256_of(part)
     if not found.startswith(sha256):
         part.unlink()
         # Bytes left by an earlier address or by another process can spoil a resumed file: those deserve a clean try.
@@ -91,7 +96,7 @@ def _fetch_once(
     return None
 
 
-def _receive(url: str, part: Path, have: int, size_bytes: int | None, on_progress: Progress | None) -> _Fault | None:
+def _receive(url: str, part: Path, have: int, size_bytes: int | None, hear: Hear) -> _Fault | None:
     """Appends what is missing to `part`."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
@@ -115,8 +120,7 @@ def _receive(url: str, part: Path, have: int, size_bytes: int | None, on_progres
                     if size_bytes is not None and have > size_bytes:
                         return _Fault(f"longer than the {size_bytes} bytes that it should have", passing=False)
                     file.write(chunk)
-                    if on_progress is not None:
-                        on_progress(have, total)
+                    hear(have, total)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return _Fault(_said(error), passing=isinstance(error, httpx.TransportError))
     if size_bytes is not None and have < size_bytes:
@@ -126,9 +130,3 @@ def _receive(url: str, part: Path, have: int, size_bytes: int | None, on_progres
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefit_toolkit.errors import InputError
-
-PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # the network's input is (pixels - 127) / 128, for both families
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from typing import Protocol
 
 # Characters that reorder what stands beside them (Unicode's Bidi_Control), and the byte order mark
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
-Progress = Callable[[str, int, int], None]  # what is being done, done, in all
+
+class Progress(Protocol):
+    """Hears how far a piece of work is. Implementations must not raise."""
+
+    def __call__(self, label: str, done: int, total: int, detail: str = "") -> None:
+        """`label` says what is being done; `total` is 0 where nobody knows it."""
+
+
+def ignore_progress(label: str, done: int, total: int, detail: str = "") -> None:
+    """A Progress that says nothing."""
 
 
 class Ui(Protocol):

@@ -10,6 +10,8 @@ Origin = Literal["predicted", "measured on device", "measured on host"]
 IoDtype = Literal["uint8", "int8"]  # of an int8 model's input and output
 Precision = Literal["int8", "float32", "float16"]
 
+PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # every network takes (pixels - 127) / 128: a scale of 1/128 makes it raw bytes
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -53,8 +55,8 @@ class Preprocessing:
     resolution_px: int
     crop_padding_px: int = 32  # EfficientNet's evaluation crop: 224 / 256
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    mean: float = 127.0
-    std: float = 128.0
+    mean: float = PIXEL_MEAN
+    std: float = PIXEL_STD
 
 
 @dataclass(frozen=True)

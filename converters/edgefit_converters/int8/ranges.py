@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
-from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels, open_interpreter
+from edgefit_toolkit.interpreter import Pixels, open_interpreter
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 SAMPLES = 2048  # values kept per tensor and photograph, at random places
 LEAST_SQUARES_VALUES = 20_000  # of a tensor's sample: more moves the chosen end by less than one step of the search

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from edgefit_toolkit.errors import InputError
@@ -17,9 +15,11 @@ class LabelledPhoto(Protocol):
     """What a photograph has to offer (data.Photo does)."""
 
     @property
-    def path(self) -> Path: ...
+    def name(self) -> str: ...
     @property
     def label(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class CalibrationSet:
     photos: tuple[Any, ...]  # the chosen items, in the order of the list they were chosen from
     indices: tuple[int, ...]  # their places in that list
     seed: int
-    sha256: tuple[str, ...]  # of each photograph's file
 
     def as_record(self) -> dict[str, Any]:
         """For the run's manifest and the report."""
@@ -37,8 +36,8 @@ class CalibrationSet:
             "seed": self.seed,
             "n": len(self.photos),
             "photos": [
-                {"index": index, "file": photo.path.name, "label": photo.label, "sha256": digest}
-                for index, photo, digest in zip(self.indices, self.photos, self.sha256, strict=True)
+                {"index": index, "file": photo.name, "label": photo.label, "sha256": photo.sha256}
+                for index, photo in zip(self.indices, self.photos, strict=True)
             ],
         }
 
@@ -65,5 +64,4 @@ def choose(photos: Sequence[LabelledPhoto], n: int, seed: int) -> CalibrationSet
                 chosen.append(queue.pop())
     indices = tuple(sorted(chosen))
     picked = tuple(photos[index] for index in indices)
-    digests = tuple(hashlib.sha256(photo.path.read_bytes()).hexdigest() for photo in picked)
-    return CalibrationSet(picked, indices, seed, digests)
+    return CalibrationSet(picked, indices, seed)

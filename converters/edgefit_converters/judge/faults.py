@@ -16,8 +16,9 @@ from edgefit_converters.judge.accuracy import Labels
 from edgefit_converters.judge.parity import sqnr_db
 from edgefit_converters.recipe import IO_QUANTIZATION
 from edgefit_converters.tflite.inspect import ModelFacts
-from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Floats, Pixels, TFLite
+from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
 from edgefit_toolkit.intervals import paired_interval
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 FAITHFUL_DB = 40.0  # float against float: another order of additions leaves 90 dB and more
 HEALED_DB = 10.0  # an undone break must bring this much, and the answers above this

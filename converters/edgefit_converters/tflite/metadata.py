@@ -18,7 +18,7 @@ import flatbuffers
 from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel, schema
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 BUFFER_NAME = b"TFLITE_METADATA"
 FILE_IDENTIFIER = b"M001"

@@ -18,7 +18,8 @@ from torch import Tensor
 from edgefit_converters.tflite import flatfile
 from edgefit_converters.tflite.flatfile import WEIGHTED, FlatModel, schema
 from edgefit_toolkit.errors import ConversionError
-from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels
+from edgefit_toolkit.interpreter import Pixels
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 
 @dataclass(frozen=True)

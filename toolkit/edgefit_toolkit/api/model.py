@@ -74,19 +74,20 @@ class Model:
 
     def probabilities(self, picture: str | Path | Image.Image) -> Floats:
         """[classes], as the int8 model gives them."""
-        from edgefit_toolkit.data import preprocessing
+        from edgefit_toolkit.data import decoding, preprocessing
+        from edgefit_toolkit.data.folder import file_picture
 
-        with preprocessing.quiet_pillow():
+        with decoding.quiet_pillow():
             try:
                 if isinstance(picture, (str, Path)):
-                    upright = preprocessing.open_upright(Path(picture))
+                    upright = decoding.decode(file_picture(Path(picture)))
                 else:
-                    upright = preprocessing.upright_rgb(picture)
-            except preprocessing.BROKEN_IMAGE as error:
+                    upright = decoding.decode_opened(picture)
+            except decoding.BrokenPicture as broken:
                 raise DataError(
-                    f"{_name_of(picture)} is not a picture that can be read: {_reason(error)}",
+                    f"{_name_of(picture)} is not a picture that can be read: {broken}",
                     "JPEG, PNG, WebP, AVIF, TIFF, GIF and BMP are read",
-                ) from error
+                ) from broken
         pixels = preprocessing.apply(upright, self._preprocessing)
         probabilities: Floats = self._network.predict(pixels[None])[0]
         return probabilities
@@ -109,9 +110,3 @@ def load(run: str | Path, *, threads: int | None = None) -> Model:
 
 def _name_of(picture: str | Path | Image.Image) -> str:
     return str(picture) if isinstance(picture, (str, Path)) else str(getattr(picture, "filename", "") or "picture")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from edgefit_toolkit.data.preprocessing import Pixels, upright_rgb
+from edgefit_toolkit.data.decoding import Pixels, upright_rgb
 from edgefit_toolkit.records import Preprocessing
 
 AREA = (0.45, 1.0)  # share of the picture that a crop keeps; its mean side is near the evaluation crop's 224/256

@@ -4,27 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 Kind = Literal["photographs", "drawn"]
 SPLITS = ("train", "val", "test")
-StageProgress = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are
 
 
 @dataclass(frozen=True)
-class Photo:
+class Credit:
+    """Who took a photograph, and under which licence it may be shown."""
+
+    file: str  # its path inside the data set
+    author: str
+    license: str
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A picture that a source offers, wherever its bytes lie: a file, a member of an archive, a row of a table."""
+
+    name: str  # the file's own name, "003.jpg": what reports call it
+    place: str  # where it lies, for people: "plants/ivy/003.jpg", "shard-7.tar: ivy/003.jpg"
+    opener: Callable[[], BinaryIO] = field(repr=False, compare=False)
+    credit: Credit | None = None
+
+    def open(self) -> BinaryIO:
+        """A fresh stream of its bytes, to be closed by the caller. Raises OSError where they cannot be had."""
+        return self.opener()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo(Candidate):
     """One usable picture."""
 
-    path: Path
     label: int  # index into Dataset.classes
+    sha256: str  # of its bytes
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file that was left out, and why."""
+    """One picture that was left out, and why."""
 
-    path: Path
+    name: str
+    place: str
     reason: str
 
 

@@ -12,10 +12,11 @@ import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from edgefit_toolkit.data.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.folder import load_folder
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
+from edgefit_toolkit.progress import Progress
 
 # Address, size and hash: tensorflow/datasets, tensorflow_datasets/datasets/tf_flowers/checksums.tsv at commit
 # e9e3273204a9a472f94fa0cc43ac04c78571ebee. The first address is the same bucket over https.
@@ -27,7 +28,7 @@ LICENSE = "CC BY 2.0"
 CREDITS = "The TensorFlow Team, Flowers (2019); photographers and addresses in the archive's LICENSE.txt"
 
 
-def load(*, seed: int, cache_dir: Path, on_progress: StageProgress | None = None) -> Dataset:
+def load(*, seed: int, cache_dir: Path, on_progress: Progress | None = None) -> Dataset:
     """The five flowers, split by `seed`; from the cache when they are there.
 
     Raises DownloadError when they cannot be fetched.
@@ -36,23 +37,19 @@ def load(*, seed: int, cache_dir: Path, on_progress: StageProgress | None = None
     return load_folder(folder, seed=seed, name="flowers", license=LICENSE, credits=CREDITS, on_progress=on_progress)
 
 
-def fetch_flowers(cache_dir: Path, on_progress: StageProgress | None = None) -> Path:
+def fetch_flowers(cache_dir: Path, on_progress: Progress | None = None) -> Path:
     """The folder flower_photos/<class>/*.jpg in the cache, fetched and unpacked where it is not there yet."""
     folder = cache_dir / "data" / f"flower_photos-{SHA256[:12]}"
     if folder.is_dir():
         return folder
-
-    def received(done: int, total: int | None) -> None:
-        if on_progress is not None:
-            on_progress("fetching flower_photos", done, total or SIZE_BYTES)
-
     archive = fetch(
         URL,
         cache_dir / "downloads" / "flower_photos.tgz",
         sha256=SHA256,
         size_bytes=SIZE_BYTES,
         mirrors=MIRRORS,
-        on_progress=received,
+        on_progress=on_progress,
+        label="fetching flower_photos",
         by_hand=f"fetch {URL} on another machine, unpack it and pass its folder: --data ./flower_photos",
     )
     unpack(archive, folder, on_progress)
@@ -60,7 +57,7 @@ def fetch_flowers(cache_dir: Path, on_progress: StageProgress | None = None) -> 
     return folder
 
 
-def unpack(archive: Path, folder: Path, on_progress: StageProgress | None = None) -> None:
+def unpack(archive: Path, folder: Path, on_progress: Progress | None = None) -> None:
     """Unpacks the one folder inside a .tgz as `folder`, whole or not at all.
 
     Plain files and folders only, each inside the archive's own folder: links, devices, absolute names and `..` are

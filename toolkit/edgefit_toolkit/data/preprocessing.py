@@ -1,124 +1,25 @@
-"""From a photograph to the network's door, exactly as `records.Preprocessing` documents it."""
+"""From an upright photograph to the network's input, exactly as `records.Preprocessing` documents it."""
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from edgefit_toolkit.records import Preprocessing, Variant
+from edgefit_toolkit.data.decoding import Pixels, upright_rgb
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD, Preprocessing, Variant
 
 if TYPE_CHECKING:
     import torch
 
-Pixels = NDArray[np.uint8]
-
-# What Pillow raises on a broken file, gathered from its plugins: each is about the file, none about this program.
-BROKEN_IMAGE = (
-    OSError,  # UnidentifiedImageError and truncated files too
-    SyntaxError,  # PNG and TIFF headers
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-# Still photographs only: no PDF, EPS or video containers that Pillow would also open. (JPEG brings MPO.)
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
-
-_EXIF_ORIENTATION = 0x0112  # EXIF 2.32, tag 274
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def preprocessing_for(variant: Variant) -> Preprocessing:
     """The preprocessing that a variant is trained and evaluated with (both families: see records)."""
     return Preprocessing(resolution_px=variant.resolution_px)
-
-
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silences Pillow's remarks about odd metadata and large photographs while files are read.
-
-    Filters are per process, so it is entered once around a pool of threads, never inside them.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-        yield
-
-
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """The first frame as upright 8-bit RGB: EXIF orientation applied, transparency put on white, 16 bits cut to 8."""
-    orientation = _orientation(image)
-    rgb = _to_rgb(image)
-    turn = _UPRIGHT.get(orientation)
-    if turn is None:
-        return rgb
-    upright = rgb.transpose(turn)
-    upright.info = {}  # Pillow copies the EXIF data along: it would be turned again
-    return upright
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except BROKEN_IMAGE:
-        return 1  # unreadable metadata on a readable photograph: shown as it lies
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_grey_to_8_bit(np.asarray(image))).convert("RGB")
-    if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
-        rgba = image.convert("RGBA")
-        paper = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _grey_to_8_bit(grey: NDArray[np.generic]) -> Pixels:
-    """Deep grey scales to 0..255. Floats up to 1 count as shares of white; integers above 255 as 16 bits."""
-    values = np.nan_to_num(grey.astype(np.float64))
-    top = values.max(initial=0.0)
-    if np.issubdtype(grey.dtype, np.floating) and top <= 1.0:
-        values = values * 255
-    elif grey.dtype == np.uint16 or top > 255:
-        values = values / 257 if top <= 65535 else values * (255 / top)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def open_upright(path: Path) -> Image.Image:
-    """Reads a whole photograph from disk as upright RGB.
-
-    Raises one of BROKEN_IMAGE when the file is missing, truncated or not a photograph.
-    """
-    with Image.open(path, formats=FORMATS) as image:
-        image.load()
-        return upright_rgb(image)
 
 
 def crop_box(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int, int]:
@@ -147,7 +48,7 @@ def to_network_input(pixels: Pixels, preprocessing: Preprocessing | None = None)
     """uint8 [N, R, R, 3] to the float network's input: float32 [N, 3, R, R], (raw - 127) / 128. Imports torch."""
     import torch
 
-    mean, std = (preprocessing.mean, preprocessing.std) if preprocessing else (127.0, 128.0)
+    mean, std = (preprocessing.mean, preprocessing.std) if preprocessing else (PIXEL_MEAN, PIXEL_STD)
     nchw = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
     return nchw.to(torch.float32).sub_(mean).div_(std).contiguous()
 

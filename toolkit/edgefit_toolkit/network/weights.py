@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from edgefit_toolkit.downloads import Progress, file_sha256
 from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.network import catalogue, scaling
 from edgefit_toolkit.network.blocks import blocks, fits_into, shape_of
 from edgefit_toolkit.network.catalogue import WeightFile
@@ -20,6 +20,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet, reset_classifier
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.grow import resize
 from edgefit_toolkit.network.shrink import OnBlock, ignore_block, shrink
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import Variant
 
 IMAGENET_CLASSES = 1000
@@ -84,7 +85,7 @@ def load_network(
         parent=entry.variant,
         how=how,
         source=entry.source,
-        sha256=file_sha256(path),
+        sha256=sha256_of(path),
         license=entry.license,
         note=note,
     )

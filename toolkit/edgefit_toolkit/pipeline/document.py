@@ -9,8 +9,9 @@ import numpy as np
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.data.dataset import Dataset, Photo
-from edgefit_toolkit.data.sources import labels as labels_of
-from edgefit_toolkit.data.sources import open_photo, to_network_input, worked_pixel
+from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.pixels import open_photo
+from edgefit_toolkit.data.preprocessing import to_network_input, worked_pixel
 from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.making import Made
@@ -104,7 +105,7 @@ def _data(dataset: Dataset) -> dict[str, Any]:
         "kind": dataset.kind,
         "classes": list(dataset.classes),
         "counts": {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
-        "skipped": [{"file": s.path.name, "reason": s.reason} for s in dataset.skipped],
+        "skipped": [{"file": s.name, "reason": s.reason} for s in dataset.skipped],
         "notes": [*dataset.notes, *([dataset.credits] if dataset.credits else [])],
         "license": dataset.license,
     }
@@ -124,8 +125,8 @@ def _spread(truth: np.ndarray[Any, np.dtype[np.int64]], most: int) -> list[int]:
 def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.float32]], index: int) -> dict[str, Any]:
     photo = dataset.test[index]
     row = derive.prediction(
-        photo.path.name, photo.label, probabilities[index], dataset.classes, pictures.picture(photo.path),
-        credit=pictures.credit_of(photo.path),
+        photo.name, photo.label, probabilities[index], dataset.classes, pictures.picture(open_photo(photo)),
+        credit=pictures.credit_doc(photo.credit),
     )  # fmt: skip
     return dict(row)
 
@@ -141,12 +142,12 @@ def _prediction_trace(job: Job, answers: Any) -> dict[str, Any]:
     pixels = job.pixels(job.dataset.test[:1], "reading a test picture")
     activations = walkthrough.record_activations(job.network, to_network_input(pixels))
     trace = walkthrough.prediction_trace(
-        photo.path.name,
+        photo.name,
         job.dataset.classes[photo.label],
         job.dataset.classes,
         activations,
         answers["float_torch"][0],
         answers["int8_tflite"][0],
-        pictures.picture(photo.path),
+        pictures.picture(open_photo(photo)),
     )
     return dict(trace)

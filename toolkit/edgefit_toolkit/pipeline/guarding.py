@@ -19,10 +19,11 @@ from edgefit_converters.judge import faults, guard
 from edgefit_converters.judge.accuracy import UNKNOWN, Accuracy
 from edgefit_converters.judge.holdout import JudgedStep
 from edgefit_converters.tflite.metadata import read_labels
-from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed
-from edgefit_toolkit.interpreter import PIXEL_MEAN, PIXEL_STD, Pixels
+from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.pipeline.job import Job
+from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 from edgefit_toolkit.training.evaluation import logits
 
 NOT_A_NUMBER_DB = -99.0  # JSON has no NaN; a model without a finite answer keeps nothing

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefit_toolkit.data.sources import Dataset, Photo
+    from edgefit_toolkit.data.dataset import Dataset, Photo
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
 
@@ -89,11 +89,9 @@ class Job:
         return self._pixels(photos, label)
 
     def _pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
-        from edgefit_toolkit.data.sources import load_pixels
+        from edgefit_toolkit.data.pixels import load_pixels
 
-        return load_pixels(
-            photos, self.preprocessing, on_progress=lambda done, total: self.ui.progress(label, done, total)
-        )
+        return load_pixels(photos, self.preprocessing, on_progress=self.ui.progress, label=label)
 
     def stage(self, number: int, title: str, name: str, key: str, work: Work) -> dict[str, Any]:
         """The stage's value: from the manifest when it ran with this very key, else by running it now."""

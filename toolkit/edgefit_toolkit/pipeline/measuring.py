@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.picker.bracket import ROUNDS
 from edgefit_toolkit.pipeline.job import Job

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.sources import labels as labels_of
+from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.files import key_of, write_atomic
@@ -100,7 +100,7 @@ def load_data(settings: FitSettings, ui: Ui) -> Dataset:
     dataset = load_dataset(settings.data, seed=settings.seed, on_progress=ui.progress)
     ui.note(dataset.summary)
     for skipped in dataset.skipped[:10]:
-        ui.warn(f"skipped {skipped.path}: {skipped.reason}")
+        ui.warn(f"skipped {skipped.place}: {skipped.reason}")
     if len(dataset.skipped) > 10:
         ui.warn(f"and {len(dataset.skipped) - 10} more; the report lists them all")
     for note in dataset.notes:
@@ -117,23 +117,21 @@ def train(job: Job, key: str) -> Made:
     """ImageNet weights, probe, fine-tuning; leaves the checkpoint, labels.txt and preprocessing.json."""
     from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
     from edgefit_toolkit.training.compute import choose_compute
-    from edgefit_toolkit.training.fine_tune import TrainSettings, fine_tune
+    from edgefit_toolkit.training.fine_tune import fine_tune
     from edgefit_toolkit.training.initial import initial_network
-
-    def downloading(done: int, total: int | None) -> None:
-        job.ui.progress("downloading ImageNet weights", done, total or 0)
+    from edgefit_toolkit.training.settings import TrainSettings
 
     settings, compute = job.settings, choose_compute()
     network, provenance = initial_network(
         job.variant, job.dataset, settings.seed, allow_download=not settings.offline,
-        on_progress=downloading, on_event=job.ui.progress, device=compute.device,
+        on_progress=job.ui.progress, device=compute.device,
     )  # fmt: skip
     job.ui.note(provenance.note)
     chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), compute.device, settings.seed)
     if settings.epochs is not None:
         chosen = replace(chosen, epochs=settings.epochs)
     result = fine_tune(
-        network, job.dataset, chosen, on_event=job.ui.progress,
+        network, job.dataset, chosen, job.ui.progress,
         state_dir=job.run.path / "training-state" / key[:16], compute=compute,
     )  # fmt: skip
     for line in result.trace:
@@ -254,7 +252,7 @@ def evaluate(job: Job, trained: dict[str, Any]) -> Made:
     """Probabilities of the test pictures through all three networks, kept in answers.npz."""
     from edgefit_converters.judge.parity import compare
     from edgefit_toolkit.interpreter import TFLite
-    from edgefit_toolkit.training.fine_tune import predict
+    from edgefit_toolkit.training.evaluation import predict
 
     pixels, truth = job.test_pixels, labels_of(job.dataset.test)
     threads = job.settings.threads or host_threads()

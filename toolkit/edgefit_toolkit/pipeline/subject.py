@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.data.preprocessing import BROKEN_IMAGE, Pixels, apply, open_upright, quiet_pillow
-from edgefit_toolkit.data.sources import labels as labels_of
-from edgefit_toolkit.data.sources import load_dataset, load_pixels, preprocessing_for
+from edgefit_toolkit.data.decoding import Pixels
+from edgefit_toolkit.data.folder import file_picture
+from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.pixels import load_pixels, usable_pixels
+from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.families import released_names
 from edgefit_toolkit.network.scaling import released
@@ -124,15 +127,7 @@ def _read_all(folder: Path, how: Preprocessing, ui: Ui) -> tuple[Pixels, int]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", "name a folder of photographs with --data")
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    found: list[Pixels] = []
-    with quiet_pillow():
-        for done, file in enumerate(files, start=1):
-            try:
-                found.append(apply(open_upright(file), how))
-            except BROKEN_IMAGE:
-                continue
-            finally:
-                ui.progress("reading photographs", done, len(files))
+    found = list(usable_pixels([file_picture(file) for file in files], how, ui.progress))
     size_px = how.resolution_px
     pixels = np.stack(found) if found else np.empty((0, size_px, size_px, 3), np.uint8)
     return pixels, len(files) - len(found)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from edgefit_toolkit.data.dataset import Credit
 from edgefit_toolkit.report.schema import CreditDoc
 
 PICTURE_PX = 160
-ATTRIBUTION = (
-    "ATTRIBUTION.csv"  # beside a data set's classes or splits: columns file, photographer, license[, source_url]
-)
 
 
-def picture(path: Path, side_px: int = PICTURE_PX) -> str:
-    """The photograph, upright, as a square JPEG data URI of `side_px` (5 to 10 kB)."""
-    from PIL import Image, ImageOps
+def picture(photo: Any, side_px: int = PICTURE_PX) -> str:
+    """A photograph (upright RGB, a PIL image) as a square JPEG data URI of `side_px` (5 to 10 kB)."""
+    from PIL import ImageOps
 
-    with Image.open(path) as opened:
-        square: Any = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (side_px, side_px))
-    return picture_of(square)
+    return picture_of(ImageOps.fit(photo, (side_px, side_px)))
 
 
 def picture_of(image: Any) -> str:
@@ -36,26 +29,11 @@ def picture_of(image: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def credit_of(photo: Path) -> CreditDoc | None:
-    """Who took a photograph and under which licence, from the nearest ATTRIBUTION.csv in the folders above it."""
-    for folder in list(photo.resolve().parents)[:3]:
-        table = _attributions(folder / ATTRIBUTION)
-        if table is not None:
-            return table.get(photo.resolve().relative_to(folder).as_posix())
-    return None
-
-
-@lru_cache(maxsize=4)
-def _attributions(path: Path) -> dict[str, CreditDoc] | None:
-    """File -> credit; None where there is no such table. Rows without a photographer or licence are left out."""
-    if not path.is_file():
+def credit_doc(credit: Credit | None) -> CreditDoc | None:
+    """Who took a photograph and under which licence, in the report's fields."""
+    if credit is None:
         return None
-    found: dict[str, CreditDoc] = {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            file, author, license = row.get("file"), row.get("photographer"), row.get("license")
-            if file and author and license:
-                found[file] = {"file": file, "author": author, "license": license}
-                if row.get("source_url"):
-                    found[file]["url"] = row["source_url"]
-    return found
+    doc: CreditDoc = {"file": credit.file, "author": credit.author, "license": credit.license}
+    if credit.url:
+        doc["url"] = credit.url
+    return doc

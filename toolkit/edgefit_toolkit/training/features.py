@@ -7,38 +7,31 @@ classifier. Batch norms keep their ImageNet statistics (eval mode) on both sides
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
-from torch import Tensor
+from torch import Tensor, nn
 
-from edgefit_toolkit.data.dataset import Photo
-from edgefit_toolkit.data.preprocessing import Pixels, to_network_input
-from edgefit_toolkit.data.sources import augment, augmentation_rng, load_pixels, open_photo, room_for_augmentation
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.decoding import Pixels
+from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet
-from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute
+from edgefit_toolkit.training.settings import TrainSettings, first_block
+from edgefit_toolkit.training.views import FORWARD_BATCH, Views, crop_batches
 
-OnEvent = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, detail
-
-FORWARD_BATCH = 16  # larger ones are no faster on a CPU and cost memory at high resolutions
-READ_AHEAD = 64
-ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are read from disk for each view
-
-
-def ignore_event(label: str, done: int, total: int, detail: str) -> None:
-    """An OnEvent that says nothing."""
+PROBE_VIEWS_LIVE = 4  # random views that a probe sees where every layer trains and nothing is cached
 
 
 class Meter:
-    """Turns a count into events with images/s and the time left."""
+    """Turns a count into progress with images/s and the time left."""
 
-    def __init__(self, on_event: OnEvent, label: str, total: int) -> None:
-        self.on_event, self.label, self.total = on_event, label, total
+    def __init__(self, on_progress: Progress, label: str, total: int) -> None:
+        self.on_progress, self.label, self.total = on_progress, label, total
         self.done = 0
         self.started = time.monotonic()
 
@@ -53,40 +46,7 @@ class Meter:
         speed = self.images_per_s
         left_s = (self.total - self.done) / max(speed, 1e-9)
         text = f"{speed:.0f} images/s, {left_s:.0f} s left"
-        self.on_event(self.label, self.done, self.total, f"{detail}, {text}" if detail else text)
-
-
-class Pictures:
-    """The training photographs, each under as many random views as are asked for."""
-
-    def __init__(self, photos: Sequence[Photo], preprocessing: Preprocessing, seed: int, on_event: OnEvent) -> None:
-        self.photos, self.preprocessing, self.seed = photos, preprocessing, seed
-        room = room_for_augmentation(preprocessing)
-        self._room: Pixels | None = None
-        if len(photos) * room.resolution_px**2 * 3 <= ROOM_LIMIT_BYTES:
-            label = "reading training pictures"
-            self._room = load_pixels(photos, room, on_progress=lambda done, total: on_event(label, done, total, ""))
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def view(self, index: int, number: int) -> Pixels:
-        """uint8 [R, R, 3]: the photograph's random view of that number, the same whenever it is asked for."""
-        picture = open_photo(self.photos[index]) if self._room is None else self._room[index]
-        return augment(picture, augmentation_rng(self.seed, number, index), self.preprocessing)
-
-    def batches(self, order: Sequence[int], number: int, size: int) -> Iterator[Pixels]:
-        """uint8 [<= size, R, R, 3] in that order; the next batch is made while this one is used."""
-        parts = [order[at : at + size] for at in range(0, len(order), size)]
-        with ThreadPoolExecutor() as pool:
-
-            def start(part: Sequence[int]) -> list[Future[Pixels]]:
-                return [pool.submit(self.view, index, number) for index in part]
-
-            ahead = start(parts[0]) if parts else []
-            for at in range(len(parts)):
-                batch, ahead = ahead, start(parts[at + 1]) if at + 1 < len(parts) else []
-                yield np.stack([future.result() for future in batch])
+        self.on_progress(self.label, self.done, self.total, f"{detail}, {text}" if detail else text)
 
 
 def lower(network: EfficientNet, x: Tensor, cut: int) -> Tensor:
@@ -101,35 +61,97 @@ def lower(network: EfficientNet, x: Tensor, cut: int) -> Tensor:
     return x
 
 
-def upper(network: EfficientNet, x: Tensor, cut: int) -> Tensor:
-    """What `lower` gave -> pooled features [N, C]."""
-    if cut == 0:
-        return network.features(x)
-    for block in network.blocks[cut:]:
-        x = block(x)
-    return F.adaptive_avg_pool2d(network.head(x), 1).flatten(1)
+class UpperPart(nn.Module):
+    """What trains: the blocks from `cut` on, head and classifier. They are the network's own layers, not copies."""
 
+    def __init__(self, network: EfficientNet, cut: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        first: list[nn.Module] = [] if cut or network.input_norm is None else [network.input_norm]
+        first += [] if cut else [network.stem]
+        self.layers = nn.Sequential(*first, *list(network.blocks)[cut:], network.head)
+        self.classifier = network.classifier
+        self.dropout = dropout
 
-def upper_parameters(network: EfficientNet, cut: int) -> list[torch.nn.Parameter]:
-    """The weights that train for this cut, classifier last, always in the same order."""
-    parts: list[torch.nn.Module] = [network.stem] if cut == 0 else []
-    parts += [*list(network.blocks)[cut:], network.head, network.classifier]
-    return [parameter for part in parts for parameter in part.parameters()]
+    def features(self, x: Tensor) -> Tensor:
+        """What `lower` gave -> pooled features [N, C]."""
+        return F.adaptive_avg_pool2d(self.layers(x), 1).flatten(1)
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """What `lower` gave -> logits [N, classes]. `kept`, bool [N, C], says which features dropout leaves."""
+        features = self.features(x)
+        if kept is not None:
+            features = features * kept / (1 - self.dropout)
+        logits: Tensor = self.classifier(features)
+        return logits
 
 
 @dataclass(frozen=True)
-class Split:
-    """What one pass over some pictures left: activations at the cut and pooled features, float32 on the CPU."""
+class Passed:
+    """What one pass over some pictures left: activations at the cut and pooled features, on the CPU."""
 
-    activations: Tensor  # [N, C, H, W]; bfloat16 when made for training, float32 for evaluation
+    activations: Tensor  # [N, C, H, W]; bfloat16 when made for training, float32 for evaluation; empty for cut 0
     features: Tensor  # [N, C] float32
 
 
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Everything that a training looks at: read, and passed once through the layers that do not train."""
+
+    cut: int
+    views: Views
+    labels: Tensor  # [N]
+    features: Tensor  # [1 + views, N, C]: of the evaluation crop and of each view
+    activations: tuple[Tensor, ...]  # 1 + views tensors [N, C, H, W]
+    val: Passed
+    val_labels: Tensor
+    dataset: Dataset
+    images_per_s: float  # of these passes
+
+    def val_batches(self) -> Iterator[Tensor]:
+        """What the upper part takes of the val pictures, [<= FORWARD_BATCH, C, H, W] float32."""
+        if self.cut:
+            return iter(torch.split(self.val.activations, FORWARD_BATCH))
+        return map(to_network_input, crop_batches(self.dataset.val, self.views.preprocessing))
+
+
+def prepare_inputs(
+    network: EfficientNet, dataset: Dataset, settings: TrainSettings, compute: Compute, on_progress: Progress
+) -> TrainingInputs:
+    """Reads the pictures and runs the crop and every view of each, and the val pictures, through the network.
+
+    Raises DataError when a picture cannot be read any more.
+    """
+    cut = 0 if settings.unfreeze_from == 0 else first_block(network.variant, settings.unfreeze_from)
+    preprocessing = preprocessing_for(network.variant)
+    views = Views(dataset.train, preprocessing, settings.seed, on_progress)
+    count = settings.views if cut else min(settings.views, PROBE_VIEWS_LIVE)
+    n = len(views)
+    meter = Meter(on_progress, "features", n * (count + 1) + len(dataset.val))
+    crops = crop_batches(dataset.train, preprocessing)
+    passed = [pass_through(network, crops, cut, compute, meter, exact=False)]
+    for number in range(count):
+        batches = views.batches(range(n), number, FORWARD_BATCH)
+        passed.append(pass_through(network, batches, cut, compute, meter, exact=False))
+    val = pass_through(network, crop_batches(dataset.val, preprocessing), cut, compute, meter, exact=True)
+    return TrainingInputs(
+        cut=cut,
+        views=views,
+        labels=torch.from_numpy(labels_of(dataset.train)),
+        features=torch.stack([one.features for one in passed]),
+        activations=tuple(one.activations for one in passed),
+        val=val,
+        val_labels=torch.from_numpy(labels_of(dataset.val)),
+        dataset=dataset,
+        images_per_s=meter.images_per_s,
+    )
+
+
 @torch.no_grad()
-def run_split(
+def pass_through(
     network: EfficientNet, batches: Iterator[Pixels], cut: int, compute: Compute, meter: Meter, *, exact: bool
-) -> Split:
+) -> Passed:
     """One pass over batches of pixels: in float32 throughout where `exact`, else in bfloat16 where that is fast."""
+    upper = UpperPart(network, cut)
     bf16 = compute.bf16_forward and not exact
     kept: list[Tensor] = []
     pooled: list[Tensor] = []
@@ -137,22 +159,9 @@ def run_split(
         x = to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)
         with compute.autocast(bf16):
             middle = lower(network, x, cut)
-            features = upper(network, middle, cut)
+            features = upper.features(middle)
         if cut > 0:
             kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
         pooled.append(features.float().cpu())
         meter.add(len(pixels))
-    activations = torch.cat(kept) if kept else torch.empty(0)
-    return Split(activations, torch.cat(pooled))
-
-
-def crop_batches(photos: Sequence[Photo], preprocessing: Preprocessing) -> Iterator[Pixels]:
-    """uint8 [<= FORWARD_BATCH, R, R, 3]: the evaluation crops of photographs, read as they are asked for."""
-    for at in range(0, len(photos), READ_AHEAD):
-        pixels = load_pixels(photos[at : at + READ_AHEAD], preprocessing)
-        yield from in_batches(pixels)
-
-
-def in_batches(pixels: Pixels, size: int = FORWARD_BATCH) -> Iterator[Pixels]:
-    """uint8 [N, R, R, 3] in slices."""
-    return (pixels[at : at + size] for at in range(0, len(pixels), size))
+    return Passed(torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled))

@@ -21,21 +21,18 @@ import torch
 
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.preprocessing import preprocessing_for
-from edgefit_toolkit.data.sources import labels as labels_of
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.files import key_of
 from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
-from edgefit_toolkit.training.evaluation import Evaluation, evaluate, predict
-from edgefit_toolkit.training.features import OnEvent, Pictures, ignore_event
+from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
-from edgefit_toolkit.training.state import TrainingState, discard_state, load_state, save_state
+from edgefit_toolkit.training.state import discard_state, load_state, save_state
 from edgefit_toolkit.training.trace import best_of
-from edgefit_toolkit.training.trainer import Trainer
-
-__all__ = ["Evaluation", "TrainResult", "TrainSettings", "evaluate", "fine_tune", "predict"]
+from edgefit_toolkit.training.trainer import Trainer, Wrap
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,18 @@ def fine_tune(
     network: EfficientNet,
     dataset: Dataset,
     settings: TrainSettings,
-    on_event: OnEvent = ignore_event,
+    on_progress: Progress = ignore_progress,
     *,
     state_dir: Path | None = None,
     compute: Compute | None = None,
+    wrap: Wrap | None = None,
 ) -> TrainResult:
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
-    `on_event(label, done, total, detail)` reports progress. With `state_dir` every finished epoch is kept there, and
-    the same call resumes after the last one; a finished training leaves nothing behind. Raises InputError when
-    network and data set have different class counts, DataError when a picture cannot be read any more, OutputError
-    when the state cannot be written.
+    With `state_dir` every finished epoch is kept there, and the same call resumes after the last one; a finished
+    training leaves nothing behind. `wrap` is put around the module that trains, such as DistributedDataParallel.
+    Raises InputError when network and data set have different class counts, DataError when a picture cannot be read
+    any more, OutputError when the state cannot be written.
     """
     if network.variant.classes != len(dataset.classes):
         raise InputError(
@@ -84,37 +82,28 @@ def fine_tune(
     for parameter in network.parameters():
         parameter.requires_grad_(False)
 
-    # 1. read
-    preprocessing = preprocessing_for(network.variant)
-    pictures = Pictures(dataset.train, preprocessing, settings.seed, on_event)
-    job = Trainer(network, settings, compute, pictures, torch.from_numpy(labels_of(dataset.train)), on_event)
-
-    # 2. features
-    job.forward(dataset)
+    # 1. read, 2. features
+    inputs = prepare_inputs(network, dataset, settings, compute, on_progress)
 
     # 3. probe
-    if saved is None:
-        trace = [job.probe()]
-        if state_dir is not None:
-            save_state(state_dir, key, TrainingState(tuple(trace), job.state()))
-    else:
-        trace = list(saved.trace)
-        job.restore(saved.tensors)
+    trainer = Trainer(network, inputs, settings, compute, on_progress, saved, wrap)
+    trace = trainer.trace
+    if saved is not None:
         notes.append(f"resumed after epoch {trace[-1].epoch}")
+    elif state_dir is not None:
+        save_state(state_dir, key, trainer.state())
 
     # 4. fine-tune
     while trace[-1].epoch < settings.epochs and trace[-1].epoch - best_of(trace).epoch < settings.patience:
-        line = job.epoch(trace)
-        if line is None:
+        if not trainer.epoch():
             notes.append(f"the loss of epoch {trace[-1].epoch + 1} was not finite: the best weights before it are kept")
             break
-        trace.append(line)
         if state_dir is not None:
-            save_state(state_dir, key, TrainingState(tuple(trace), job.state()))
+            save_state(state_dir, key, trainer.state())
 
     # 5. finish
     best = best_of(trace)
-    logits = job.finish()
+    logits = trainer.finish()
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
     if state_dir is not None:
@@ -123,10 +112,10 @@ def fine_tune(
         network=network,
         trace=tuple(trace),
         best_epoch=best.epoch,
-        val_top1=score(logits, job.val_labels)[1],
-        temperature=fit_temperature(logits, job.val_labels),
+        val_top1=score(logits, inputs.val_labels)[1],
+        temperature=fit_temperature(logits, inputs.val_labels),
         settings=settings,
-        preprocessing=preprocessing,
+        preprocessing=preprocessing_for(network.variant),
         seconds=time.monotonic() - started,
         notes=tuple(notes),
     )
@@ -138,7 +127,7 @@ def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compu
     for name, tensor in network.state_dict().items():
         if not name.startswith("classifier."):  # the probe writes that one
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    pictures = [[photo.path.name, photo.label] for photo in (*dataset.train, *dataset.val)]
+    pictures = [[photo.name, photo.label] for photo in (*dataset.train, *dataset.val)]
     return key_of(
         settings=asdict(settings), variant=asdict(network.variant), weights=digest.hexdigest(),
         data=dataset.sha256 or pictures, compute=asdict(compute), torch=torch.__version__,

@@ -15,7 +15,7 @@ MAX_STEPS = 60  # L-BFGS steps of one fit; on 250 photographs x 9 views all but 
 
 
 @dataclass(frozen=True)
-class Probe:
+class LinearProbe:
     """A fitted linear classifier of raw (not standardised) features."""
 
     weight: Tensor  # [classes, C]
@@ -40,7 +40,7 @@ def fit_probes(
     val_labels: Tensor,
     classes: int,
     l2_grid: tuple[float, ...] = L2_GRID,
-) -> tuple[Probe, ...]:
+) -> tuple[LinearProbe, ...]:
     """Full-batch fits on features [M, C], labels [M]: one per L2 of the grid, in its order.
 
     Features are standardised by the training set's mean and deviation while fitting, so that one L2 grid suits any
@@ -51,7 +51,7 @@ def fit_probes(
     scaled = (features - mean) / deviation
     weight = torch.zeros(classes, features.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    probes: list[Probe] = []
+    probes: list[LinearProbe] = []
     for l2 in l2_grid:
         _minimise(weight, bias, scaled, labels, l2)
         with torch.no_grad():
@@ -59,16 +59,16 @@ def fit_probes(
             raw_bias = bias - raw_weight @ mean
             train = score(F.linear(features, raw_weight, raw_bias), labels)
             val = score(F.linear(val_features, raw_weight, raw_bias), val_labels)
-        probes.append(Probe(raw_weight, raw_bias, l2, *train, *val))
+        probes.append(LinearProbe(raw_weight, raw_bias, l2, *train, *val))
     return tuple(probes)
 
 
-def best_probe(probes: Sequence[Probe]) -> Probe:
+def best_probe(probes: Sequence[LinearProbe]) -> LinearProbe:
     """The one with the lowest val loss: val accuracy alone moves in steps of one picture."""
     return min(probes, key=lambda probe: probe.val_loss)
 
 
-def softer_probe(probes: Sequence[Probe], than: Probe) -> Probe:
+def softer_probe(probes: Sequence[LinearProbe], than: LinearProbe) -> LinearProbe:
     """One with SOFTER times the L2, as far as the grid goes: where fine-tuning starts.
 
     The best probe has learnt the training pictures by heart and leaves no gradient to the layers below. Lite2, flowers,

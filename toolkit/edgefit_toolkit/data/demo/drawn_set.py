@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edgefit_toolkit.data.dataset import Dataset, StageProgress
+from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.demo import album
 from edgefit_toolkit.data.demo.scene import KINDS
 from edgefit_toolkit.data.folder import load_folder
-from edgefit_toolkit.downloads import file_sha256
 from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.progress import Progress
 
 PER_KIND = 40
 NAME = "demo plants (drawn)"
@@ -33,7 +34,7 @@ _FEW = 8  # up to so many are drawn without starting processes
 Picture = tuple[str, int]  # kind, number
 
 
-def load(*, seed: int, cache_dir: Path, per_kind: int = PER_KIND, on_progress: StageProgress | None = None) -> Dataset:
+def load(*, seed: int, cache_dir: Path, per_kind: int = PER_KIND, on_progress: Progress | None = None) -> Dataset:
     """The drawn plants, split by `seed`; the pictures themselves are always the same ones.
 
     Raises DataError when they cannot be written to the cache.
@@ -51,7 +52,7 @@ def load(*, seed: int, cache_dir: Path, per_kind: int = PER_KIND, on_progress: S
     )
 
 
-def ensure(cache_dir: Path, *, per_kind: int = PER_KIND, on_progress: StageProgress | None = None) -> Path:
+def ensure(cache_dir: Path, *, per_kind: int = PER_KIND, on_progress: Progress | None = None) -> Path:
     """The folder of `per_kind` pictures of each kind; draws what is missing or damaged, which may be nothing."""
     folder = cache_dir / "demo" / f"plants-{album.version()}-{per_kind}"
     wanted = [(kind, index) for kind in KINDS for index in range(per_kind)]
@@ -73,7 +74,7 @@ def ensure(cache_dir: Path, *, per_kind: int = PER_KIND, on_progress: StageProgr
         folder.mkdir(parents=True, exist_ok=True)
         _draw(folder, missing, drawn)
         names = [album.relative_path(*picture) for picture in wanted]
-        _write_index(folder, {name: file_sha256(folder / name) for name in names})
+        _write_index(folder, {name: sha256_of(folder / name) for name in names})
     except OSError as error:
         raise _not_drawn(folder, str(error.strerror or error)) from error
     return folder
@@ -82,7 +83,7 @@ def ensure(cache_dir: Path, *, per_kind: int = PER_KIND, on_progress: StageProgr
 def _whole(folder: Path, picture: Picture, hashes: dict[str, str]) -> bool:
     name = album.relative_path(*picture)
     try:
-        return name in hashes and file_sha256(folder / name) == hashes[name]
+        return name in hashes and sha256_of(folder / name) == hashes[name]
     except OSError:
         return False
 

@@ -1,0 +1,150 @@
+"""From a picture's bytes to upright 8-bit RGB."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from edgefit_toolkit.data.dataset import Candidate
+
+Pixels = NDArray[np.uint8]
+
+# Still photographs only: no PDF, EPS or video containers that Pillow would also open. (JPEG brings MPO.)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+MIN_SIDE_PX = 16  # below this there is no plant to see
+
+_EXIF_ORIENTATION = 0x0112  # EXIF 2.32, tag 274
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BrokenPicture(Exception):  # noqa: N818  (what it is)
+    """One picture cannot be read; the text says why, in the words of someone who has the file before them."""
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silences Pillow's remarks about odd metadata and large photographs while files are read.
+
+    Filters are per process, so it is entered once around a pool of threads, never inside them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
+
+
+@contextmanager
+def opened(picture: Candidate) -> Iterator[Image.Image]:
+    """The picture with its header read and its pixels not yet.
+
+    Raises BrokenPicture, whatever a decoder raises here or while the caller uses it.
+    """
+    head = b""
+    try:
+        with picture.open() as stream:
+            head = stream.read(512)
+            stream.seek(0)
+            with Image.open(stream, formats=FORMATS) as image:
+                yield image
+    except BrokenPicture:
+        raise
+    except Exception as error:
+        raise BrokenPicture(_fault(head, error)) from error
+
+
+def decode(picture: Candidate) -> Image.Image:
+    """The whole photograph, upright RGB. Raises BrokenPicture."""
+    with opened(picture) as image:
+        image.load()
+        return upright_rgb(image)
+
+
+def decode_opened(image: Image.Image) -> Image.Image:
+    """The same of a picture that Pillow has opened. Raises BrokenPicture."""
+    try:
+        return upright_rgb(image)
+    except Exception as error:
+        raise BrokenPicture(_fault(b"opened", error)) from error
+
+
+def check(picture: Candidate) -> None:
+    """Reads it to its last byte. Raises BrokenPicture where it cannot be used."""
+    with opened(picture) as image:
+        if min(image.size) < MIN_SIDE_PX:
+            raise BrokenPicture(f"only {image.width} x {image.height} pixels")
+        # A JPEG at an eighth of its size is still read to its last byte, several times faster.
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        image.load()
+        upright_rgb(image)
+
+
+def _fault(head: bytes, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels (more than 178 million)"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {error.strerror}"
+    if not head:
+        return "an empty file"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "a HEIC photograph: convert it to JPEG"
+    if isinstance(error, UnidentifiedImageError):
+        text = head.isascii() and b"\0" not in head
+        return "a text file, not an image" if text else "not an image, or damaged from its first bytes on"
+    return f"damaged: {error}"
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The first frame as upright 8-bit RGB: EXIF orientation applied, transparency put on white, 16 bits cut to 8."""
+    orientation = _orientation(image)
+    rgb = _to_rgb(image)
+    turn = _UPRIGHT.get(orientation)
+    if turn is None:
+        return rgb
+    upright = rgb.transpose(turn)
+    upright.info = {}  # Pillow copies the EXIF data along: it would be turned again
+    return upright
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  (its parser raises what it likes)
+        return 1  # unreadable metadata on a readable photograph: shown as it lies
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_grey_to_8_bit(np.asarray(image))).convert("RGB")
+    if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
+        rgba = image.convert("RGBA")
+        paper = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(paper, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_to_8_bit(grey: NDArray[np.generic]) -> Pixels:
+    """Deep grey scales to 0..255. Floats up to 1 count as shares of white; integers above 255 as 16 bits."""
+    values = np.nan_to_num(grey.astype(np.float64))
+    top = values.max(initial=0.0)
+    if np.issubdtype(grey.dtype, np.floating) and top <= 1.0:
+        values = values * 255
+    elif grey.dtype == np.uint16 or top > 255:
+        values = values / 257 if top <= 65535 else values * (255 / top)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

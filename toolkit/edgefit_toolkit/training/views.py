@@ -1,0 +1,63 @@
+"""Training photographs under random views, and photographs as the app will see them, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from edgefit_toolkit.data.augmentation import augment, augmentation_rng, room_for_augmentation
+from edgefit_toolkit.data.dataset import Photo
+from edgefit_toolkit.data.decoding import Pixels
+from edgefit_toolkit.data.pixels import load_pixels, open_photo
+from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.records import Preprocessing
+
+FORWARD_BATCH = 16  # larger ones are no faster on a CPU and cost memory at high resolutions
+READ_AHEAD = 64
+ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are read from disk for each view
+
+
+class Views:
+    """The training photographs, each under as many random views as are asked for."""
+
+    def __init__(self, photos: Sequence[Photo], preprocessing: Preprocessing, seed: int, on_progress: Progress) -> None:
+        self.photos, self.preprocessing, self.seed = photos, preprocessing, seed
+        room = room_for_augmentation(preprocessing)
+        self._room: Pixels | None = None
+        if len(photos) * room.resolution_px**2 * 3 <= ROOM_LIMIT_BYTES:
+            self._room = load_pixels(photos, room, on_progress=on_progress, label="reading training pictures")
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def view(self, index: int, number: int) -> Pixels:
+        """uint8 [R, R, 3]: the photograph's random view of that number, the same whenever it is asked for."""
+        picture = open_photo(self.photos[index]) if self._room is None else self._room[index]
+        return augment(picture, augmentation_rng(self.seed, number, index), self.preprocessing)
+
+    def batches(self, order: Sequence[int], number: int, size: int) -> Iterator[Pixels]:
+        """uint8 [<= size, R, R, 3] in that order; the next batch is made while this one is used."""
+        parts = [order[at : at + size] for at in range(0, len(order), size)]
+        with ThreadPoolExecutor() as pool:
+
+            def start(part: Sequence[int]) -> list[Future[Pixels]]:
+                return [pool.submit(self.view, index, number) for index in part]
+
+            ahead = start(parts[0]) if parts else []
+            for at in range(len(parts)):
+                batch, ahead = ahead, start(parts[at + 1]) if at + 1 < len(parts) else []
+                yield np.stack([future.result() for future in batch])
+
+
+def crop_batches(photos: Sequence[Photo], preprocessing: Preprocessing) -> Iterator[Pixels]:
+    """uint8 [<= FORWARD_BATCH, R, R, 3]: the evaluation crops of photographs, read as they are asked for."""
+    for at in range(0, len(photos), READ_AHEAD):
+        pixels = load_pixels(photos[at : at + READ_AHEAD], preprocessing)
+        yield from in_batches(pixels)
+
+
+def in_batches(pixels: Pixels, size: int = FORWARD_BATCH) -> Iterator[Pixels]:
+    """uint8 [N, R, R, 3] in slices."""
+    return (pixels[at : at + size] for at in range(0, len(pixels), size))
