@@ -175,7 +175,7 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     read_source(run)
     (run / "model_int8.tflite").write_bytes((run / "model_int8.tflite").read_bytes() + b"\0")
-    with pytest.raises(InputError, match="is not the file that the report describes"):
+    with pytest.raises(InputError, match=r"is not the file that .* describes"):
         read_source(run)
     run = make_run(tmp_path / "run")
     (run / "labels.txt").write_text("daisy\nrose\n")
@@ -186,7 +186,7 @@ def test_unfinished_and_damaged_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the run's preprocessing"):
         read_source(run)
     (run / "preprocessing.json").unlink()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"'preprocessing\.json' is no file of"):
         read_source(run)
 
 

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edgefit_toolkit.errors import InputError
+
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256 in hex."""
@@ -38,3 +40,40 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+AGAIN = "run the same `edgefit fit` command again"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The regular file of this name below `folder`, as a document read back names it.
+
+    A document may come from someone else: InputError where the name, or a link on the way, leads out of the folder or
+    to no regular file.
+    """
+    try:
+        path = (folder / name).resolve()
+        ours = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # a null byte, a loop of links
+        ours = False
+    if not ours:
+        raise InputError(f"{name!r} is no file of {folder}", "name a directory as edgefit left it")
+    return folder / name
+
+
+def read_verified(
+    folder: Path, name: str, sha256: str, hint: str = "run the same `edgefit fit` command again"
+) -> bytes:
+    """The bytes of a file that a document of `folder` names. InputError unless it is inside, and is that very file."""
+    path = inside(folder, name)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(
+            f"{name} is not the file that {folder} describes: its SHA-256 is {found[:12]}..., not {sha256[:12]}...",
+            hint,
+        )
+    return content

@@ -61,6 +61,11 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def plain_lines(text: str) -> str:
+    """Text of several lines, ours with foreign text in it: each line as `plain` shows it."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def _shown(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's form of the byte code - 0xDC00

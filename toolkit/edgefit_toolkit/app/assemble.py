@@ -25,6 +25,7 @@ from edgefit_toolkit.app.shipped_model import with_metadata
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.webapp import web_files
 from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.report import view
 
 App = Literal["web", "android", "all"]
@@ -44,20 +45,58 @@ class AppBundle:
         return sum(self.files.values())
 
 
-def bundle(run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None = None) -> AppBundle:
+def bundle(
+    run_dir: Path, out: Path, app: App = "web", *, cache_dir: Path | None = None, force: bool = False
+) -> AppBundle:
     """Writes the app bundle of a finished run to `out`; the same run gives the same bytes.
 
-    Raises InputError for a run that is not finished or is damaged, GuardFailed for one whose int8 model failed,
-    OutputError when `out` holds something else or cannot be written, DownloadError when the web runtime is missing.
+    An earlier bundle is replaced; one that somebody worked in only by `force`. Raises InputError for a run that is not
+    finished or is damaged, GuardFailed for one whose int8 model failed, OutputError when `out` holds something else or
+    cannot be written, DownloadError when the web runtime is missing.
     """
     if app not in ("web", "android", "all"):
         raise InputError(f"no app is called {app!r}; there are web, android and all")
-    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists and is no bundle", "name another folder with --out, or remove this one")
+    place = _place(out)
+    if not force:
+        _refuse_own_work(place)
     source = read_source(run_dir)
     files = contents(source, app, cache_dir=cache_dir)
-    _write(files, out)
+    _write(files, place)
     return AppBundle(out, {name: len(data) for name, data in files.items()})
+
+
+def _place(out: Path) -> Path:
+    """Where the bundle goes: through a link to what it points at. OutputError where something else is there."""
+    try:
+        place = out.resolve()
+        free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{out} cannot be used: {error}", "name another folder with --out") from error
+    if not free and not (place / MARK).is_file():
+        raise OutputError(f"{out} exists and is no bundle", "name another folder with --out, or remove this one")
+    return place
+
+
+def _refuse_own_work(place: Path) -> None:
+    """OutputError where files of the earlier bundle are no longer as they were written, or others lie beside them."""
+    if not (place / MARK).is_file():
+        return
+    try:
+        written = dict(json.loads((place / MARK).read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        written = {}  # then nothing in it is known to be ours
+    here = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if not path.is_dir()}
+    here.pop(MARK)
+    own = sorted(
+        name for name, path in here.items()
+        if name not in written or not path.is_file() or path.is_symlink() or sha256_of(path) != written[name]
+    )  # fmt: skip
+    if own:
+        more = f" and {len(own) - 5} more" if len(own) > 5 else ""
+        raise OutputError(
+            f"{place} holds files that were changed or added since it was bundled: {', '.join(own[:5])}{more}",
+            "keep them elsewhere, name another folder with --out, or replace them with --force",
+        )
 
 
 def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict[str, bytes]:

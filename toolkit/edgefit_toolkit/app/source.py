@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from edgefit_toolkit.app.shipped_model import Ends, read_ends
 from edgefit_toolkit.errors import GuardFailed, InputError
+from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import ReportDoc, read_report
 
@@ -53,19 +53,13 @@ def read_source(run_dir: Path) -> Source:
         )
     report = read_report(run_dir)
     check_guard(report)
-    model = _read(run_dir / report["models"]["int8"]["path"])
-    digest = hashlib.sha256(model).hexdigest()
-    if digest != report["models"]["int8"]["sha256"]:
-        raise InputError(
-            f"{report['models']['int8']['path']} is not the file that the report describes: its SHA-256 is "
-            f"{digest[:12]}..., the report's {report['models']['int8']['sha256'][:12]}...",
-            "run the same `edgefit fit` command again",
-        )
+    facts = report["models"]["int8"]
+    model = read_verified(run_dir, facts["path"], facts["sha256"])
     ends = read_ends(model)
-    labels = parse_labels(_read(run_dir / "labels.txt").decode(), report["data"]["classes"])
+    labels = parse_labels(_labels_text(run_dir), report["data"]["classes"])
     if ends.classes != len(labels):
         raise InputError(f"the model tells {ends.classes} classes apart, labels.txt names {len(labels)}")
-    preprocessing = _preprocessing(run_dir / "preprocessing.json", ends)
+    preprocessing = _preprocessing(run_dir, ends)
     reliability = report.get("reliability")
     threshold = reliability.get("threshold", DEFAULT_THRESHOLD) if reliability else DEFAULT_THRESHOLD
     return Source(report, model, ends, labels, preprocessing, threshold)
@@ -105,12 +99,13 @@ def parse_labels(text: str, classes: list[str]) -> tuple[Label, ...]:
     return tuple(labels)
 
 
-def _preprocessing(path: Path, ends: Ends) -> Preprocessing:
+def _preprocessing(run_dir: Path, ends: Ends) -> Preprocessing:
+    path = run_dir / "preprocessing.json"
     try:
         doc: Any = json.loads(_read(path))
         fields = {name: doc[name] for name in ("resolution_px", "crop_padding_px", "interpolation", "mean", "std")}
         preprocessing = Preprocessing(**fields)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path.name} is not the run's preprocessing: {error}", "run `edgefit fit` again") from error
     if preprocessing.resolution_px != ends.resolution_px:
         raise InputError(f"{path.name} says {preprocessing.resolution_px} px, the model takes {ends.resolution_px} px")
@@ -123,9 +118,16 @@ def _preprocessing(path: Path, ends: Ends) -> Preprocessing:
     return preprocessing
 
 
+def _labels_text(run_dir: Path) -> str:
+    try:
+        return _read(run_dir / "labels.txt").decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"labels.txt is not UTF-8: {error}", "save it as UTF-8") from error
+
+
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return inside(path.parent, path.name).read_bytes()
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}", "run the same `edgefit fit` command again"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, threads_option, where_options
+from edgefit_toolkit.cli.options import emit, json_option, say, threads_option, where_options
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Measurement
 
@@ -83,17 +83,17 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     for row in (times.side, times.litert):
         _show(model, replace(row, notes=tuple(note for note in row.notes if note != times.warning)))
     if times.warning:
-        click.echo(f"warning: {times.warning}", err=True)
+        say(f"warning: {times.warning}", err=True)
 
 
 def _show(model: Path, row: Measurement) -> None:
     from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
 
     doc = measurement_doc(row)
-    click.echo(f"{model.name} on {row.target}, {row.runtime}, {row.delegate}, {row.threads} threads, {row.origin}")
-    click.echo(
+    say(f"{model.name} on {row.target}, {row.runtime}, {row.delegate}, {row.threads} threads, {row.origin}")
+    say(
         f"p50 {doc['p50_ms']:.2f} ms   p90 {doc['p90_ms']:.2f} ms   p99 {doc['p99_ms']:.2f} ms   "
         f"{len(row.samples_ms)} samples after {row.warmups} warm-ups"
     )
     for note in row.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, loudness, threads_option, verbosity, where_options
+from edgefit_toolkit.cli.options import emit, json_option, loudness, say, threads_option, verbosity, where_options
 
 
 @click.command("calibrate", epilog=EXIT_CODES)
@@ -38,5 +38,5 @@ def command(
             }
         )
         return
-    click.echo(f"{device}: {made.sentence}")
-    click.echo(f"profile: {path}")
+    say(f"{device}: {made.sentence}")
+    say(f"profile: {path}")

@@ -11,7 +11,7 @@ import click
 
 from edgefit_converters.routes import ROUTES
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, io_option, json_option, loudness, seed_option, verbosity
+from edgefit_toolkit.cli.options import emit, io_option, json_option, loudness, say, seed_option, verbosity
 from edgefit_toolkit.records import IoDtype
 
 
@@ -67,27 +67,28 @@ def command(
         emit(doc)
     else:
         _show(doc)
-        click.echo(f"  {folder / 'compare.md'}")
+        say(f"  {folder / 'compare.md'}")
     worst = max((row.get("exit_code", 0) for row in doc["rows"]), default=0)
     if worst:
         raise SystemExit(worst)
 
 
 def _show(doc: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from edgefit_toolkit.cli.console import PlainConsole
     from edgefit_toolkit.report.tables.routes import table
 
     heads, rows = table(doc)
-    out = Console(highlight=False)
+    out = PlainConsole()
     shown = Table(box=None, show_header=True)
     shown.add_column("")
     for cells in rows:
         shown.add_column(cells[0], overflow="fold")
     for i, head in enumerate(heads[1:], start=1):
         shown.add_row(head, *(cells[i] for cells in rows))
-    out.print(f"[bold]{doc['network']}[/], {doc['photographs']}", soft_wrap=True)
+    out.print(Text.assemble((doc["network"], "bold"), ", ", doc["photographs"]), soft_wrap=True)
     out.print(shown)
     for row in doc["rows"]:
         if "error" in row:

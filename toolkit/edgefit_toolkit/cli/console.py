@@ -1,19 +1,36 @@
-"""The pipeline's events on a terminal: everything goes to stderr, bars only on a TTY, colours not under NO_COLOR."""
+"""What people read on a terminal: the pipeline's events on stderr (bars only on a TTY, colours not under NO_COLOR), and
+the console that every table is printed on."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
+
+from edgefit_toolkit.progress import plain_lines
+
+
+class PlainConsole(Console):
+    """Prints what it is given and no more: no markup (a path may hold `[x]`), no escapes from other people's names."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Every piece of text on its way out; the console's own colours and cursor moves are no text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain_lines(segment.text), segment.style)
 
 
 class Terminal:
     """A Ui for people. `verbosity`: 0 says errors and warnings only, 1 stages and notes, 2 the details too."""
 
     def __init__(self, verbosity: int = 1) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = PlainConsole(stderr=True)
         self.verbosity = verbosity
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -39,10 +56,10 @@ class Terminal:
         if self._bar is None or label != self._label:
             self.close()
             self._bar = Progress(
-                TextColumn("      {task.description}"),
+                TextColumn("      {task.description}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}"),
+                TextColumn("{task.fields[detail]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=self.console,
                 transient=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import converter_option, io_option, loudness, verbosity
+from edgefit_toolkit.cli.options import converter_option, io_option, loudness, say, verbosity
 from edgefit_toolkit.records import IoDtype
 
 
@@ -33,4 +33,4 @@ def command(run: Path, io_dtype: IoDtype | None, converter: str | None, quiet: b
         run_stages(settings, run, ui, command=made_with, last=5)
     finally:
         ui.close()
-    click.echo(f"{run / 'model_int8.tflite'}")
+    say(f"{run / 'model_int8.tflite'}")

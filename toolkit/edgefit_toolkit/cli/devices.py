@@ -23,15 +23,16 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         emit({"schema": "edgefit.devices/1", "profiles": [plain(profile) for profile in profiles]})
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from edgefit_toolkit.cli.console import PlainConsole
 
     table = Table(box=None, header_style="bold")
     for heading in ("name", "device", "SoC", "latency from"):
         table.add_column(heading, overflow="fold")
     for profile in profiles:
         table.add_row(profile.name, profile.title, profile.soc, LATENCY_FROM.get(profile.basis, profile.basis))
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print(table)
     console.print(_attached())
 
@@ -58,8 +59,7 @@ def _attached() -> str:
 @click.argument("name")
 def show(name: str) -> None:
     """Print one profile: cores, points, and where each figure comes from."""
-    from rich.console import Console
-
+    from edgefit_toolkit.cli.console import PlainConsole
     from edgefit_toolkit.devices import load_profile, render_profile
 
-    Console(highlight=False).print(render_profile(load_profile(name)))
+    PlainConsole().print(render_profile(load_profile(name)))

@@ -13,10 +13,11 @@ from edgefit_toolkit.cli.options import emit, json_option
 @json_option
 def command(host: str | None, as_json: bool) -> None:
     """Look at adb, attached phones, runners and this host. Exit code 3 when something is missing."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from edgefit_benchmarks.doctor import examine, ready
+    from edgefit_toolkit.cli.console import PlainConsole
     from edgefit_toolkit.records import as_json as plain
 
     checks = examine(host=host)
@@ -30,7 +31,7 @@ def command(host: str | None, as_json: bool) -> None:
         for check in checks:
             style = {"ok": "green", "note": "dim", "warn": "yellow", "missing": "red"}[check.level]
             said = check.found + (f"\nnext: {check.hint}" if check.hint else "")
-            table.add_row(f"[{style}]{check.level}[/]", check.name, said)
-        Console(highlight=False).print(table)
+            table.add_row(Text(check.level, style), check.name, said)
+        PlainConsole().print(table)
     if not ready(checks):
         raise SystemExit(3)

@@ -17,6 +17,7 @@ from edgefit_toolkit.cli.options import (
     io_option,
     json_option,
     loudness,
+    say,
     seed_option,
     target_options,
     threads_option,
@@ -70,8 +71,8 @@ def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags
     if as_json:
         emit(doc)
     else:
-        click.echo(doc["verdict"]["sentence"])
+        say(doc["verdict"]["sentence"])
         for name in ("model_int8.tflite", "report.html"):
-            click.echo(f"  {run_dir / name}")
+            say(f"  {run_dir / name}")
     if not doc["verdict"]["fits"]:
         raise SystemExit(1)

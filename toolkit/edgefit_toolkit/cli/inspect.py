@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.cli.options import emit, json_option, say, threads_option
 from edgefit_toolkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
 
     MODEL may be a run directory: its int8 model is shown, beside its float model.
     """  # fmt: skip
-    from rich.console import Console
+    from rich.text import Text
 
     from edgefit_benchmarks.targets.local import LocalTarget
     from edgefit_converters.tflite.gpu import QUANTIZED_NOTE, gpu_fallback
     from edgefit_converters.tflite.inspect import read_model
+    from edgefit_toolkit.cli.console import PlainConsole
     from edgefit_toolkit.pipeline.int8_speed import compare_speed
     from edgefit_toolkit.pipeline.measurement_docs import profile_models, times_doc
     from edgefit_toolkit.pipeline.prove import host_threads
@@ -77,17 +78,19 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
         doc["int8_speed"] = plain(speed) | {"slower": speed.slower} if speed else None
         emit(doc | {"warnings": warnings})
         return
-    out = Console(highlight=False)
+    out = PlainConsole()
     _show_facts(out, facts["model"])
-    out.print(f"\n[bold]GPU delegate[/]  {_gpu_line(fallback)}" + (f"\n{note}" if note else ""))
+    out.print(Text.assemble("\n", ("GPU delegate", "bold"), f"  {_gpu_line(fallback)}", f"\n{note}" if note else ""))
     if "model" in profiles:
         _show_times(out, profiles["model"], profiles.get("float"))
     if speed is not None:
-        out.print(f"\n{'[bold red]warning[/]: ' if speed.slower else ''}{speed.sentence}", soft_wrap=True)
+        out.print(
+            Text.assemble("\n", ("warning: ", "bold red") if speed.slower else "", speed.sentence), soft_wrap=True
+        )
         for reason in speed.reasons:
             out.print(f"  - {reason}", soft_wrap=True)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def _models(model: Path, float_path: Path | None) -> tuple[Path, Path | None]:
@@ -134,13 +137,11 @@ def _show_facts(out: Console, facts: ModelFacts) -> None:
 def _show_times(out: Console, profile: OperatorProfile, twin: OperatorProfile | None) -> None:
     """One row per kind; beside it the float twin's time for the same kind."""
     from rich.table import Table
+    from rich.text import Text
 
     plural = "s" if profile.threads > 1 else ""
-    out.print(
-        f"\n[bold]time per operator on this host[/], {profile.threads} thread{plural}, {profile.runtime}, "
-        f"mean of {profile.runs} runs (measured on host)",
-        soft_wrap=True,
-    )
+    how = f", {profile.threads} thread{plural}, {profile.runtime}, mean of {profile.runs} runs (measured on host)"
+    out.print(Text.assemble("\n", ("time per operator on this host", "bold"), how), soft_wrap=True)
     table = Table(box=None)
     table.add_column("operator")
     for title in ("count", "ms", "share", *(("float ms",) if twin else ())):

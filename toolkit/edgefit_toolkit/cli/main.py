@@ -12,6 +12,7 @@ import click
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import EdgefitError
+from edgefit_toolkit.progress import plain_lines
 
 EXIT_CODES = """\b
 Exit codes:
@@ -115,9 +116,9 @@ def _fail(message: str, hint: str, code: int, error: BaseException | None = None
         import traceback
 
         traceback.print_exception(error)
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True, color=_colour())
+    click.echo(click.style("error: ", fg="red", bold=True) + plain_lines(message), err=True, color=_colour())
     if hint:
-        click.echo(click.style("next:  ", bold=True) + hint, err=True, color=_colour())
+        click.echo(click.style("next:  ", bold=True) + plain_lines(hint), err=True, color=_colour())
     sys.exit(code)
 
 

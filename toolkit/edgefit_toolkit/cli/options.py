@@ -13,6 +13,7 @@ import click
 
 from edgefit_converters.routes import ROUTES
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, FAMILIES
+from edgefit_toolkit.progress import plain_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,6 +111,11 @@ def verbosity(quiet: bool, verbose: bool) -> int:
 def command_line() -> str:
     """What the user typed, quoted so that it can be typed again."""
     return shlex.join(["edgefit", *sys.argv[1:]])
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A line for people: what other people named cannot steer the terminal."""
+    click.echo(plain_lines(text), err=err)
 
 
 def emit(doc: Any) -> None:

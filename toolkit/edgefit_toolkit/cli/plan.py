@@ -45,9 +45,9 @@ def command(
     if as_json:
         emit(plan_json(plan))
     elif not quiet:
-        from rich.console import Console
+        from edgefit_toolkit.cli.console import PlainConsole
 
-        Console(highlight=False).print(render_plan(plan))
+        PlainConsole().print(render_plan(plan))
 
 
 def _measured(plan: Plan, device: str, where: dict[str, str], threads: int | None, loud: int) -> Plan:

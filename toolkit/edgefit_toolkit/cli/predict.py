@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import emit, json_option, threads_option
+from edgefit_toolkit.cli.options import emit, json_option, say, threads_option
 from edgefit_toolkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,17 +43,18 @@ def command(run: Path, pictures: tuple[Path, ...], threads: int | None, as_json:
     else:
         _show(answers)
     for _, fault in skipped:
-        click.echo(f"skipped: {fault.message}", err=True)
+        say(f"skipped: {fault.message}", err=True)
     if skipped:
         raise SystemExit(2)
 
 
 def _show(answers: list[Answer]) -> None:
     """One line a picture, its path last: that one may be long."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from edgefit_toolkit.cli.console import PlainConsole
+
+    console = PlainConsole()
     said = [answer.name if answer.sure else "not sure" for answer in answers]
     likeliest = [", ".join(f"{g.name} {g.probability:.2f}" for g in answer.classes[:SHOWN]) for answer in answers]
     wide, wider = max(map(len, said), default=0), max(map(len, likeliest), default=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
+from edgefit_toolkit.cli.options import say
 
 
 @click.command("serve", epilog=EXIT_CODES)
@@ -22,7 +23,7 @@ def command(run: Path, host: str, port: int) -> None:
 
     def heard(result: WebResult) -> None:
         samples = sorted(result.samples_ms)
-        click.echo(
+        say(
             f"{result.model} in {browser_of(result.user_agent)}, {result.threads} thread(s): "
             f"p50 {samples[len(samples) // 2]:.1f} ms, {len(samples)} samples, {result.origin}; in the report",
             err=True,
@@ -30,19 +31,17 @@ def command(run: Path, host: str, port: int) -> None:
 
     with AppServer(run, host, port, on_result=heard) as server:
         [address] = addresses(server)
-        click.echo(f"app:    {address}")
-        click.echo(f"bench:  {address}bench/")
+        say(f"app:    {address}")
+        say(f"bench:  {address}bench/")
         if server.server_address[0] in ("127.0.0.1", "::1"):
-            click.echo(f"phone:  adb reverse tcp:{server.port} tcp:{server.port}, then open the address on the phone")
+            say(f"phone:  adb reverse tcp:{server.port} tcp:{server.port}, then open the address on the phone")
         else:
-            click.echo(
-                "camera, offline use and threads need https or localhost: for them, connect the phone by USB and"
-            )
-            click.echo(
+            say("camera, offline use and threads need https or localhost: for them, connect the phone by USB and")
+            say(
                 f"        adb reverse tcp:{server.port} tcp:{server.port}, then open http://localhost:{server.port}/..."
             )
         segno.make(f"{address}bench/", micro=False).terminal(compact=True)
-        click.echo("Ctrl-C ends it.", err=True)
+        say("Ctrl-C ends it.", err=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ import click
 
 from edgefit_toolkit.cli.fit import run_options, settings_of
 from edgefit_toolkit.cli.main import EXIT_CODES
-from edgefit_toolkit.cli.options import command_line, verbosity
+from edgefit_toolkit.cli.options import command_line, say, verbosity
 
 
 @click.command("train", epilog=EXIT_CODES)
@@ -27,5 +27,5 @@ def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
         run_stages(settings, run_dir, ui, command=command_line().replace("edgefit train", "edgefit fit", 1), last=3)
     finally:
         ui.close()
-    click.echo(f"{run_dir / 'checkpoint.safetensors'}")
-    click.echo(f"next: edgefit convert {run_dir}")
+    say(f"{run_dir / 'checkpoint.safetensors'}")
+    say(f"next: edgefit convert {run_dir}")

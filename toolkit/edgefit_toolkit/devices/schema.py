@@ -267,8 +267,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        return f'"{escaped}"'
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').encode(errors="replace").decode()
+        return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
     if isinstance(value, list):
         return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return repr(value)
+    return repr(float(value)) if isinstance(value, float) else repr(value)  # numpy's floats are floats too

@@ -17,7 +17,7 @@ from typing import Any
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import ConversionError, GuardFailed, InputError, SideEnvironmentError
-from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.files import read_verified
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.pipeline.subject import Subject
 from edgefit_toolkit.progress import Ui
@@ -89,12 +89,11 @@ def time_again(out: Path, rounds: int, ui: Ui) -> dict[str, Any]:
         if doc["schema"] != SCHEMA:
             raise ValueError(f"its schema is {doc['schema']!r}")
         rows, default = doc["rows"], doc["default"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is no comparison to time again: {error}", "leave --time-again out") from error
     for row in rows:
-        path = out / f"{row['converter']}_int8.tflite"
-        if "error" not in row and (not path.is_file() or sha256_of(path) != row["sha256"]):
-            raise InputError(f"{path} is not the file that {file} describes", "leave --time-again out")
+        if "error" not in row:
+            read_verified(out, f"{row['converter']}_int8.tflite", row["sha256"], "leave --time-again out")
     ui.stage(1, 1, "latency, in turns")
     return doc | {"latencies": _latencies(rows, default, out, rounds, ui)}
 

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from edgefit_toolkit.progress import plain
 from edgefit_toolkit.report.schema import ReportDoc, validate
 from edgefit_toolkit.report.schema.plan import at_percentile
 from edgefit_toolkit.report.tables.figures import timed
@@ -21,8 +22,14 @@ def render_csv(doc: ReportDoc | dict[str, Any]) -> str:
     out = csv.DictWriter(stream, CSV_HEADER, restval="", lineterminator="\r\n")
     out.writeheader()
     for row in _csv_rows(report):
-        out.writerow(row)
+        out.writerow({name: _text(value) if isinstance(value, str) else value for name, value in row.items()})
     return stream.getvalue()
+
+
+def _text(value: str) -> str:
+    """A name as text: a spreadsheet would take one that begins like a formula for one (OWASP, CSV injection)."""
+    shown = plain(value)
+    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@", "\t") else shown
 
 
 def _csv_rows(doc: ReportDoc) -> list[dict[str, Any]]:

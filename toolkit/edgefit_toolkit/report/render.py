@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
+from edgefit_toolkit.progress import plain_lines
 from edgefit_toolkit.report import view, words
 from edgefit_toolkit.report.schema import ReportDoc
 from edgefit_toolkit.report.tables import EMPTY, classes, figures, plan
@@ -17,6 +19,7 @@ def environment(*, html: bool) -> jinja2.Environment:
         loader=jinja2.PackageLoader("edgefit_toolkit.report", "templates"),
         autoescape=html,
         undefined=jinja2.ChainableUndefined,
+        finalize=_plain,
         trim_blocks=False,
         keep_trailing_newline=True,
     )
@@ -59,6 +62,11 @@ def shared(doc: ReportDoc) -> dict[str, Any]:
         "most_in_matrix": classes.MOST_IN_MATRIX,
         "noun": "photograph" if doc["data"]["kind"] == "photographs" else "drawn picture",
     }
+
+
+def _plain(value: Any) -> Any:
+    """What other people named cannot steer the terminal that a report is printed on, nor turn its text around."""
+    return type(value)(plain_lines(value)) if isinstance(value, (str, Markup)) else value
 
 
 def _cell(value: Any) -> str:

@@ -69,12 +69,19 @@ def origin_of(user_agent: str, client: str) -> Measured:
 def keep(run_dir: Path, result: WebResult) -> Path:
     """Writes one result under the run's own folder, under a name of our choice. Raises OutputError when it is full."""
     folder = run_dir / FOLDER
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder.name} cannot be made: {error.strerror}") from error
     count = len(list(folder.glob("*.json")))
     if count >= MOST_RESULTS:
         raise OutputError(f"{folder.name} holds {count} results already", "remove the ones you do not need")
-    path = folder / f"{count + 1:04d}.json"
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    highest = max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal()), default=0)
+    path = folder / f"{highest + 1:04d}.json"  # never the name of one that is kept
+    try:
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    except OSError as error:
+        raise OutputError(f"{path.name} cannot be written: {error.strerror}", "make room") from error
     return path
 
 

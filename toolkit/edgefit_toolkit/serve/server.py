@@ -7,7 +7,6 @@ number, checked field by field, and written under the run only, under names of o
 from __future__ import annotations
 
 import hmac
-import http.server
 import json
 import mimetypes
 import secrets
@@ -17,18 +16,17 @@ import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from edgefit_toolkit.app.assemble import contents
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.vendor import RUNTIME
 from edgefit_toolkit.errors import EdgefitError, InputError, OutputError
+from edgefit_toolkit.files import read_verified
 from edgefit_toolkit.serve import results
+from edgefit_toolkit.serve.connections import BoundedHandler, BoundedServer
 
 MOST_BODY_BYTES = 256_000  # 5,000 samples are about 100 kB
 BURST, PER_SECOND = 10, 0.5  # posts: both models of a few runs at once, then one every two seconds
-MOST_CONNECTIONS = 32
-TIMEOUT_S = 20  # of a silent connection
 TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json",
          ".tflite": "application/octet-stream", ".json": "application/json"}  # fmt: skip
 SECURITY = {
@@ -43,11 +41,8 @@ SECURITY = {
 }
 
 
-class AppServer(http.server.ThreadingHTTPServer):
+class AppServer(BoundedServer):
     """Serves one run. `token` is part of every address; `on_result` is told of each result that was kept."""
-
-    daemon_threads = True
-    request_queue_size = 128  # a flood is answered at once, not left waiting
 
     def __init__(
         self,
@@ -67,7 +62,6 @@ class AppServer(http.server.ThreadingHTTPServer):
         self.on_result = on_result or (lambda result: None)
         self.rate = TokenBucket(BURST, PER_SECOND)
         self.writing = threading.Lock()
-        self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -81,23 +75,6 @@ class AppServer(http.server.ThreadingHTTPServer):
     def port(self) -> int:
         """The port that was given, or found."""
         return int(self.server_address[1])
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """At most MOST_CONNECTIONS at a time; the rest are closed at once."""
-        if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """One connection, then its slot is free again."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away is no event."""
 
 
 class TokenBucket:
@@ -119,93 +96,71 @@ class TokenBucket:
             return True
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(BoundedHandler):
     """GET and HEAD of known files; POST of samples."""
 
     server: AppServer
-    timeout = TIMEOUT_S
-    server_version, sys_version = "edgefit", ""
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
+        """By the path behind the token; an address without it is refused."""
+        given, _, name = self.path.partition("?")[0].lstrip("/").partition("/")
+        if not hmac.compare_digest(given.encode(), self.server.token.encode()):
+            self._say(403, "this address needs the token that edgefit printed")
+        elif self.command == "POST":
+            self._take(name)
+        else:
+            self._file(name)
+
+    def _file(self, name: str) -> None:
         """A file of the app or of the bench page."""
-        name = self._inside()
-        if name is None:
-            return
         if name == "bench" or (name == "" and not self.path.partition("?")[0].endswith("/")):
-            self._reply(301, b"", headers={"Location": f"/{self.server.token}/{name}{'/' if name else ''}"})
+            self._say(301, "", Location=f"/{self.server.token}/{name}{'/' if name else ''}")
             return
         if name == "" or name.endswith("/"):
             name += "index.html"
         data = self.server.files.get(name)
         if data is None:
-            self._reply(404, b"no such file\n")
+            self._say(404, "no such file")
             return
         suffix = "." + name.rpartition(".")[2]
         kind = TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        self._reply(200, data, kind + ("; charset=utf-8" if kind.startswith("text/") else ""))
+        kind += "; charset=utf-8" if kind.startswith("text/") else ""
+        self.reply(200, data, SECURITY | {"Content-Type": kind, "Content-Length": str(len(data))})
 
-    do_HEAD = do_GET  # noqa: N815  (its name in http.server)
-
-    def do_POST(self) -> None:
+    def _take(self, name: str) -> None:
         """Samples of a browser."""
-        name = self._inside()
-        if name is None:
-            return
-        if name != "bench/samples":
-            self._reply(404, b"no such address\n")
-            return
-        if not self.server.rate.take():
-            self._reply(429, b"too many posts, wait a little\n", headers={"Retry-After": "5"})
-            return
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
-            self._reply(411, b"say how long it is\n")
-            return
-        if int(length) > MOST_BODY_BYTES:
-            self._reply(413, f"at most {MOST_BODY_BYTES} bytes\n".encode())
-            return
-        if self.headers.get_content_type() != "application/json":
-            self._reply(415, b"only application/json\n")
-            return
-        body = self.rfile.read(int(length))
-        try:
-            result = results.parse(body, self.client_address[0], self.server.known)
-            with self.server.writing:
-                results.keep(self.server.run_dir, result)
-                results.add_to_report(self.server.run_dir)
-        except OutputError as error:
-            self._reply(507, f"{error.message}\n".encode())
-            return
-        except EdgefitError as error:
-            self._reply(400, f"{error.message}\n".encode())
-            return
-        self._reply(204, b"")
+        if name != "bench/samples":
+            self._say(404, "no such address")
+        elif not self.server.rate.take():
+            self._say(429, "too many posts, wait a little", **{"Retry-After": "5"})
+        elif not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            self._say(411, "say how long it is")
+        elif int(length) > MOST_BODY_BYTES:
+            self._say(413, f"at most {MOST_BODY_BYTES} bytes")
+        elif self.headers.get_content_type() != "application/json":
+            self._say(415, "only application/json")
+        else:
+            try:
+                self._keep(self.body(int(length)))
+            except OutputError as error:
+                self._say(507, error.message)
+            except EdgefitError as error:
+                self._say(400, error.message)
+            else:
+                self.reply(204, b"", SECURITY)
+
+    def _keep(self, body: bytes) -> None:
+        result = results.parse(body, self.client_address[0], self.server.known)
+        with self.server.writing:
+            results.keep(self.server.run_dir, result)
+            results.add_to_report(self.server.run_dir)
         self.server.on_result(result)
 
-    def _inside(self) -> str | None:
-        """The path behind the token; None after refusing an address without it."""
-        given, _, rest = self.path.partition("?")[0].lstrip("/").partition("/")
-        if not hmac.compare_digest(given.encode(), self.server.token.encode()):
-            self._reply(403, b"this address needs the token that edgefit printed\n")
-            return None
-        return rest
-
-    def _reply(self, status: int, data: bytes, kind: str = "text/plain; charset=utf-8",
-               headers: dict[str, str] | None = None) -> None:  # fmt: skip
-        self.send_response(status)
-        for key, value in {**SECURITY, **(headers or {})}.items():
-            self.send_header(key, value)
-        if status != 204:
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-        if status >= 400:
-            self.close_connection = True  # an unread body must not become the next request
-        self.end_headers()
-        if self.command != "HEAD" and status != 204:
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: requests are no news."""
+    def _say(self, status: int, line: str, **headers: str) -> None:
+        text = f"{line}\n".encode() if line else b""
+        kind = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(text))}
+        self.reply(status, text, SECURITY | kind | headers)
 
 
 def site_files(run_dir: Path, source: Source, cache_dir: Path | None) -> dict[str, bytes]:
@@ -215,12 +170,7 @@ def site_files(run_dir: Path, source: Source, cache_dir: Path | None) -> dict[st
     static = resources.files("edgefit_toolkit.serve").joinpath("web")
     files |= {f"bench/{name}": static.joinpath(name).read_bytes() for name in ("index.html", "bench.js")}
     models = source.report["models"]
-    try:
-        files["bench/float.tflite"] = (run_dir / models["float"]["path"]).read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{models['float']['path']} cannot be read: {error.strerror}", "run edgefit fit again"
-        ) from error
+    files["bench/float.tflite"] = read_verified(run_dir, models["float"]["path"], models["float"]["sha256"])
     files["bench/int8.tflite"] = source.model
     facts = {
         "resolution_px": source.ends.resolution_px,
