@@ -17,6 +17,7 @@ from typing import Any
 
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.host import python_module
+from edgefit_toolkit.progress import plain
 
 WORKER = python_module("edgefit_benchmarks.operators_worker")
 
@@ -108,7 +109,7 @@ def profile_operators(
             "pip install -U ai-edge-litert, or leave times out: edgefit inspect --no-time",
         )
     if "error" in answer:
-        raise InputError(f"LiteRT cannot profile {model_path}: {answer['error']}", "convert it again")
+        raise InputError(f"LiteRT cannot profile {model_path}: {plain(answer['error'])}", "convert it again")
     rows = rows_from(answer["summary"], answer["kinds"], runs)
     return OperatorProfile(rows, float(answer["invoke_ms"]), threads, runs, answer["runtime"])
 
@@ -220,6 +221,6 @@ def _ask(model_path: Path, threads: int, runs: int, timeout_s: float, worker: Se
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
     said = done.stderr.strip().splitlines()
     raise DeviceError(
-        f"the process that profiled {model_path.name} {how}" + (f": {said[-1]}" if said else ""),
+        f"the process that profiled {model_path.name} {how}" + (f": {plain(said[-1])}" if said else ""),
         "run it again; when it happens again, leave times out: edgefit inspect --no-time",
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_benchmarks.timing import measure
+from edgefit_toolkit.host import python_module
 
 WARMUPS = 10
 
@@ -28,7 +29,7 @@ def litert_benchmark_ms(model: Path, threads: int, runs: int) -> float:
     """The median that one start of litert-benchmark reports."""
     with tempfile.TemporaryDirectory() as work:
         result = Path(work) / "result.json"
-        command = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model", f"--model={model}"]
+        command = [*python_module("ai_edge_litert.tools.benchmark_litert_model"), f"--model={model}"]
         command += [f"--num_threads={threads}", f"--num_runs={runs}", f"--warmup_runs={WARMUPS}"]
         subprocess.run([*command, f"--result_json={result}"], check=True, capture_output=True)
         return float(json.loads(result.read_text())["latency"]["median_ms"])

@@ -18,6 +18,7 @@ from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Block
 from edgefit_benchmarks.sessions.shell import Shell
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.progress import plain
 
 SAMPLES_PER_START = 3
 WARMUP_SECONDS = 0.5  # benchmark_model's own default: enough for a phone's governor to raise the clock
@@ -70,7 +71,7 @@ def parse_log(text: str) -> Steady:
     counts = [match for block in blocks if (match := re.search(r"count=(\d+)(.*)", block))]
     if "Inference (avg)" not in text or len(counts) < 2:
         error = re.search(r"^.*(?:ERROR|[Ff]ailed).*$", text, re.MULTILINE)
-        said = error.group(0).strip() if error else "its log has no steady block"
+        said = plain(error.group(0).strip()) if error else "its log has no steady block"
         raise DeviceError(f"benchmark_model did not finish: {said}", "read the raw log")
     steady = counts[-1]
     values = {key: float(value) for key, value in re.findall(r"(\w+)=([0-9.e+]+)", steady.group(2))}

@@ -17,6 +17,7 @@ from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Block
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.host import python_module
+from edgefit_toolkit.progress import plain
 
 WORKER = python_module("edgefit_benchmarks.sessions.worker")
 
@@ -33,7 +34,7 @@ def _cannot_run(model_path: Path, runtime: str, error: str) -> InputError:
             f"({newer[1]} of version {newer[2]})",
             "use --runtime litert, or make the file with --converter onnx-tf or tensorflow",
         )
-    return InputError(f"{runtime} cannot run {model_path}: {error}", "convert it again")
+    return InputError(f"{runtime} cannot run {model_path}: {plain(error)}", "convert it again")
 
 
 class HostSession:
@@ -124,6 +125,6 @@ class HostSession:
         self._log.seek(0)
         said = self._log.read().decode("utf-8", "replace").strip().splitlines()
         raise DeviceError(
-            f"the process that timed {self._model_path.name} {how}" + (f": {said[-1]}" if said else ""),
+            f"the process that timed {self._model_path.name} {how}" + (f": {plain(said[-1])}" if said else ""),
             "run it again; when it happens again, the machine may be short of memory",
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgefit_toolkit.progress import plain
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -24,7 +26,7 @@ class Ran:
     def complaint(self) -> str:
         """The last line that it left on stderr, or on stdout when stderr is empty."""
         lines = (self.stderr or self.stdout).decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
+        return plain(lines[-1].strip()) if lines else "it said nothing"
 
 
 class Shell(Protocol):
@@ -32,7 +34,7 @@ class Shell(Protocol):
 
     @property
     def root(self) -> str:
-        """The folder over there that holds what is pushed."""
+        """The folder over there that holds what this run pushes."""
 
     @property
     def address(self) -> str:

@@ -19,7 +19,7 @@ from edgefit_benchmarks.targets.target import Capabilities, Condition, Facts
 from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import DeviceError, InputError, SeveralDevices
 
-REMOTE_ROOT = "/data/local/tmp/edgefit"  # the one folder where Android's shell user may keep and run a program
+HOME = "/data/local/tmp/edgefit"  # the one folder where Android's shell user may keep and run a program
 
 HOW_TO_GET_ADB = "install Android's platform-tools (Debian: apt install adb), then `edgefit doctor`"
 HOW_TO_AUTHORISE = "unlock the phone, accept its question about USB debugging, then run the same command again"
@@ -90,7 +90,7 @@ class AdbTarget(RemoteTarget):
     """One phone, by its serial."""
 
     capabilities = Capabilities(can_pin_cores=True, can_answer=True, can_use_gpu=True)
-    root = REMOTE_ROOT
+    home = HOME
     runs_android_programs = True
 
     def __init__(self, serial: str, adb: Adb | None = None) -> None:

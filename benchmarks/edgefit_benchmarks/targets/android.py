@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgefit_benchmarks.abi import is_foreign
 from edgefit_benchmarks.targets.target import Condition, Facts
+from edgefit_toolkit.progress import plain
 
 EMULATOR_HARDWARE = {"goldfish", "ranchu", "cutf_cvm"}  # Android's emulator, old and new, and Cuttlefish
 
@@ -68,7 +69,7 @@ def parse_devices(text: str) -> tuple[Attached, ...]:
                          r"bootloader|host|rescue|detached|no permissions|unknown)\b(.*)$", line)  # fmt: skip
         if match and not line.startswith(("*", "List of")):
             model = re.search(r"\bmodel:(\S+)", match.group(3))
-            found.append(Attached(match.group(1), match.group(2), model.group(1) if model else ""))
+            found.append(Attached(match.group(1), match.group(2), plain(model.group(1)) if model else ""))
     return tuple(found)
 
 
@@ -85,7 +86,7 @@ def parse_facts(values: dict[str, str], serial: str) -> Facts:
     name = values.get("model") or codename or "unknown phone"
     return Facts(
         kind="adb",
-        label=f"{name} (serial {serial})",
+        label=f"{name} (serial {plain(serial)})",
         origin="measured on device",
         name=name,
         address=serial,

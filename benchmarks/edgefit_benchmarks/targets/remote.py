@@ -11,6 +11,7 @@ that must be right for both is here, once:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -25,13 +26,18 @@ from typing import NoReturn
 from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Session
 from edgefit_benchmarks.sessions.shell import Ran
+from edgefit_benchmarks.targets import run_lock
 from edgefit_benchmarks.targets.affinity import cpu_mask
+from edgefit_benchmarks.targets.run_lock import RunLock
 from edgefit_benchmarks.targets.target import Capabilities, Facts, Target
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.progress import plain
 
 # Slower than any USB 2 cable or board network that is worth measuring on
 SLOWEST_BYTES_PER_S = 500_000
+CLEANUP_S = 3.0  # a run that is interrupted must end; what stays is removed by the next one
+DEAD_AFTER_MIN = 24 * 60  # without a push, for a folder of a run that this host knows nothing of
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ class RemoteTarget(Target):
     """A target that is reached through a program on this host (a sessions.shell.Shell)."""
 
     capabilities = Capabilities(can_pin_cores=True, can_answer=True)
-    root: str  # the folder over there that holds what is pushed
+    home: str  # the folder over there in which each run has one of its own
     runs_android_programs = False  # those that are linked against Android's libc
     _facts: Facts | None = None
+    _lock: RunLock | None = None
 
     @property
     @abstractmethod
@@ -85,6 +92,14 @@ class RemoteTarget(Target):
     def abi(self) -> str:
         """Which programs run there."""
         return self.facts().abi
+
+    @property
+    def root(self) -> str:
+        """This run's folder over there; it is removed however the process ends, but for a kill."""
+        if self._lock is None:
+            self._lock = RunLock()
+            atexit.register(self.cleanup)
+        return f"{self.home}/{self._lock.name}"
 
     def open_session(self, model_path: Path, options: TimingOptions) -> Session:
         """With benchmark_model or our own runner; see programs.open_session."""
@@ -124,6 +139,8 @@ class RemoteTarget(Target):
         What is there already with the same SHA-256 is not sent again; size and time say nothing. InputError when the
         local file is not the one that `sha256` means.
         """
+        if self._lock is None:
+            self._remove_dead_runs()
         found = sha256_of(local)
         if sha256 is not None and found != sha256:
             raise InputError(f"{local} has SHA-256 {found[:12]}..., not {sha256[:12]}...", "convert it again")
@@ -133,7 +150,7 @@ class RemoteTarget(Target):
         if self.remote_sha256(remote) != found:
             part = f"{remote}.part"
             try:
-                self._must(f"mkdir -p {shlex.quote(directory)}", doing)
+                self._must(f"mkdir -p {shlex.quote(directory)} && touch {shlex.quote(self.root)}", doing)
                 self._send(local, part, 60.0 + local.stat().st_size / SLOWEST_BYTES_PER_S)
                 arrived = self.remote_sha256(part)
                 if arrived != found:
@@ -178,9 +195,28 @@ class RemoteTarget(Target):
         return words[0].lower() if words else None
 
     def cleanup(self) -> None:
-        """Remove what was pushed. Quiet when the target is gone."""
+        """Remove what this run pushed. Quiet when the target is gone."""
+        if self._lock is None:
+            return
         with contextlib.suppress(DeviceError):
-            self.shell(f"rm -rf {shlex.quote(self.root)}", timeout_s=20)
+            self.shell(f"rm -rf {shlex.quote(self.root)}", timeout_s=CLEANUP_S)
+        self._lock.release()
+        self._lock = None
+        atexit.unregister(self.cleanup)
+
+    def _remove_dead_runs(self) -> None:
+        """What killed runs left over there; see run_lock. Quiet: it must not end this run."""
+        with contextlib.suppress(DeviceError):
+            listed = self.shell(
+                f"cd {shlex.quote(self.home)} 2>/dev/null || exit 0\n"
+                f"ls; echo /; find . -mindepth 1 -maxdepth 1 -mmin +{DEAD_AFTER_MIN} 2>/dev/null"
+            )
+            names, _, old = listed.text.partition("/\n")
+            gone = run_lock.dead(names.splitlines(), (line.removeprefix("./") for line in old.splitlines()))
+            if gone:
+                paths = " ".join(shlex.quote(f"{self.home}/{name}") for name in gone)
+                if self.shell(f"rm -rf {paths}").exit_code == 0:
+                    run_lock.forget(gone)
 
     def _must(self, script: str, doing: str) -> Ran:
         """A script that has no reason to fail but the device's own state."""
@@ -193,10 +229,10 @@ class RemoteTarget(Target):
 def key_values(text: str) -> dict[str, str]:
     """Lines `key=value`, as the fact scripts print them."""
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {key.strip(): plain(value.strip()) for key, _, value in pairs}
 
 
 def last_line(text: str) -> str:
     """The end of what a program said, with a colon in front; empty when it said nothing."""
     lines = text.strip().splitlines()
-    return f": {lines[-1].strip()}" if lines else ""
+    return f": {plain(lines[-1].strip())}" if lines else ""

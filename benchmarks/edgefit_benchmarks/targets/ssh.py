@@ -92,7 +92,7 @@ echo "free_kb=$(df -k . 2>/dev/null | tail -n 1)"
 class SshTarget(RemoteTarget):
     """A board, as `user@board`: whatever `ssh user@board` reaches."""
 
-    root = ".cache/edgefit/remote"  # below the home folder, where a command starts
+    home = ".cache/edgefit/remote"  # below the home folder, where a command starts
 
     def __init__(self, host: str, *, program: str = "ssh", options: Sequence[str] = ()) -> None:
         """`options` go to ssh as they are, such as ("-F", "config")."""

@@ -6,7 +6,9 @@ import errno
 import importlib
 import logging
 import os
+import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -86,6 +88,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     verbose = "-v" in sys.argv or "--verbose" in sys.argv
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)  # other libraries' own chatter
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = cli.main(prog_name="edgefit", standalone_mode=False)
         sys.stdout.flush()
@@ -109,6 +112,11 @@ def main() -> None:
             2,
             error if verbose else None,
         )
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    """Ends like Ctrl-C, by unwinding: what lies on a phone is removed, what runs here is ended."""
+    raise SystemExit(128 + number)
 
 
 def _fail(message: str, hint: str, code: int, error: BaseException | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from edgefit_toolkit.data.demo.scene import KINDS
 from edgefit_toolkit.data.folder import load_folder
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.host import python_module
 from edgefit_toolkit.progress import Progress
 
 PER_KIND = 40
@@ -124,7 +124,7 @@ def _draw(folder: Path, pictures: Sequence[Picture], drawn: Callable[[str], None
 def _draw_apart(folder: Path, pictures: Sequence[Picture], drawn: Callable[[str], None]) -> None:
     """One process for a share of the pictures: a plain command, since fork after torch's threads may hang and
     multiprocessing's spawn runs the caller's script again."""
-    command = [sys.executable, "-P", "-m", "edgefit_toolkit.data.demo", str(folder)]
+    command = [*python_module("edgefit_toolkit.data.demo"), str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdin is not None
