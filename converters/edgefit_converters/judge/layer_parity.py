@@ -19,6 +19,7 @@ from edgefit_toolkit.interpreter import Pixels, TFLite, open_interpreter
 STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
 AHEAD_DB = 5.0  # of the next worst; healthy ones lie within 3
 EQUALIZED = 0.1  # spread of the channels' scales, relative, from which on they were scaled one by one
+SLOPES = (0.6, 1.3)  # healthy layers have .8 to 1.01: noise does not move the slope, clipping a little; a wrong scale does
 FIRST_DB = 15.0  # of a layer that reads the (exact) image; a healthy one has 25 and more
 
 
@@ -29,6 +30,7 @@ class LayerParity:
     name: str  # as in the network: `blocks.3.expand`, `blocks.3.project/add`
     sqnr_db: float  # of its values
     drop_db: float  # how much cleaner its worst input was: a large drop is where the answer is lost
+    slope: float  # of its values against the float model's: 1 when its scale is right
 
 
 def compare_layers(float_path: str | Path, int8_path: str | Path, pixels: Pixels) -> tuple[LayerParity, ...]:
@@ -49,9 +51,11 @@ def compare_layers(float_path: str | Path, int8_path: str | Path, pixels: Pixels
         a, b = reference[op.name], other[op.name]
         if op.name in swished:
             a = a.clip(min=b.min())  # what ranges.py cuts off there, swish does not let through
-        sqnr[op.name] = sqnr_db(a, _rescaled(a, b) if op.name in scaled else b)
+        if op.name in scaled:
+            b = _rescaled(a, b)
+        sqnr[op.name] = sqnr_db(a, b)
         drop = min(sqnr[name] for name in op.inputs) - sqnr[op.name]
-        found.append(LayerParity(op.name, sqnr[op.name], drop))
+        found.append(LayerParity(op.name, sqnr[op.name], drop, _slope(a, b)))
     return tuple(found)
 
 
@@ -66,6 +70,12 @@ def blame(layers: tuple[LayerParity, ...]) -> str:
     blurred = [layer for layer in layers if not np.isfinite(layer.drop_db) and layer.sqnr_db < FIRST_DB]
     if blurred:
         return f"{blurred[0].name} has {blurred[0].sqnr_db:.0f} dB left of an exact image: its scale looks wrong"
+    moved = next((layer for layer in layers if not SLOPES[0] < layer.slope < SLOPES[1]), None)
+    if moved is not None:
+        return (
+            f"{moved.name} gives {moved.slope:.1f} times the float model's values: its scale, or that of what it reads, "
+            "looks wrong"
+        )
     first, *others = worst(layers, 3)
     if first.drop_db > STANDS_OUT_DB and all(first.drop_db > other.drop_db + AHEAD_DB for other in others):
         return (
@@ -74,6 +84,11 @@ def blame(layers: tuple[LayerParity, ...]) -> str:
         )
     said = ", ".join(f"{layer.name} ({layer.drop_db:.0f} dB)" for layer in (first, *others))
     return f"no single layer stands out; most is lost in {said}"
+
+
+def _slope(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    power = float(np.square(reference, dtype=np.float64).sum())
+    return float((reference.astype(np.float64) * other).sum()) / power if power else 1.0
 
 
 def _rescaled(reference: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
