@@ -19,7 +19,7 @@ from edgefit_toolkit.interpreter import Pixels, TFLite, open_interpreter
 STANDS_OUT_DB = 8.0  # lost by one layer; a healthy one loses 1 to 6
 AHEAD_DB = 5.0  # of the next worst; healthy ones lie within 3
 EQUALIZED = 0.1  # spread of the channels' scales, relative, from which on they were scaled one by one
-SLOPES = (0.6, 1.3)  # healthy layers have .8 to 1.01: noise leaves it, clipping lowers it a little, a wrong scale moves it
+SLOPES = (0.6, 1.3)  # healthy layers have .8 to 1.01: noise leaves it, clipping lowers it, a wrong scale moves it
 FIRST_DB = 15.0  # of a layer that reads the (exact) image; a healthy one has 25 and more
 
 
