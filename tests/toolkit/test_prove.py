@@ -17,8 +17,9 @@ from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
 from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.scaling import variant_from_phi
-from edgefit_toolkit.picker.bracket import FITS_BY, MAX_ROUNDS, MISSES_BY, ROUNDS, TOGETHER, apply, bracket
+from edgefit_toolkit.picker.bracket import MAX_ROUNDS, ROUNDS, TOGETHER, apply, bracket
 from edgefit_toolkit.picker.plan import Candidate, Plan, plan_json
+from edgefit_toolkit.picker.rule import FITS_BY, MISSES_BY
 from edgefit_toolkit.picker.search import PHI_RANGE, candidates, pick
 from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Measurement, Variant

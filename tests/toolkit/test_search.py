@@ -15,7 +15,8 @@ from edgefit_toolkit.errors import BudgetMissed, InputError
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.scaling import variant_from_phi
-from edgefit_toolkit.picker.plan import RELEASED_REACH_PHI, plan_json
+from edgefit_toolkit.picker.plan import plan_json
+from edgefit_toolkit.picker.rule import RELEASED_REACH_PHI
 from edgefit_toolkit.picker.search import candidates, distinct_phis, pick
 from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant

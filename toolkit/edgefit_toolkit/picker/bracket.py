@@ -17,16 +17,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgefit_toolkit.errors import BudgetMissed
-from edgefit_toolkit.picker.plan import Candidate, Measured, Plan, check_budget, released_within_reach
+from edgefit_toolkit.picker.plan import Candidate, Measured, Plan
 from edgefit_toolkit.picker.rounds import Rounds
+from edgefit_toolkit.picker.rule import FITS_BY, MISSES_BY, check_budget, first_beyond, largest_within, released_or
 from edgefit_toolkit.records import Budget, Latency, Variant
 
 Measurer = Callable[[Sequence[Variant]], Sequence[Latency]]  # one round: all of them in turns
 
-# The distances, like the counts below, were tuned on a simulated machine (tests/simulated_machine.py) whose noise was
+# The counts and distances were tuned on a simulated machine (tests/simulated_machine.py) whose noise was
 # fitted to traces of a quiet 2-core host.
-FITS_BY = 0.01  # relative: the pick is at least this far under the budget; the trained model has to fit later, too
-MISSES_BY = 0.015  # relative: the next one is at least this far over it
 SPREADS = 1.5  # standard deviations of the pace between rounds: the distance on a machine that is not steady
 FAR = 0.06  # relative: and at most
 UNKNOWN_SPREAD = 0.02  # before three rounds
@@ -63,8 +62,8 @@ def bracket(
 
     `predicted` is a frontier in order of phi (`plan.frontier`, or a part of it to walk in larger steps); `measure`
     times several networks in turns and gives a measured Latency for each, which may be noisy; `start` is measured
-    first; no round begins once `in_time` says no. A released network that fits wins over one a little larger (see
-    plan.released_within_reach). Raises InputError for a budget that is none, BudgetMissed when no network was measured
+    first; no round begins once `in_time` says no. A released network that fits wins over one a little larger
+    (rule.released_or). Raises InputError for a budget that is none, BudgetMissed when no network was measured
     to fit.
     """
     check_budget(budget)
@@ -108,20 +107,18 @@ class _Walk:
     def pick(self) -> int:
         """The largest network that fits with room to spare, as far as is known; else the largest that just fits, else
         the quickest."""
-        everything = range(len(self.predicted))
         for limit_ms in (self.fits_ms, self.budget.latency_ms):
-            if fitting := [i for i in everything if self.estimates[i] <= limit_ms]:
-                return fitting[-1]
-        return min(everything, key=self.estimates.__getitem__)
+            if (largest := largest_within(self.estimates, limit_ms)) is not None:
+                return largest
+        return self.estimates.index(min(self.estimates))
 
     def next(self, pick: int) -> int | None:
         """The smallest network above the pick that clearly does not fit, as far as is known."""
-        return next((i for i in range(pick + 1, len(self.predicted)) if self.estimates[i] > self.misses_ms), None)
+        return first_beyond(self.estimates, self.misses_ms, above=pick)
 
     def favoured(self, pick: int) -> int:
         """The released network that is worth more than the pick, when there is one in reach; else the pick."""
-        known = released_within_reach(self.predicted[: pick + 1], self.predicted[pick])
-        return pick if known is None else next(i for i, c in enumerate(self.predicted) if c is known)
+        return released_or([candidate.variant for candidate in self.predicted], range(pick + 1), pick)
 
     @property
     def fits_ms(self) -> float:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Budget, Latency, Variant
 
 SCHEMA = "edgefit.plan/1"
-RELEASED_REACH_PHI = 0.1  # real ImageNet weights are worth more than a step of phi this small (about 7% multiply-adds)
-RELEASED_REACH_MADDS = 0.9  # unless it happens to be a large one: just above phi 0 every stage gains a block
 
 
 @dataclass(frozen=True)
@@ -54,24 +49,6 @@ class Plan:
         """Networks smaller than the pick that do not fit: latency is not monotone in phi."""
         phi = self.pick.variant.phi
         return tuple(c for c in self.frontier if c.variant.phi < phi and not c.fits(self.budget))
-
-
-def check_budget(budget: Budget) -> None:
-    """Raises InputError for a budget that no latency can be compared with."""
-    if not (math.isfinite(budget.latency_ms) and budget.latency_ms > 0):
-        raise InputError(
-            f"the budget is {budget.latency_ms:g} ms; it must be a positive number of milliseconds",
-            "give what one frame may cost, such as --budget-ms 30",
-        )
-    if budget.percentile not in (50, 90):
-        raise InputError(f"percentile {budget.percentile}; predictions exist for 50 and 90", "use p50 or p90")
-
-
-def released_within_reach(fitting: Sequence[Candidate], largest: Candidate) -> Candidate | None:
-    """The largest released network of `fitting` that is hardly smaller than `largest`, or None."""
-    phi, madds = largest.variant.phi - RELEASED_REACH_PHI, largest.variant.madds * RELEASED_REACH_MADDS
-    known = [c for c in fitting if c.variant.released and c.variant.phi >= phi and c.variant.madds >= madds]
-    return known[-1] if known else None
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 phi is continuous, networks are not: channels go in eights, repeats in ones, resolution in 2 px. So the search walks the
 phi at which one of them changes (a few hundred in all) and looks at every distinct network between, not at a grid.
-Latency is not monotone in phi: a pixel more can cost another tile row and a deeper network can come with cheaper
-shapes. "The largest that fits" is therefore found by looking at all of them; smaller ones that miss are listed.
+rule.py says which of them is picked.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ from edgefit_toolkit.network.scaling import (
     variant_from_phi,
     with_classes,
 )
-from edgefit_toolkit.picker.plan import Candidate, Plan, check_budget, released_within_reach
+from edgefit_toolkit.picker.plan import Candidate, Plan
+from edgefit_toolkit.picker.rule import all_within, check_budget, first_beyond, released_or
 from edgefit_toolkit.records import Budget, Latency, Variant
 
 PHI_RANGE = (-4.0, 6.0)  # lite: 128 px, 50 M multiply-adds .. 518 px, 17 G; beyond, nothing trains or runs well
@@ -51,27 +51,22 @@ def pick(
 ) -> Plan:
     """The largest network of the range whose predicted percentile fits, and the next larger one, which does not.
 
-    A released variant that fits wins over a continuous one up to RELEASED_REACH_PHI above it: its ImageNet weights are
-    the real ones, not grown. Raises InputError for a budget that is none, BudgetMissed when nothing fits.
+    A released network that fits wins over one a little larger (rule.released_or). Raises InputError for a budget that
+    is none, BudgetMissed when nothing fits.
     """
     check_budget(budget)
-    frontier = tuple(Candidate(v, predictor(v)) for v in candidates(family, scaling, classes, phi_range))
-    fitting = [candidate for candidate in frontier if candidate.fits(budget)]
+    variants = candidates(family, scaling, classes, phi_range)
+    frontier = tuple(Candidate(variant, predictor(variant)) for variant in variants)
+    times_ms = [candidate.latency.at(budget.percentile) for candidate in frontier]
+    fitting = all_within(times_ms, budget.latency_ms)
     if not fitting:
         raise _missed(budget, device, frontier, scaling)
     largest = fitting[-1]
-    after = frontier[frontier.index(largest) + 1 :]
-    plan = Plan(
-        budget,
-        device,
-        family,
-        scaling,
-        phi_range,
-        released_within_reach(fitting, largest) or largest,
-        after[0] if after else None,
-        frontier,
-    )
-    return replace(plan, notes=tuple(_notes(plan, largest, fitting)))
+    after = first_beyond(times_ms, budget.latency_ms, above=largest)
+    best = frontier[released_or(variants, fitting, largest)]
+    beyond = None if after is None else frontier[after]
+    plan = Plan(budget, device, family, scaling, phi_range, best, beyond, frontier)
+    return replace(plan, notes=tuple(_notes(plan, frontier[largest], [frontier[place] for place in fitting])))
 
 
 def make_plan(budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000) -> Plan:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgefit_toolkit.network.checkpoints import sidecar_of
-from edgefit_toolkit.picker.bracket import FITS_BY
 from edgefit_toolkit.picker.plan import Candidate, Plan
+from edgefit_toolkit.picker.rule import FITS_BY, largest_within
 from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.prove import measured_latency
 from edgefit_toolkit.records import Latency, Measurement, Origin
@@ -50,29 +50,29 @@ def smaller(plan: Plan, predicted: Plan, latency: Latency) -> Plan | None:
 
     `predicted` is the plan before anything was measured: its frontier gives the shape between measured networks.
     """
-    budget = plan.budget
-    at = latency.at(budget.percentile)
-
-    def before(source: Plan) -> dict[Any, float]:
-        return {c.variant: c.latency.at(budget.percentile) for c in source.frontier}
-
-    shape = before(predicted)
-    probes = {m.variant: m.latency for m in plan.proof}
-    scale = at / shape[plan.pick.variant]
-    for candidate in reversed([c for c in predicted.frontier if c.variant.phi < plan.pick.variant.phi]):
-        variant, known = candidate.variant, probes.get(candidate.variant)
-        expected = shape[variant] * scale
-        if known is not None and plan.pick.variant in probes:
-            expected = known.at(budget.percentile) * at / probes[plan.pick.variant].at(budget.percentile)
-        if expected <= budget.latency_ms * (1 - FITS_BY):
-            scaled = known or _scaled(candidate.latency, scale, plan.pick.variant.label)
-            return dataclasses.replace(
-                plan,
-                pick=Candidate(variant, scaled),
-                next=Candidate(plan.pick.variant, latency),
-                notes=(*plan.notes, f"{plan.pick.variant.label} was trained first and missed the budget"),
-            )
-    return None
+    missed, percentile = plan.pick.variant, plan.budget.percentile
+    at = latency.at(percentile)
+    probes = {measured.variant: measured.latency for measured in plan.proof}
+    thought = next(c.latency for c in predicted.frontier if c.variant == missed)
+    scale = at / thought.at(percentile)
+    below = [c for c in predicted.frontier if c.variant.phi < missed.phi]
+    expected = [
+        probes[c.variant].at(percentile) * at / probes[missed].at(percentile)
+        if {c.variant, missed} <= probes.keys()
+        else c.latency.at(percentile) * scale
+        for c in below
+    ]
+    largest = largest_within(expected, plan.budget.latency_ms * (1 - FITS_BY))
+    if largest is None:
+        return None
+    variant = below[largest].variant
+    scaled = probes.get(variant) or _scaled(below[largest].latency, scale, missed.label)
+    return dataclasses.replace(
+        plan,
+        pick=Candidate(variant, scaled),
+        next=Candidate(missed, latency),
+        notes=(*plan.notes, f"{missed.label} was trained first and missed the budget"),
+    )
 
 
 def set_aside(job: Job, plan: Plan, number: int, key: str, latency: Latency) -> Attempt:
