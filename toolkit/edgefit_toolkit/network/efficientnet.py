@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import Block, blocks, head_channels, stem_channels
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, Colour, family_named
@@ -65,6 +66,13 @@ class ConvNormAct(nn.Module):
         out: Tensor = self.act(self.norm(self.conv(x)))
         return out
 
+    @property
+    def batch_norm(self) -> nn.BatchNorm2d:
+        """Its norm. Raises ScalingError where that is folded away."""
+        if not isinstance(self.norm, nn.BatchNorm2d):
+            raise ScalingError("this network's batch norms are folded: resize the network that they were folded from")
+        return self.norm
+
 
 class SqueezeExcite(nn.Module):
     """Weighs channels by what the whole picture holds: pool, squeeze, expand, sigmoid."""
@@ -98,14 +106,28 @@ class MBConv(nn.Module):
         self.size_out_px = depthwise.size_out_px
         self.project = ConvNormAct(SameConv2d(middle, block.out_channels, self.size_out_px), nn.Identity())
 
+    @property
+    def first(self) -> ConvNormAct:
+        """The convolution that reads what the block is given."""
+        return self.depthwise if self.expand is None else self.expand
+
+    def widened(self, x: Tensor) -> Tensor:
+        """What `depthwise` reads; shapes of the second block of Lite0: N x 16 x 112 x 112 -> N x 96 x 112 x 112."""
+        y: Tensor = x if self.expand is None else self.expand(x)
+        return y
+
+    def ungated(self, x: Tensor) -> Tensor:
+        """What `se` reads: -> N x 96 x 56 x 56."""
+        y: Tensor = self.depthwise(self.widened(x))
+        return y
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """What `project` reads: -> N x 96 x 56 x 56."""
+        y = self.ungated(x)
+        return y if self.se is None else self.se(y)
+
     def forward(self, x: Tensor) -> Tensor:
-        y = x  # the second block of Lite0, as an example: N x 16 x 112 x 112
-        if self.expand is not None:
-            y = self.expand(y)  # N x 96 x 112 x 112
-        y = self.depthwise(y)  # N x 96 x 56 x 56
-        if self.se is not None:
-            y = self.se(y)
-        out: Tensor = self.project(y)  # N x 24 x 56 x 56
+        out: Tensor = self.project(self.hidden(x))  # N x 24 x 56 x 56
         return x + out if self.skip else out
 
 
@@ -121,7 +143,7 @@ class ImageNetNorm(nn.Module):
 
     def __init__(self, mean_std: tuple[Colour, Colour]) -> None:
         super().__init__()
-        mean, std = torch.tensor(mean_std, dtype=torch.float64)
+        mean, std = torch.tensor(mean_std).double()
         self.register_buffer("weight", (PIXEL_STD / 255 / std).float().view(3, 1, 1, 1), persistent=False)
         self.register_buffer("bias", ((PIXEL_MEAN / 255 - mean) / std).float(), persistent=False)
 
@@ -191,6 +213,16 @@ class EfficientNet(nn.Module):
         self.dropout = nn.Dropout(variant.dropout)
         self.classifier = nn.Linear(features, variant.classes)
         _initialise(self)
+
+    @property
+    def stages(self) -> list[list[MBConv]]:
+        """The blocks of every stage, in order."""
+        stages: list[list[MBConv]] = [[] for _ in family_named(self.variant.family).stages]
+        every = blocks(self.variant.family, self.variant.width, self.variant.depth)
+        for block, built in zip(every, self.blocks, strict=True):
+            assert isinstance(built, MBConv)
+            stages[block.stage].append(built)
+        return stages
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features [N, head channels] of pictures [N, 3, R, R] in (pixels - 127) / 128, R the variant's own."""

@@ -7,9 +7,8 @@ of its last batch norm are zero, so that only its skip counts. Both leave max |g
 rounding.
 
 Smaller: of every set of channels those that are written and read most strongly stay, and the first blocks of every
-stage. That does change the function, but the features stay useful (linear probe on 250 flower photographs, 75 to
-check: Lite0 .95; cut to phi -0.5, -1 and -2 .96, .95 and .84; random weights .25 to .37). With pictures at hand
-`shrinking` does it better.
+stage. That does change the function, but the features stay useful (benchmarks/results/growing_and_cutting.md). With
+pictures at hand shrink.py does it better.
 
 One set of channels is used by many layers: all blocks of a stage add into the same one (their skips), so they must
 agree on it; the channels inside a block are its own.
@@ -24,9 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ScalingError
-from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
-from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.records import Variant
 
 
@@ -46,7 +43,7 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
         torch.manual_seed(seed)  # the blocks that nothing can be copied into keep their random weights
         child = EfficientNet.from_variant(variant)
     generator = torch.Generator().manual_seed(seed)
-    old_stages, new_stages = stages_of(parent), stages_of(child)
+    old_stages, new_stages = parent.stages, child.stages
 
     image = torch.arange(3)
     before = _choose_outputs(parent.stem, child.stem, lambda: _stem_strength(parent), generator)
@@ -67,16 +64,6 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
     child.classifier.weight.copy_(_share_out(parent.classifier.weight, features, generator))
     child.classifier.bias.copy_(parent.classifier.bias)
     return child.eval()
-
-
-def stages_of(network: EfficientNet) -> list[list[MBConv]]:
-    """The blocks of every stage, in order."""
-    stages: list[list[MBConv]] = [[] for _ in family_named(network.variant.family).stages]
-    variant = network.variant
-    for block, built in zip(blocks(variant.family, variant.width, variant.depth), network.blocks, strict=True):
-        assert isinstance(built, MBConv)
-        stages[block.stage].append(built)
-    return stages
 
 
 # Which old channel each new one repeats --------------------------------------------------------------------------
@@ -102,13 +89,13 @@ def _choose_outputs(
 
 def _written(unit: ConvNormAct) -> Tensor:
     """How large each output channel is: the root mean square of what the batch norm hands on."""
-    norm = norm_of(unit)
+    norm = unit.batch_norm
     return torch.hypot(norm.weight, norm.bias)
 
 
 def _read(unit: ConvNormAct) -> Tensor:
     """How much each input channel moves the outputs: the norm of its weights, batch norm folded in."""
-    norm = norm_of(unit)
+    norm = unit.batch_norm
     variance = torch.as_tensor(norm.running_var)
     weight = unit.conv.weight * (norm.weight / (variance + norm.eps).sqrt())[:, None, None, None]
     if unit.conv.groups == 1:
@@ -117,20 +104,16 @@ def _read(unit: ConvNormAct) -> Tensor:
     return length
 
 
-def _first(block: MBConv) -> ConvNormAct:
-    return block.depthwise if block.expand is None else block.expand
-
-
 def _stem_strength(network: EfficientNet) -> Tensor:
     first = network.blocks[0]
     assert isinstance(first, MBConv)
-    return _written(network.stem) * _read(_first(first))
+    return _written(network.stem) * _read(first.first)
 
 
 def _stage_strength(stage: list[MBConv]) -> Tensor:
     """Of the channels that all blocks of a stage add into: summed over the blocks that write and read them."""
     written = torch.stack([_written(block.project).square() for block in stage]).sum(0).sqrt()
-    readers = [_read(_first(block)).square() for block in stage[1:]]
+    readers = [_read(block.first).square() for block in stage[1:]]
     return written * (torch.stack(readers).sum(0).sqrt() if readers else 1.0)
 
 
@@ -163,7 +146,7 @@ def _copy_unit(new: ConvNormAct, old: ConvNormAct, inputs: Tensor, outputs: Tens
     if old.conv.groups == 1:
         weight = _share_out(weight, inputs, generator)
     new.conv.weight.copy_(weight)
-    new_norm, old_norm = norm_of(new).state_dict(), norm_of(old).state_dict()
+    new_norm, old_norm = new.batch_norm.state_dict(), old.batch_norm.state_dict()
     for name in ("weight", "bias", "running_mean", "running_var"):
         new_norm[name].copy_(old_norm[name][outputs])
 
@@ -195,13 +178,6 @@ def _copy_squeeze_excite(new: SqueezeExcite, old: SqueezeExcite, hidden: Tensor,
 
 def _silence(block: MBConv) -> None:
     """The block adds nothing to its skip until training raises its last gain."""
-    norm = norm_of(block.project)
+    norm = block.project.batch_norm
     nn.init.zeros_(norm.weight)
     nn.init.zeros_(norm.bias)
-
-
-def norm_of(unit: ConvNormAct) -> nn.BatchNorm2d:
-    """Its batch norm. Raises ScalingError where it is folded away."""
-    if not isinstance(unit.norm, nn.BatchNorm2d):
-        raise ScalingError("this network's batch norms are folded: resize the network that they were folded from")
-    return unit.norm

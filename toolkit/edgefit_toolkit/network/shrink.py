@@ -1,6 +1,6 @@
 """A released network made smaller, and fitted to its own answers on the pictures it will be used for.
 
-Cutting channels and blocks away (`growth.resize`) changes what a network computes, the more the smaller it gets.
+Cutting channels and blocks away (`grow.resize`) changes what a network computes, the more the smaller it gets.
 Here every layer of the smaller network is fitted, in order, to what the layer of the large one gives on the same
 pictures; each layer sees what the smaller ones before it really hand on, so errors are made up for and do not add up.
 No label is looked at. Three things become smaller, and each has its own best answer:
@@ -11,12 +11,7 @@ No label is looked at. Three things become smaller, and each has its own best an
                                                     Pruning for Accelerating Very Deep Neural Networks", 2017)
     the blocks of a stage                           the last ones go; the one before is fitted to the stage's output
 
-Linear probes on flowers, three folds, each checked on 160 other photographs; right when fitted, and when only cut:
-
-    phi -3.15   from 30 training photographs .748, .465    from 100 .842, .596
-    phi -1.24   from 30 training photographs .810, .742    from 100 .883, .804
-
-Fine-tuned on 240: benchmarks/results/scaling_strategies.md.
+What it is worth: benchmarks/results/growing_and_cutting.md.
 """
 
 from __future__ import annotations
@@ -30,7 +25,6 @@ from torch import Tensor, nn
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network.blocks import fits_into, shape_of
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
-from edgefit_toolkit.network.grow import norm_of, stages_of
 from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.records import Variant
 
@@ -65,7 +59,7 @@ def shrink(
         raise ScalingError(
             f"{old.label} with {old.classes} classes cannot shrink to {variant.label} with {variant.classes}: "
             "it must be of the same family and classes, and nowhere larger",
-            "growth.resize takes any size",
+            "grow.resize takes any size",
         )
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -94,7 +88,7 @@ class _Shrinking:
     def __init__(self, parent: EfficientNet, variant: Variant, pictures: Tensor, seed: int, device: str) -> None:
         self.device = device
         at_size = parent.at_resolution(variant.resolution_px)
-        self.parts = stages_of(at_size)  # with their batch norms, to copy what stays as it is
+        self.parts = at_size.stages  # with their batch norms, to copy what stays as it is
         self.parent = at_size
         self.large = _fast(fold_batch_norm(at_size), device)
         self.small = _fast(EfficientNet.from_variant(variant).eval(), device)
@@ -107,7 +101,7 @@ class _Shrinking:
         wide = self._each(self.pictures, lambda x: large.stem(x if large.input_norm is None else large.input_norm(x)))
         narrow = wide
         stream = _Stream.same(wide.shape[1], self.device)
-        olds, news = stages_of(large), stages_of(small)
+        olds, news = large.stages, small.stages
         old_shape, new_shape = shape_of(large.variant), shape_of(small.variant)
         done = 0
         if self.exact:
@@ -116,8 +110,8 @@ class _Shrinking:
             along = [wide]  # the large network's own: what enters the stage, and what each block gives
             for block in old:
                 along.append(self._each(along[-1], block))
-            readers = [_reader(block) for block in old[1:]]
-            readers.append(_reader(olds[stage + 1][0]) if stage + 1 < len(olds) else large.head)
+            readers = [block.first for block in old[1:]]
+            readers.append(olds[stage + 1][0].first if stage + 1 < len(olds) else large.head)
             after = self._stream(along[1:], readers, new[0].project.conv.out_channels)
             for repeat, block in enumerate(new):
                 target = along[-1] if repeat == len(new) - 1 else along[repeat + 1]
@@ -160,7 +154,7 @@ class _Shrinking:
         out_places, in_places = self._places(target), self._places(wide)
 
         # which channels inside the block stay, judged by what the large block makes of them
-        hidden = self._each(wide, lambda x: _inside(old, x), out_places)
+        hidden = self._each(wide, old.hidden, out_places)
         project = old.project.conv
         weight = after.encode @ project.weight.flatten(1)
         bias = after.encode @ _bias(project)
@@ -185,11 +179,11 @@ class _Shrinking:
             _write(new.expand, *fitted, inputs)
         depthwise = old.depthwise.conv
         _write(new.depthwise, depthwise.weight[kept], _bias(depthwise)[kept])
-        given = self._each(narrow, lambda x: new.depthwise.norm(new.depthwise.conv(_widened(new, x))), out_places)
+        given = self._each(narrow, lambda x: new.depthwise.norm(new.depthwise.conv(new.widened(x))), out_places)
         _norm_as(new.depthwise, given.mean(0), given.var(0, correction=0))
         if new.se is not None and old.se is not None:
             self._squeeze_excite(new, old, old.se, wide, narrow, kept)
-        inputs = self._each(narrow, lambda x: _inside(new, x), out_places)
+        inputs = self._each(narrow, new.hidden, out_places)
         wanted = _at(target, out_places) @ after.encode.T
         if new.skip:
             wanted = wanted - _at(narrow, out_places)
@@ -202,8 +196,8 @@ class _Shrinking:
     ) -> None:
         """Fits the gate of the channels that stayed to the large block's own."""
         assert new.se is not None
-        pooled_wide = self._each(wide, lambda x: _before_gate(old, x).mean((2, 3)))
-        pooled = self._each(narrow, lambda x: _before_gate(new, x).mean((2, 3)))
+        pooled_wide = self._each(wide, lambda x: old.ungated(x).mean((2, 3)))
+        pooled = self._each(narrow, lambda x: new.ungated(x).mean((2, 3)))
         reduce, expand = gate.reduce.weight.flatten(1), gate.expand.weight.flatten(1)
         squeezed = nn.functional.silu(pooled_wide @ reduce.T + _bias(gate.reduce))
         count = new.se.reduce.out_channels
@@ -253,28 +247,6 @@ def _fast(network: EfficientNet, device: str) -> EfficientNet:
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _inside(block: MBConv, x: Tensor) -> Tensor:
-    """What `project` reads."""
-    y = _before_gate(block, x)
-    return y if block.se is None else block.se(y)
-
-
-def _before_gate(block: MBConv, x: Tensor) -> Tensor:
-    y: Tensor = block.depthwise(_widened(block, x))
-    return y
-
-
-def _widened(block: MBConv, x: Tensor) -> Tensor:
-    """What `depthwise` reads."""
-    y: Tensor = x if block.expand is None else block.expand(x)
-    return y
-
-
-def _reader(block: MBConv) -> ConvNormAct:
-    """The convolution that reads what the block is given."""
-    return block.depthwise if block.expand is None else block.expand
-
-
 def _at(maps: Tensor, places: Tensor) -> Tensor:
     """Maps [N, C, H, W] at positions [N, P] -> [N * P, C]."""
     flat = maps.flatten(2)
@@ -295,7 +267,7 @@ def _write_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
 def _write(unit: ConvNormAct, weight: Tensor, bias: Tensor, inputs: Tensor | None = None) -> None:
     """The unit computes weight @ x + bias; its batch norm's statistics are those of `inputs` [n, in], where given."""
     unit.conv.weight.copy_(weight.reshape(unit.conv.weight.shape))
-    norm_of(unit).bias.copy_(bias)
+    unit.batch_norm.bias.copy_(bias)
     if inputs is None:
         _norm_as(unit, bias, torch.ones_like(bias))
     else:
@@ -305,7 +277,7 @@ def _write(unit: ConvNormAct, weight: Tensor, bias: Tensor, inputs: Tensor | Non
 
 def _norm_as(unit: ConvNormAct, mean: Tensor, variance: Tensor) -> None:
     """Gives the unit's batch norm, which only adds its bias so far, the statistics of what the unit computes."""
-    norm = norm_of(unit)
+    norm = unit.batch_norm
     statistics = norm.state_dict()
     statistics["running_mean"].copy_(mean - norm.bias)
     statistics["running_var"].copy_(variance)

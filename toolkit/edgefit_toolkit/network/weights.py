@@ -96,8 +96,7 @@ def parents_of(variant: Variant, *, fitted: bool = False) -> list[Variant]:
 
     Those that fit into it, the largest first, since growing keeps their function; else the smallest one of its family,
     to be cut. Where a cut network will be `fitted`, those that it fits into count, too, and the one with the most
-    similar number of weights is the best. Linear probes on 400 flowers, five folds, validation loss: phi .98 grown
-    from Lite1 .234 (Lite1 itself .236), cut from Lite2 and fitted .208 (Lite2 itself .202).
+    similar number of weights is the best (benchmarks/results/growing_and_cutting.md).
     """
     own = [scaling.released(name) for name in family_named(variant.family).released]
     own.sort(key=lambda released: released.params, reverse=True)
