@@ -28,8 +28,9 @@ from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.picker.search import make_plan
+from edgefit_toolkit.pipeline.bench import Bench, find_bench
 from edgefit_toolkit.pipeline.probes import write_probe
-from edgefit_toolkit.pipeline.prove import Bench, find_bench, prove
+from edgefit_toolkit.pipeline.prove import prove
 
 RESULTS = Path(__file__).parents[1] / "results"
 PICK_WITHIN = (0.80, 1.05)  # of the budget, afresh

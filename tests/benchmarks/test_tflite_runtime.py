@@ -16,7 +16,7 @@ from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime, worke
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.int8_speed import slower_warnings
-from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
+from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 QUICK = TimingOptions(threads=1, max_seconds=1.0)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -34,15 +35,20 @@ from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
 from edgefit_toolkit.network.efficientnet import EfficientNet
-from edgefit_toolkit.pipeline import guarding, measuring, refuse, stages
-from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.making import keys_of
+from edgefit_toolkit.network.weights import Provenance
 from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
+from edgefit_toolkit.pipeline.stages import measure
+from edgefit_toolkit.pipeline.stages.convert import Convert, check_float
+from edgefit_toolkit.pipeline.stages.job import Job
+from edgefit_toolkit.pipeline.stages.quantize import Quantize, Quantized, held_out
+from edgefit_toolkit.pipeline.stages.report import report_refusal
+from edgefit_toolkit.pipeline.stages.train import Train, Trained, Training
 from edgefit_toolkit.progress import Silent
-from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.records import Preprocessing, as_json
 from edgefit_toolkit.report import clear_refusal, read_refusal, read_report
 from edgefit_toolkit.training.evaluation import predict
+from edgefit_toolkit.training.settings import TrainSettings
 
 CLASSES = ("brick", "grass", "sky", "sand")
 DOOR = Preprocessing(SMALL_PX, crop_padding_px=0)
@@ -93,14 +99,11 @@ def open_job(
                            environment=environment())  # fmt: skip
         run = manager.__enter__()
         stack.append(manager)
-        job = Job(settings, run, Told(), small_network.variant, dataset, 8)
+        job = Job(settings, run, Told(), small_network.variant, dataset)
         right = predict(small_network, job.val_pixels).argmax(1) == [photo.label for photo in dataset.val]
         meta = CheckpointMeta(small_network.variant, DOOR, CLASSES, 1.0, float(right.mean()))
         save_checkpoint(job.checkpoint, small_network, meta)
         (run.path / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-        provenance = {"parent": "lite0", "how": "cut", "source": "", "sha256": "", "license": "Apache-2.0"}
-        training = {"temperature": 1.0, "trace": [], "seconds": 1.0}
-        run.finish("train", "k", {"provenance": provenance, "training": training}, [], 1.0)
         return job
 
     yield open_it
@@ -120,34 +123,37 @@ def converted(monkeypatch: pytest.MonkeyPatch, small_float_tflite: Path) -> None
     monkeypatch.setattr(litert, "export_deployed", export)
 
 
-def trained(job: Job) -> dict[str, Any]:
-    value: dict[str, Any] = job.run.manifest["stages"]["train"]["value"]
-    return value
+TRAINED = Trained(
+    Provenance("lite0", "cut", "", "", "Apache-2.0", ""),
+    Training((), 0, 1.0, 1.0, TrainSettings(), "a CPU", temperature=1.0),
+    warnings=(),
+)
 
 
 @pytest.mark.usefixtures("converted")
 def test_a_healthy_run_passes_and_keeps_what_the_guard_saw(open_job: Open) -> None:
     job = open_job()
-    stages.convert(job, trained(job))
-    value, files = stages.quantize(job, trained(job))
+    Convert(job).work()
+    found, files = Quantize(job).work()
     assert files == [job.int8_tflite]
-    (step,) = value["quantization"]["ladder"]
+    (step,) = found.ladder
     assert step["passed"]
     assert step["shortfalls"] == []
     assert step["n"] == len(job.dataset.val) + len(job.dataset.test)
     assert step["accuracy"]["int8_top1"]["n"] == len(job.dataset.val)  # test labels are not looked at
     assert step["accuracy"]["low"] <= step["accuracy"]["difference"] <= step["accuracy"]["high"]
     assert step["size_bytes"] > 100_000
-    assert set(value["quantization"]["guard"]) >= {"top1", "top5", "sqnr_db", "accuracy_loss"}
+    assert (found.floors.top1, found.floors.sqnr_db) == (0.5, 6.0)
     assert isinstance(job.ui, Told)
     assert any("agreement" in note and "difference" in note and "MB: passes" in note for note in job.ui.notes)
-    json.dumps(value, allow_nan=False)
+    again = msgspec.convert(json.loads(json.dumps(as_json(found), allow_nan=False)), Quantized)
+    assert again == found
 
 
 @pytest.mark.usefixtures("converted")
 def test_test_labels_do_not_reach_the_guard(open_job: Open, drawn: Dataset) -> None:
     wrong = tuple(replace(photo, label=(photo.label + 1) % SMALL_CLASSES) for photo in drawn.test)
-    pixels, labels = guarding.held_out(open_job(replace(drawn, test=wrong)))
+    pixels, labels = held_out(open_job(replace(drawn, test=wrong)))
     assert len(pixels) == len(labels) == len(drawn.val) + len(drawn.test)
     assert (labels[-len(drawn.test) :] == -1).all()
     assert labels[: len(drawn.val)].tolist() == [photo.label for photo in drawn.val]
@@ -171,9 +177,9 @@ def test_a_converter_with_a_fault_is_caught_where_a_run_would_hit_it(
     monkeypatch.setattr(litert, "export_deployed", export)
     job = open_job()
     with pytest.raises(GuardFailed, match=words) as failed:
-        stages.convert(job, trained(job))
+        Convert(job).work()
     assert not list(job.run.path.glob("*.tflite"))
-    raised = refuse.refuse(job, failed.value, command="edgefit fit ...")
+    raised = report_refusal(job, failed.value, TRAINED, command="edgefit fit ...")
     assert str(job.run.path / "report.html") in raised.hint
     found = read_refusal(job.run.path)
     assert found is not None
@@ -186,26 +192,26 @@ def test_shuffled_labels_anywhere_in_a_run_are_caught(open_job: Open, drawn: Dat
     job = open_job()
     (job.run.path / "labels.txt").write_text("grass\nbrick\nsky\nsand\n")
     with pytest.raises(GuardFailed, match=r"labels\.txt has the labels in another order .*brick is answered as grass"):
-        stages.convert(job, trained(job))
+        Convert(job).work()
     (job.run.path / "labels.txt").write_text("brick\ngrass\nsky\nsand\n")
-    stages.convert(job, trained(job))
+    Convert(job).work()
     embed(job.float_tflite, ["sand", "grass", "sky", "brick"])
     with pytest.raises(GuardFailed, match=r"model_float\.tflite has the labels in another order"):
-        guarding.check_float(job, job.float_tflite)
+        check_float(job)
     order = [1, 0, 3, 2]
     relabelled = tuple(replace(photo, label=order[photo.label]) for photo in drawn.val)
-    other = Job(job.settings, job.run, job.ui, job.variant, replace(drawn, val=relabelled), 8)
+    other = Job(job.settings, job.run, job.ui, job.variant, replace(drawn, val=relabelled))
     with pytest.raises(GuardFailed, match="labels look shuffled"):
-        stages.convert(other, trained(job))
+        Convert(other).work()
 
 
 @pytest.mark.usefixtures("converted")
 def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> None:
     job = open_job(floors=recipe.Floors(sqnr_db=60.0))
-    stages.convert(job, trained(job))
+    Convert(job).work()
     with pytest.raises(GuardFailed) as failed:
-        stages.quantize(job, trained(job))
-    refuse.refuse(job, failed.value, command="edgefit fit --out 'a run'")
+        Quantize(job).work()
+    report_refusal(job, failed.value, TRAINED, command="edgefit fit --out 'a run'")
     assert not job.int8_tflite.exists()
     found = read_refusal(job.run.path)
     assert found is not None
@@ -235,18 +241,18 @@ def test_a_refused_run_says_where_it_fell(open_job: Open, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("converted")
 def test_the_int8_input_reaches_the_model_and_its_key(open_job: Open, drawn: Dataset, tmp_path: Path) -> None:
     job = open_job(io_dtype="int8")
-    stages.convert(job, trained(job))
-    stages.quantize(job, trained(job))
+    Convert(job).work()
+    Quantize(job).work()
     model = TFLite(job.int8_tflite)
     assert (model.input.dtype, model.input.scale, model.input.zero_point) == ("int8", 1 / 128, -1)
     assert model.input_of_byte.tolist() == list(range(-128, 128))
     with pytest.raises(InputError, match="made with --io int8") as refused:
         read_ends(job.int8_tflite.read_bytes())
     assert "--io uint8" in refused.value.hint
-    raw = Job(replace(job.settings, io_dtype="uint8"), job.run, job.ui, job.variant, drawn, 8)
-    ours, theirs = keys_of(job, None), keys_of(raw, None)
-    assert (ours["train"], ours["convert"]) == (theirs["train"], theirs["convert"])
-    assert ours["quantize"] != theirs["quantize"]
+    raw = Job(replace(job.settings, io_dtype="uint8"), job.run, job.ui, job.variant, drawn)
+    ours, theirs = (Quantize(job, Convert(job, Train(job))) for job in (job, raw))
+    assert ours.after.key == theirs.after.key
+    assert ours.key.why_not(theirs.key.parts) == "settings.io_dtype uint8 -> int8"
     assert default_out(job.settings) != default_out(raw.settings)
     assert saved_settings(job.run.path)[0] == job.settings
 
@@ -274,18 +280,18 @@ def test_an_onnx_tf_run_is_timed_with_its_own_runtime(
     job = open_job(converter="onnx-tf", threads=1)
     shutil.copy(small_float_tflite, job.float_tflite)
     shutil.copy(small_int8_tflite, job.int8_tflite)
-    rows, warnings = measuring._by_tflite_runtime(job)
+    rows, warnings = measure._by_tflite_runtime(job)
     assert [(row.model, row.runtime) for row in rows] == [(m, "tflite-runtime 2.14.0") for m in ("int8", "float")]
     assert len(warnings) == sum(row.delegate == "none" for row in rows)
     job.settings = replace(job.settings, converter="litert")
-    assert measuring._by_tflite_runtime(job) == ([], [])
+    assert measure._by_tflite_runtime(job) == ([], [])
 
 
 def test_a_runtime_that_cannot_be_had_is_a_warning(
     open_job: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty cache"))
-    rows, warnings = measuring._by_tflite_runtime(open_job(converter="onnx-tf", offline=True))
+    rows, warnings = measure._by_tflite_runtime(open_job(converter="onnx-tf", offline=True))
     assert rows == []
     assert "not measured with tflite-runtime" in warnings[0]
 

@@ -197,7 +197,8 @@ def test_the_terminal_shows_the_proof() -> None:
 def test_this_host_proves_a_pick_of_tiny_networks() -> None:
     """Real graphs, real processes, a budget that no machine misses; what the figures are is not looked at."""
     from edgefit_benchmarks.targets.local import LocalTarget
-    from edgefit_toolkit.pipeline.prove import Bench, prove
+    from edgefit_toolkit.pipeline.bench import Bench
+    from edgefit_toolkit.pipeline.prove import prove
     from edgefit_toolkit.progress import Silent
 
     tiny = [variant_from_phi(phi, classes=5) for phi in (-4.0, -3.9, -3.8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.files import key_of, write_atomic
+from edgefit_toolkit.pipeline.key import Key
 from edgefit_toolkit.pipeline.run import MANIFEST, open_run
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x), max_leaves=5)
@@ -23,28 +25,48 @@ def test_a_key_depends_on_the_values_and_not_on_their_order(values: dict[str, ob
     assert key_of(**values) != key_of(**{**values, name: [values[name], "changed"]})
 
 
-def finish(path: Path, key: str = "k", content: str = "weights") -> None:
+@dataclass(frozen=True)
+class Result:
+    top1: float
+
+
+def key(value: str = "k") -> Key:
+    return Key({"settings": {"lr": value}, "sources": {"toolkit/data/splits.py": value}})
+
+
+def finish(path: Path, content: str = "weights") -> None:
     with open_run(path, settings={}, environment={}) as run:
         file = path / "model.bin"
         write_atomic(file, content)
-        run.finish("train", key, {"top1": 0.5}, [file], 1.0)
+        run.finish("train", key(), Result(0.5), [file], 1.0)
 
 
 def test_a_finished_stage_is_found_again(tmp_path: Path) -> None:
     finish(tmp_path)
     with open_run(tmp_path, settings={}, environment={}) as run:
-        assert run.done("train", "k") == {"top1": 0.5}
+        assert run.done("train", key(), Result) == Result(0.5)
+        assert run.why_again("train", key()) == ""
 
 
-@pytest.mark.parametrize("spoil", ["key", "content", "gone", "stage"])
-def test_a_stage_runs_again_when_its_inputs_or_files_changed(tmp_path: Path, spoil: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ("key", "settings.lr k -> other, toolkit/data/splits.py changed"),
+        ("content", "model.bin is not the file that it made"),
+        ("gone", "model.bin is gone"),
+        ("stage", ""),
+    ],
+)
+def test_a_stage_runs_again_when_its_inputs_or_files_changed(tmp_path: Path, spoil: str, why: str) -> None:
     finish(tmp_path)
     if spoil == "content":
         (tmp_path / "model.bin").write_text("other")
     if spoil == "gone":
         (tmp_path / "model.bin").unlink()
     with open_run(tmp_path, settings={}, environment={}) as run:
-        assert run.done("convert" if spoil == "stage" else "train", "other" if spoil == "key" else "k") is None
+        stage, now = "convert" if spoil == "stage" else "train", key("other" if spoil == "key" else "k")
+        assert run.done(stage, now, Result) is None
+        assert run.why_again(stage, now) == why
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:

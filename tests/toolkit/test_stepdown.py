@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgefit_benchmarks.reference import Reference
 from edgefit_benchmarks.targets.local import LocalTarget
 from edgefit_toolkit.network.checkpoints import sidecar_of
 from edgefit_toolkit.picker.plan import Candidate, Measured, Plan
 from edgefit_toolkit.picker.search import make_plan
-from edgefit_toolkit.pipeline import document, making, stages, stepdown
+from edgefit_toolkit.pipeline import stepdown
+from edgefit_toolkit.pipeline.bench import Bench
 from edgefit_toolkit.pipeline.fit import fit
-from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.prove import Bench
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.records import Latency
+from edgefit_toolkit.pipeline.stages import pick, report
+from edgefit_toolkit.pipeline.stages.job import Job
+from edgefit_toolkit.pipeline.stages.measure import MeasuredModels
+from edgefit_toolkit.pipeline.stages.stage import Stage
+from edgefit_toolkit.records import Latency, Measurement
 
 BUDGET_MS = 12.0
 
@@ -51,28 +56,27 @@ class World:
         plan = make_plan(BUDGET_MS, "pixel4", 90, "lite", "continuous")
         self.predicted_ms = {(c.variant.phi, c.variant.resolution_px): c.latency.p90 for c in plan.frontier}
         bench = Bench(LocalTarget(), threads=1)
-        monkeypatch.setattr(stages, "prove_plan", lambda plan, *_: (plan, bench))
-        monkeypatch.setattr(making, "make", self.make)
-        monkeypatch.setattr(document, "build_document", self.document)
-        monkeypatch.setattr(stages, "write", lambda job, doc: None)
+        monkeypatch.setattr(pick, "pick", lambda predicted, *_: (predicted, bench))
+        monkeypatch.setattr(Stage, "run", lambda stage: self.stand_in(stage.job, stage.name))
+        monkeypatch.setattr(report, "report", self.document)
 
-    def make(self, job: Job, bench: Bench | None, keys: dict[str, str]) -> making.Made:
-        self.trained.append(job.variant.phi)
+    def stand_in(self, job: Job, name: str) -> MeasuredModels | None:
+        if name == "train":
+            self.trained.append(job.variant.phi)
+        if name != "measure":
+            return None
         for file in (job.float_tflite, job.int8_tflite, job.checkpoint, sidecar_of(job.checkpoint)):
             file.write_text(f"{file.name} of {job.variant.label}")
-        (job.run.path / "preprocessing.json").write_text("{}")
+        job.preprocessing_file.write_text("{}")
         answers = np.eye(4, 5, dtype=np.float32)
-        np.savez(job.run.path / "answers.npz", int8_tflite=answers, truth=np.array([0, 1, 2, 0]))
+        np.savez(job.answers_file, int8_tflite=answers, truth=np.array([0, 1, 2, 0]))
         ms = self.predicted_ms[job.variant.phi, job.variant.resolution_px] * self.slower
-        row = {
-            "model": "int8", "model_sha256": "", "target": "host", "runtime": "test", "delegate": "xnnpack",
-            "threads": 1, "origin": "measured on host", "warmups": 1, "notes": [], "samples_ms": [ms] * 60,
-        }  # fmt: skip
-        return making.Made(
-            {}, {}, {}, {}, {"measurements": [row | {"origin": "measured on device", "model": "x"}, row]}
-        )
+        row = Measurement("int8", "", "host", "test", "xnnpack", 1, "measured on host", 1, (ms,) * 60)
+        elsewhere = replace(row, model="x", origin="measured on device")
+        reference = Reference("a CPU", "cpu", "float32", 1.0, 1.0, (1.0,), 1.0, 1, "torch")
+        return MeasuredModels((elsewhere, row), {}, "host", reference, None, ())
 
-    def document(self, job: Job, plan: Plan, *_: Any, command: str, attempts: list[stepdown.Attempt]) -> Any:
+    def document(self, job: Job, plan: Plan, *_: Any, command: str, attempts: list[report.Attempt]) -> Any:
         self.docs.append({"plan": plan, "attempts": [a.doc for a in attempts]})
         return self.docs[-1]
 

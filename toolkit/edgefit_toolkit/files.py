@@ -19,8 +19,8 @@ def sha256_of(path: Path) -> str:
 
 
 def key_of(**inputs: Any) -> str:
-    """One hash for everything that a stage depends on (JSON-able values; order does not matter)."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
+    """One hash for everything that a result depends on (JSON-able values; order does not matter)."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

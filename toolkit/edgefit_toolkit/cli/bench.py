@@ -37,8 +37,8 @@ def command(
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_benchmarks.timing import measure
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
-    from edgefit_toolkit.pipeline.prove import find_bench
+    from edgefit_toolkit.pipeline.bench import find_bench
+    from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
     if runtime == "tflite-runtime":
         if device != "host" or where or runner or gpu or log:
@@ -63,14 +63,14 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     """The same file by tflite-runtime and, in turns, by LiteRT: how the two compare is what a reader wants to know."""
     from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
+    from edgefit_converters.routes.environments import TENSORFLOW, ensure
     from edgefit_toolkit.cli.console import Terminal
-    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
-    from edgefit_toolkit.pipeline.prove import host_threads
-    from edgefit_toolkit.pipeline.side_python import side_python
+    from edgefit_toolkit.pipeline.bench import host_threads
+    from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
     ui = Terminal()
     try:
-        python = side_python(ui)
+        python = ensure(TENSORFLOW, ui.progress)
     finally:
         ui.close()
     options = TimingOptions(threads=threads or host_threads(), min_samples=min_samples)
@@ -87,7 +87,7 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
 
 
 def _show(model: Path, row: Measurement) -> None:
-    from edgefit_toolkit.pipeline.measurement_docs import measurement_doc
+    from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
     doc = measurement_doc(row)
     say(f"{model.name} on {row.target}, {row.runtime}, {row.delegate}, {row.threads} threads, {row.origin}")

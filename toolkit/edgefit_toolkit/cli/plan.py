@@ -53,7 +53,8 @@ def command(
 def _measured(plan: Plan, device: str, where: dict[str, str], threads: int | None, loud: int) -> Plan:
     from edgefit_toolkit.cli.console import Terminal
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.prove import find_bench, prove
+    from edgefit_toolkit.pipeline.bench import find_bench
+    from edgefit_toolkit.pipeline.prove import prove
 
     ui = Terminal(loud)
     bench = find_bench(load_profile(device), where, threads=threads, ui=ui)

@@ -108,7 +108,7 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
     from edgefit_converters.routes.deploy import deploy
     from edgefit_converters.tflite.inspect import read_model
     from edgefit_toolkit.interpreter import TFLite
-    from edgefit_toolkit.pipeline.guarding import ladder_doc
+    from edgefit_toolkit.pipeline.report_rows import ladder_doc
     from edgefit_toolkit.training.evaluation import logits
 
     route = open_route(name, ui.progress, offline=offline)

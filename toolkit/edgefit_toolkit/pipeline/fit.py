@@ -20,15 +20,15 @@ from typing import Any
 
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
+from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.search import make_plan
-from edgefit_toolkit.pipeline import document, making, refuse, stages, stepdown
-from edgefit_toolkit.pipeline.job import Job
 from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
+from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.report import clear_refusal
 
-TOTAL = 8
+LAST = 8
 
 
 def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[str, Any]:
@@ -42,50 +42,69 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
 
 
 def run_stages(
-    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = TOTAL
+    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = LAST
 ) -> dict[str, Any] | None:
     """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
-    # 1. pick: before anything is written, so that a wrong flag leaves nothing behind
+    # 1. pick: a prediction before anything is written, so that a wrong flag leaves nothing behind
     predicted = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
         clear_refusal(run_dir)
-        ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
-        stages.tell_plan(predicted, ui)
-        plan, bench = stages.prove_plan(predicted, settings, run, ui)
+        plan, bench = pick.pick(predicted, settings, run, ui, last)
 
         # 2. data
-        ui.stage(2, last, "data")
-        dataset = stages.load_data(settings, ui)
+        dataset = data.load(settings, ui, last)
 
-        # 3 to 7, again with a smaller network when the trained one misses the budget
-        attempts: list[stepdown.Attempt] = []
-        while True:
-            job = Job(settings, run, ui, stages.with_classes_of(plan, dataset), dataset, last)
-            keys, number = making.keys_of(job, bench), len(attempts) + 1
-            missed = stepdown.set_aside_before(job, number, keys["measure"])
+        from edgefit_toolkit.pipeline import stepdown  # only now: what trains and converts takes seconds to load
+        from edgefit_toolkit.pipeline.stages.convert import Convert
+        from edgefit_toolkit.pipeline.stages.evaluate import Evaluate
+        from edgefit_toolkit.pipeline.stages.job import Job
+        from edgefit_toolkit.pipeline.stages.measure import Measure
+        from edgefit_toolkit.pipeline.stages.quantize import Quantize
+        from edgefit_toolkit.pipeline.stages.report import Attempt, Made, report, report_refusal
+        from edgefit_toolkit.pipeline.stages.train import Train
+
+        attempts: list[Attempt] = []
+        while True:  # 3 to 7, again with a smaller network when the trained one misses the budget
+            job = Job(settings, run, ui, with_classes(plan.pick.variant, len(dataset.classes)), dataset, bench, last)
+            train = Train(job)
+            convert = Convert(job, after=train)
+            quantize = Quantize(job, after=convert)
+            evaluate = Evaluate(job, after=quantize)
+            measure = Measure(job, after=evaluate)
+            number = len(attempts) + 1
+            missed = stepdown.set_aside_before(job, number, measure.key)
             if missed is None:
-                try:
-                    made = making.make(job, bench, keys)
-                except GuardFailed as failed:
-                    raise refuse.refuse(job, failed, command=command) from failed
-                if made is None:
+                # 3. train
+                trained = train.run()
+                if last == train.number:
                     return None
+                try:
+                    # 4. convert
+                    converted = convert.run()
+                    # 5. quantize
+                    quantized = quantize.run()
+                except GuardFailed as failed:
+                    raise report_refusal(job, failed, trained, command=command) from failed
+                if last == quantize.number:
+                    return None
+                # 6. evaluate
+                evaluated = evaluate.run()
+                # 7. measure
+                measured = measure.run()
                 if bench is None or len(attempts) == stepdown.MAX_STEP_DOWNS:
                     break
-                latency = stepdown.trained_latency(made.measured, settings.percentile, bench.target.facts().origin)
+                latency = measured.latency(settings.percentile, bench.target.facts().origin)
                 if not stepdown.misses(plan, latency) or stepdown.smaller(plan, predicted, latency) is None:
                     break
-                missed = stepdown.set_aside(job, plan, number, keys["measure"], latency)
+                missed = stepdown.set_aside(job, plan, number, measure.key, latency)
             after = stepdown.smaller(plan, predicted, missed.latency)
             assert after is not None  # else it had not been set aside
             ui.warn(f"{missed.sentence}: stepping down to {after.pick.variant.label}")
             attempts.append(missed)
             plan = after
 
-        # 8. report: always written anew, so that a better renderer reaches an old run
-        ui.stage(8, last, "report")
-        doc = document.build_document(job, plan, made, command=command, attempts=attempts)
-        stages.write(job, doc)
-        return doc
+        # 8. report
+        made = Made(trained, converted, quantized, evaluated, measured)
+        return report(job, plan, made, command=command, attempts=attempts)

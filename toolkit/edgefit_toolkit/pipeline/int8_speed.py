@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefit_toolkit.errors import EdgefitError
+
 if TYPE_CHECKING:
     from edgefit_benchmarks.operators import OperatorProfile
     from edgefit_converters.tflite.inspect import ModelFacts
@@ -78,6 +80,28 @@ def _why(
     here = pair["int8"]["origin"] == "measured on host"
     known = (profiles["int8"], profiles["float"]) if here and {"int8", "float"} <= profiles.keys() else None
     return why_slower(int8, float_, known, cpuinfo() if here else "")
+
+
+def profile_models(models: Mapping[str, Path], threads: int) -> tuple[dict[str, OperatorProfile], list[str]]:
+    """The profile of every model that the profiler could take, and a warning for each that it could not.
+
+    Times per operator explain a latency and are none themselves: a job never ends for want of them.
+    """
+    from edgefit_benchmarks.operators import profile_operators
+
+    profiles: dict[str, OperatorProfile] = {}
+    warnings: list[str] = []
+    for name, path in models.items():
+        try:
+            found = profile_operators(path, threads)
+        except EdgefitError as error:
+            warnings.append(f"no time per operator for {name}: {error.message}")
+            continue
+        if found.total_ms > 0:
+            profiles[name] = found
+        else:
+            warnings.append(f"no time per operator for {name}: it is below the profiler's microsecond")
+    return profiles, warnings
 
 
 def is_slower(one_ms: float, other_ms: float) -> bool:

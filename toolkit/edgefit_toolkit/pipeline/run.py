@@ -4,7 +4,8 @@
     RUN/<files>         written under a temporary name, then renamed
 
 A stage is done when the manifest holds the same key and every file it made still has its hash; the key covers the
-stage's own settings and the keys of the stages before it, so one changed setting redoes what depends on it and no more.
+stage's own settings and sources and the keys of the stages before it (key.py), so one change redoes what depends on it
+and no more.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+import msgspec
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.files import sha256_of, write_atomic
+from edgefit_toolkit.pipeline.key import Key
+from edgefit_toolkit.records import as_json
 
 SCHEMA = "edgefit.run/1"
 MANIFEST = "manifest.json"
 NEEDED_BYTES = 200_000_000  # a checkpoint, its optimizer state, two .tflite files and a report of a large variant
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -37,29 +44,41 @@ class Run:
     manifest: dict[str, Any]
     _lock: IO[str]
 
-    def done(self, stage: str, key: str) -> dict[str, Any] | None:
+    def done(self, stage: str, key: Key, result: type[R]) -> R | None:
         """What the stage recorded when it ran with this very key and its files are intact; else None."""
-        entry = self.manifest["stages"].get(stage)
-        if not entry or entry["key"] != key:
+        if stage not in self.manifest["stages"] or self.why_again(stage, key):
             return None
+        return msgspec.convert(self.manifest["stages"][stage]["value"], result)
+
+    def why_again(self, stage: str, key: Key) -> str:
+        """Why an older result of the stage cannot be used: what it depends on has changed, or a file that it made.
+
+        Empty when it can, and when there is none.
+        """
+        entry = self.manifest["stages"].get(stage)
+        if not entry:
+            return ""
+        if entry["key"] != key.hash:
+            return key.why_not(entry["parts"]) if "parts" in entry else "what it depended on was not recorded"
         for name, digest in entry["files"].items():
             file = self.path / name
-            if not file.is_file() or sha256_of(file) != digest:
-                return None
-        value: dict[str, Any] = entry["value"]
-        return value
+            if not file.is_file():
+                return f"{name} is gone"
+            if sha256_of(file) != digest:
+                return f"{name} is not the file that it made"
+        return ""
 
-    def finish(self, stage: str, key: str, value: dict[str, Any], files: list[Path], seconds: float) -> dict[str, Any]:
-        """Record a finished stage: `value` is JSON-able, `files` lie inside the run."""
+    def finish(self, stage: str, key: Key, result: Any, files: list[Path], seconds: float) -> None:
+        """Record a finished stage: `result` is a dataclass of JSON-able fields, `files` lie inside the run."""
         self.manifest["stages"][stage] = {
-            "key": key,
+            "key": key.hash,
+            "parts": key.parts,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 2),
             "files": {str(f.relative_to(self.path)): sha256_of(f) for f in files},
-            "value": value,
+            "value": as_json(result),
         }
         self.save()
-        return value
 
     def save(self) -> None:
         """Write the manifest."""

@@ -19,7 +19,7 @@ _TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.MULTILINE
 _IMPORT = re.compile(r"^[ \t]*(?:from (edgefit_[\w.]+) import (\([^)]*\)|.+)|import (edgefit_[\w.]+))", re.MULTILINE)
 _COMMENT = re.compile(r"#.*")
 _NAMED_FILE = re.compile(r"""["']([\w/-]+\.(?:py|toml|txt|c))["']""")
-_NAMED_MODULE = re.compile(r"""["'](edgefit_[\w.]+)["']""")
+_NAMED_MODULE = re.compile(r"""["'](edgefit_\w+\.[\w.]+)["']""")
 
 
 class Tree:

@@ -7,36 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgefit_toolkit.network.checkpoints import sidecar_of
 from edgefit_toolkit.picker.plan import Candidate, Plan
 from edgefit_toolkit.picker.rule import FITS_BY, largest_within
-from edgefit_toolkit.pipeline.job import Job
-from edgefit_toolkit.pipeline.prove import measured_latency
-from edgefit_toolkit.records import Latency, Measurement, Origin
+from edgefit_toolkit.pipeline.key import Key
+from edgefit_toolkit.pipeline.stages.job import Job
+from edgefit_toolkit.pipeline.stages.report import Attempt
+from edgefit_toolkit.records import Latency
 
 MAX_STEP_DOWNS = 2  # each costs a training
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A trained network that missed, and the sentence about it."""
-
-    latency: Latency  # of the trained int8 model
-    doc: dict[str, Any]  # report.schema.AttemptDoc
-    sentence: str
-
-
-def trained_latency(measured: dict[str, Any], percentile: int, origin: Origin) -> Latency:
-    """The int8 model's own latency, from what the measure stage recorded; low and high are its 95% interval."""
-    row = next(m for m in measured["measurements"] if m["model"] == "int8" and m["origin"] == origin)
-    fields = {field.name: row[field.name] for field in dataclasses.fields(Measurement)}
-    return measured_latency(Measurement(**fields), percentile)
 
 
 def misses(plan: Plan, latency: Latency) -> bool:
@@ -75,35 +58,32 @@ def smaller(plan: Plan, predicted: Plan, latency: Latency) -> Plan | None:
     )
 
 
-def set_aside(job: Job, plan: Plan, number: int, key: str, latency: Latency) -> Attempt:
+def set_aside(job: Job, plan: Plan, number: int, key: Key, latency: Latency) -> Attempt:
     """Keep what the attempt made in a folder of the run, and record it: a broken run does not train it again."""
     budget, folder = plan.budget, f"attempt-{number}"
-    answers = np.load(job.run.path / "answers.npz")
+    answers = np.load(job.answers_file)
     top1 = float((answers["int8_tflite"].argmax(1) == answers["truth"]).mean())
-    doc = {
-        "label": plan.pick.variant.label, "phi": plan.pick.variant.phi, "latency_ms": asdict(latency), "top1": top1,
-        "folder": folder,
-    }  # fmt: skip
     sentence = (
         f"{plan.pick.variant.label} was trained, yet its int8 model took {latency.at(budget.percentile):.2f} ms "
         f"(p{budget.percentile}, {latency.origin}; 95% interval {latency.low:.2f} to {latency.high:.2f}), over the "
         f"budget of {budget.latency_ms:g} ms"
     )
-    models = [job.float_tflite, job.int8_tflite, job.run.path / "answers.npz"]
-    rest = [job.checkpoint, sidecar_of(job.checkpoint), job.run.path / "preprocessing.json"]
+    models = [job.float_tflite, job.int8_tflite, job.answers_file]
+    rest = [job.checkpoint, sidecar_of(job.checkpoint), job.preprocessing_file]
     target = job.run.path / folder
     target.mkdir(exist_ok=True)
     kept = [Path(shutil.copy2(file, target / file.name)) for file in (*models, *rest)]
-    job.run.finish(folder, key, {"doc": doc, "sentence": sentence}, kept, 0.0)
+    variant = plan.pick.variant
+    attempt = Attempt(variant.label, variant.phi, latency, top1, folder, sentence)
+    job.run.finish(folder, key, attempt, kept, 0.0)
     for file in models:  # copied, recorded, and only then removed: nobody ships a model that missed
         file.unlink()
-    return Attempt(latency, doc, sentence)
+    return attempt
 
 
-def set_aside_before(job: Job, number: int, key: str) -> Attempt | None:
+def set_aside_before(job: Job, number: int, key: Key) -> Attempt | None:
     """The attempt of this number when an earlier process recorded it with this very key."""
-    value = job.run.done(f"attempt-{number}", key)
-    return None if value is None else Attempt(Latency(**value["doc"]["latency_ms"]), value["doc"], value["sentence"])
+    return job.run.done(f"attempt-{number}", key, Attempt)
 
 
 def _scaled(latency: Latency, scale: float, anchor: str) -> Latency:

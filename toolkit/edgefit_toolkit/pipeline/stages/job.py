@@ -1,13 +1,11 @@
-"""One run in progress: what the stages share, loaded when first needed, and the rule for skipping a finished stage."""
+"""One network in the making: what its stages share, loaded when first needed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgefit_toolkit.pipeline.run import Run
 from edgefit_toolkit.pipeline.settings import FitSettings
@@ -21,25 +19,35 @@ if TYPE_CHECKING:
     from edgefit_toolkit.data.dataset import Dataset, Photo
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
-
-Work = Callable[[], tuple[dict[str, Any], list[Path]]]
+    from edgefit_toolkit.pipeline.bench import Bench
 
 
 @dataclass
 class Job:
-    """The state that stages hand on. Pixels and networks are loaded once, and only by a stage that runs."""
+    """A variant, its pictures and the run directory. Pixels and networks are loaded once, when first needed."""
 
     settings: FitSettings
     run: Run
     ui: Ui
     variant: Variant  # with the data set's classes
     dataset: Dataset
-    total_stages: int
+    bench: Bench | None = None  # where the budget is to be met; None: not at hand
+    last: int = 8  # number of the run's last stage
 
     @property
     def checkpoint(self) -> Path:
         """The fine-tuned network."""
         return self.run.path / "checkpoint.safetensors"
+
+    @property
+    def labels_file(self) -> Path:
+        """The names of the classes, a line each."""
+        return self.run.path / "labels.txt"
+
+    @property
+    def preprocessing_file(self) -> Path:
+        """From a photograph to the network's input, for an app."""
+        return self.run.path / "preprocessing.json"
 
     @property
     def float_tflite(self) -> Path:
@@ -50,6 +58,11 @@ class Job:
     def int8_tflite(self) -> Path:
         """The model to ship."""
         return self.run.path / "model_int8.tflite"
+
+    @property
+    def answers_file(self) -> Path:
+        """Probabilities of the test pictures, of all three networks."""
+        return self.run.path / "answers.npz"
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -77,28 +90,15 @@ class Job:
     @cached_property
     def test_pixels(self) -> NDArray[np.uint8]:
         """uint8 [N, R, R, 3] of the test split."""
-        return self._pixels(self.dataset.test, "reading test pictures")
+        return self.pixels(self.dataset.test, "reading test pictures")
 
     @cached_property
     def val_pixels(self) -> NDArray[np.uint8]:
         """uint8 [N, R, R, 3] of the validation split."""
-        return self._pixels(self.dataset.val, "reading validation pictures")
+        return self.pixels(self.dataset.val, "reading validation pictures")
 
     def pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
         """uint8 [N, R, R, 3] of any photographs, with progress."""
-        return self._pixels(photos, label)
-
-    def _pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
         from edgefit_toolkit.data.pixels import load_pixels
 
         return load_pixels(photos, self.preprocessing, on_progress=self.ui.progress, label=label)
-
-    def stage(self, number: int, title: str, name: str, key: str, work: Work) -> dict[str, Any]:
-        """The stage's value: from the manifest when it ran with this very key, else by running it now."""
-        value = self.run.done(name, key)
-        self.ui.stage(number, self.total_stages, title, resumed=value is not None)
-        if value is not None:
-            return value
-        started = time.monotonic()
-        value, files = work()
-        return self.run.finish(name, key, value, files, time.monotonic() - started)

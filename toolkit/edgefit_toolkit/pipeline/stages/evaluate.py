@@ -1,0 +1,71 @@
+"""Stage 6: the same test pictures through float torch, float .tflite and int8 .tflite."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefit_converters.judge.parity import compare
+from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.files import write_atomic
+from edgefit_toolkit.interpreter import TFLite
+from edgefit_toolkit.pipeline.bench import host_threads
+from edgefit_toolkit.pipeline.stages.stage import Stage
+from edgefit_toolkit.records import Parity
+from edgefit_toolkit.report import derive
+from edgefit_toolkit.training.evaluation import predict
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """int8 against float on test pictures; their answers lie in answers.npz."""
+
+    agreement: Parity
+    threshold: float  # an app should say "not sure" below this confidence
+
+
+class Evaluate(Stage[Evaluated]):
+    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N]."""
+
+    number, name, result = 6, "evaluate", Evaluated
+    title = "evaluate on test pictures"
+
+    def depends_on(self) -> dict[str, Any]:
+        """How many threads compute."""
+        return {"settings": {"threads": self.job.settings.threads}}
+
+    def work(self) -> tuple[Evaluated, list[Path]]:
+        """The threshold is chosen on validation pictures."""
+        job = self.job
+        pixels, truth = job.test_pixels, labels_of(job.dataset.test)
+        threads = job.settings.threads or host_threads()
+        answers: dict[str, NDArray[np.float32]] = {
+            "float_torch": predict(job.network, pixels, temperature=job.meta.temperature)
+        }
+        for name, path in (("float_tflite", job.float_tflite), ("int8_tflite", job.int8_tflite)):
+            answers[name] = TFLite(path, threads=threads).predict(pixels)
+        _save(job.answers_file, answers | {"truth": truth})
+        for name, probabilities in answers.items():
+            top1 = (probabilities.argmax(1) == truth).mean()
+            job.ui.note(f"{name.replace('_', ' ')}: top-1 {top1:.3f} on {len(truth)}")
+        parity = compare(job.float_tflite, job.int8_tflite, pixels)
+        job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
+        val = TFLite(job.int8_tflite, threads=threads).predict(job.val_pixels)
+        right = val.argmax(1) == labels_of(job.dataset.val)
+        threshold = derive.not_sure_below(val.max(1).tolist(), right.tolist())
+        job.ui.note(
+            f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)"
+        )
+        return Evaluated(replace(parity, per_image=()), threshold), [job.answers_file]
+
+
+def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """An .npz, whole or not at all."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    write_atomic(path, stream.getvalue())

@@ -1,0 +1,119 @@
+"""Stage 3: ImageNet weights, linear probe, fine-tuning, temperature."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgefit_toolkit.files import write_atomic
+from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
+from edgefit_toolkit.network.weights import Provenance
+from edgefit_toolkit.pipeline.stages.stage import Stage
+from edgefit_toolkit.records import Epoch, as_json
+from edgefit_toolkit.training.compute import Compute, choose_compute
+from edgefit_toolkit.training.fine_tune import fine_tune
+from edgefit_toolkit.training.initial import initial_network
+from edgefit_toolkit.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Training:
+    """How fine-tuning went (report.schema.TrainingDoc)."""
+
+    trace: tuple[Epoch, ...]
+    best_epoch: int
+    val_top1: float
+    seconds: float
+    settings: TrainSettings
+    device: str  # what it was trained on
+    temperature: float  # divides the logits
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The checkpoint's story; the files are the checkpoint, labels.txt and preprocessing.json."""
+
+    provenance: Provenance
+    training: Training
+    warnings: tuple[str, ...]
+
+
+class Train(Stage[Trained]):
+    """Leaves the checkpoint, labels.txt and preprocessing.json."""
+
+    number, name, result = 3, "train", Trained
+
+    @property
+    def title(self) -> str:
+        """Which network."""
+        return f"fine-tune {self.job.variant.label}"
+
+    @cached_property
+    def compute(self) -> Compute:
+        """The processor that trains."""
+        return choose_compute()
+
+    @cached_property
+    def settings(self) -> TrainSettings:
+        """By the size of the job, but for what the user chose."""
+        job = self.job
+        chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), self.compute.device, job.settings.seed)
+        return chosen if job.settings.epochs is None else replace(chosen, epochs=job.settings.epochs)
+
+    def depends_on(self) -> dict[str, Any]:
+        """The versions stand here for all later stages, too."""
+        number_formats = asdict(self.compute)
+        del number_formats["name"]  # another processor of the same kind repeats the training
+        return {
+            "settings": asdict(self.settings) | {"offline": self.job.settings.offline},
+            "variant": asdict(self.job.variant),
+            "data": self.job.dataset.sha256,
+            "compute": number_formats,
+            "versions": self.job.run.manifest["environment"]["versions"],
+        }
+
+    def work(self) -> tuple[Trained, list[Path]]:
+        """Raises DownloadError, DataError, OutputError."""
+        job, ui = self.job, self.job.ui
+
+        network, provenance = initial_network(
+            job.variant, job.dataset, job.settings.seed, allow_download=not job.settings.offline,
+            on_progress=ui.progress, device=self.compute.device,
+        )  # fmt: skip
+        ui.note(provenance.note)
+        found = fine_tune(
+            network, job.dataset, self.settings, ui.progress,
+            state_dir=job.run.path / "training-state" / self.key.hash[:16], compute=self.compute,
+        )  # fmt: skip
+        for line in found.trace:
+            what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
+            ui.note(
+                f"{what}: loss {line.train_loss:.3f}, val loss {line.val_loss:.3f}, val top-1 {line.val_top1:.3f}, "
+                f"{line.images_per_s:.0f} images/s"
+            )
+        for note in found.notes:
+            ui.note(note)
+        training = Training(
+            found.trace, found.best_epoch, found.val_top1, round(found.seconds, 1), self.settings, self.compute.name,
+            found.temperature,
+        )  # fmt: skip
+        meta = CheckpointMeta(
+            variant=job.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,
+            temperature=found.temperature, val_top1=found.val_top1, provenance=asdict(provenance),
+            training={name: value for name, value in as_json(training).items() if name != "trace"},
+            versions=job.run.manifest["environment"]["versions"],
+        )  # fmt: skip
+        save_checkpoint(job.checkpoint, found.network, meta)
+        write_atomic(job.labels_file, "".join(f"{name}\n" for name in job.dataset.classes))
+        write_atomic(job.preprocessing_file, json.dumps(asdict(found.preprocessing), indent=2) + "\n")
+        files = [job.checkpoint, sidecar_of(job.checkpoint), job.labels_file, job.preprocessing_file]
+        return Trained(provenance, training, self._warnings()), files
+
+    def _warnings(self) -> tuple[str, ...]:
+        smallest = min(self.job.dataset.counts(self.job.dataset.test))
+        if smallest >= 20:
+            return ()
+        return (f"a class has only {smallest} test pictures: accuracy is known roughly (see its interval)",)
