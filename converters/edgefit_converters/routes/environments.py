@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 import platform
 import re
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path
 import platformdirs
 
 from edgefit_toolkit.errors import SideEnvironmentError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.progress import Progress
 
 _STAMP = "edgefit-finished"
@@ -172,9 +172,7 @@ def _build(lock: Lock, folder: Path, python: Path, on_progress: Progress | None)
         install = [*pip, "install", "--no-deps", "--require-hashes", "--progress-bar", "off", "-r", lock.path]
         _run(install, lock, log, lambda: _tell(lock, folder, log, on_progress))
         _run([*pip, "check"], lock, log)
-        stamp = folder / f".{_STAMP}"
-        stamp.write_text(lock.text, encoding="utf-8")
-        os.replace(stamp, folder / _STAMP)
+        write_atomic(folder / _STAMP, lock.text)
     finally:
         if not (folder / _STAMP).exists():  # also when interrupted: nobody needs gigabytes of a half
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.tools import flatbuffer_utils
+
+from edgefit_toolkit.files import write_atomic
 
 schema: Any = schema_py_generated
 _OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
@@ -122,6 +123,4 @@ def write(path: str | Path, content: bytes) -> None:
     """Writes a file whole or not at all: to a temporary name beside it, then renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_atomic(path, content)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
 from edgefit_toolkit.errors import OutputError, ProfileError
+from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.network.families import FAMILIES, released_names
 
 Check = Callable[[Any], str | None]  # what is wrong with the value, or None
@@ -254,11 +254,9 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
         "\n".join([title, *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)])
         for title, values in tables
     ]
-    partial = path.with_suffix(".toml.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_atomic(path, "\n\n".join(blocks) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write the device profile {path}: {error.strerror}") from error
 

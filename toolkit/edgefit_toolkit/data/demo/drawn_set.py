@@ -18,7 +18,7 @@ from edgefit_toolkit.data.demo import album
 from edgefit_toolkit.data.demo.scene import KINDS
 from edgefit_toolkit.data.folder import load_folder
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.files import sha256_of
+from edgefit_toolkit.files import sha256_of, write_atomic
 from edgefit_toolkit.host import python_module
 from edgefit_toolkit.progress import Progress
 
@@ -104,10 +104,8 @@ def _read_index(folder: Path) -> dict[str, str]:
 
 def _write_index(folder: Path, hashes: dict[str, str]) -> None:
     """Last of all: an index stands for pictures that are all there."""
-    part = folder / f".index.{os.getpid()}"
     index = {"schema": _SCHEMA, "drawn_by": "edgefit", "sha256": hashes}
-    part.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, _index(folder))
+    write_atomic(_index(folder), json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
 def _draw(folder: Path, pictures: Sequence[Picture], drawn: Callable[[str], None]) -> None:
