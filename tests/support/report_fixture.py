@@ -52,7 +52,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
     truth = [i % 5 for i in range(100)]
     probabilities = _probabilities(truth, rng)
     answers = [int(a) for a in probabilities.argmax(axis=1)]
-    table = derive.confusion(truth, answers, CLASSES)
+    per_class = derive.per_class(truth, answers, CLASSES, train=[130, 60, 40, 15, 5])
     right = [a == t for a, t in zip(answers, truth, strict=True)]
     confidence = [float(p.max()) for p in probabilities]
     predictions = [
@@ -155,8 +155,9 @@ def document(kind: str = "photographs") -> dict[str, Any]:
             "float_tflite": derive.score(93, 100),
             "int8_tflite": derive.score(sum(right), 100),
         },
-        "per_class": derive.per_class(table),
-        "confusion": table,
+        "per_class": per_class,
+        "balance": derive.balance(per_class),
+        "confusion": derive.confusion(truth, answers, CLASSES),
         "reliability": {**derive.reliability(confidence, right), "threshold": 0.45},
         "agreement": {"top1": 0.98, "sqnr_db": 27.3, "n": 100},
         "measurements": [
@@ -297,3 +298,29 @@ def _picture(index: int) -> str:
     wave = 127 + 100 * np.sin(rows / (7 + index)) * np.cos(columns / (9 + index))
     pixels = np.stack([wave, np.roll(wave, 20 + index, 0), np.full_like(wave, 40 + 12 * index)], axis=2)
     return pictures.picture_of(pixels.astype(np.uint8))
+
+
+def long_tail(classes: int = 1081) -> dict[str, Any]:
+    """The document of a run on many classes in a long tail, 707 to 4 training pictures each, some without test ones."""
+    rng = random.Random(7)
+    genera = ["Quercus", "Rosa", "Salvia", "Acer", "Carex", "Trifolium", "Pelargonium", "Lactuca", "Tradescantia"]
+    labels = sorted(f"{genera[i % len(genera)]} fixturensis-{i:04d}" for i in range(classes))
+    train = [max(4, round(707 * (1 + rank) ** -0.76)) for rank in range(classes)]
+    rng.shuffle(train)
+    truth, answers = [], []
+    for label, trained_on in enumerate(train):
+        for _ in range(0 if trained_on == 4 and label % 5 == 0 else max(1, trained_on // 10)):
+            right = rng.random() < 0.35 + 0.55 * min(1.0, trained_on / 100)
+            truth.append(label)
+            answers.append(label if right else (label + rng.choice([1, 1, 1, 2, 3, 40])) % classes)
+    correct = sum(t == a for t, a in zip(truth, answers, strict=True))
+    per_class = derive.per_class(truth, answers, labels, train=train)
+    whole = document()
+    whole["data"] |= {"name": "fixture-plants", "classes": labels}
+    whole["data"]["counts"] = {"train": sum(train), "val": len(truth), "test": len(truth)}
+    return whole | {
+        "per_class": per_class,
+        "balance": derive.balance(per_class),
+        "confusion": derive.confusion(truth, answers, labels),
+        "accuracy": {name: derive.score(correct, len(truth)) for name in whole["accuracy"]},
+    }

@@ -8,7 +8,7 @@ import jinja2
 
 from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.report import view, words
-from edgefit_toolkit.report.tables import figures
+from edgefit_toolkit.report.tables import classes, figures
 
 
 def model_card(source: Source, model_sha256: str, model_bytes: int) -> str:
@@ -40,7 +40,7 @@ def _render(template: str, source: Source, **more: Any) -> str:
         "name": words.name_of(pick) if pick else "EfficientNet",
         "photographs": doc["data"]["kind"] == "photographs",
         "latencies": rows,
-        "weakest": sorted(doc.get("per_class", []), key=lambda row: row["recall"])[:5],
+        "weakest": classes.weakest(doc)[:5],
         "interval": words.interval,
         "ece": doc.get("reliability", {}).get("ece"),
         "weights": doc.get("weights"),

@@ -58,6 +58,13 @@ def _csv_rows(doc: ReportDoc) -> list[dict[str, Any]]:
     ):
         bounds = {"low": score.get("low", ""), "high": score.get("high", ""), "n": score["n"]}
         add("accuracy", name, "top1", "share", score["top1"], **bounds)
+    if "balance" in doc:
+        balance = doc["balance"]
+        mean = balance["mean_recall"]
+        add("accuracy", "int8_tflite", "top1 mean over classes", "share", mean, n=balance["classes"])
+        for shots in balance.get("shots", []):
+            what = f"top1 mean over {shots['name']}-shot classes"
+            add("accuracy", "int8_tflite", what, "share", shots["mean_recall"], n=shots["classes"])
     for recall in doc.get("per_class", []):
         bounds = {"low": recall.get("low", ""), "high": recall.get("high", ""), "n": recall["n"]}
         add("recall", "int8_tflite", recall["label"], "share", recall["recall"], **bounds)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import (
+    BalanceDoc,
     ConfusionDoc,
     CreditDoc,
     PredictionDoc,
     RecallDoc,
     ReliabilityDoc,
     ScoreDoc,
+    ShotsDoc,
     VerdictDoc,
 )
 
@@ -22,6 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgefit_toolkit.records import Latency, Origin
+
+MOST_IN_MATRIX = 100  # classes: 10,000 cells are 0.1 MB of report.json, those of 1,081 classes are 8 MB
+MOST_MISTAKES = 2000  # pairs that are listed where there is no matrix
+# Groups of classes by their training pictures, as the long-tail literature has them (Liu et al. 2019, ImageNet-LT)
+SHOTS: tuple[tuple[Literal["many", "medium", "few"], int, int], ...] = (
+    ("many", 101, sys.maxsize),
+    ("medium", 20, 100),
+    ("few", 0, 19),
+)
 
 
 def score(correct: int, n: int) -> ScoreDoc:
@@ -48,22 +61,51 @@ def verdict(latency_ms: float, budget_ms: float, origin: Origin, device: str, pe
 
 
 def confusion(truth: Sequence[int], answers: Sequence[int], labels: Sequence[str]) -> ConfusionDoc:
-    """matrix[truth][answer] counts."""
+    """matrix[truth][answer] counts; of more than MOST_IN_MATRIX classes the most frequent mistakes only."""
+    if len(labels) > MOST_IN_MATRIX:
+        wrong = Counter((t, a) for t, a in zip(truth, answers, strict=True) if t != a)
+        ranked = sorted(((t, a, count) for (t, a), count in wrong.items()), key=lambda row: (-row[2], *row[:2]))
+        left_out = sum(count for *_, count in ranked[MOST_MISTAKES:])
+        return {"labels": list(labels), "mistakes": ranked[:MOST_MISTAKES], "left_out": left_out}
     matrix = [[0] * len(labels) for _ in labels]
     for true, answer in zip(truth, answers, strict=True):
         matrix[true][answer] += 1
     return {"labels": list(labels), "matrix": matrix}
 
 
-def per_class(table: ConfusionDoc) -> list[RecallDoc]:
-    """Recall of every class that has test pictures, with Wilson's interval."""
+def per_class(
+    truth: Sequence[int], answers: Sequence[int], labels: Sequence[str], train: Sequence[int] | None = None
+) -> list[RecallDoc]:
+    """Recall of every class that has test pictures, with Wilson's interval; `train` counts training pictures."""
+    tested = Counter(truth)
+    right = Counter(t for t, a in zip(truth, answers, strict=True) if t == a)
     rows: list[RecallDoc] = []
-    for i, label in enumerate(table["labels"]):
-        n = sum(table["matrix"][i])
-        if n:
-            low, high = wilson(table["matrix"][i][i], n)
-            rows.append({"label": label, "recall": table["matrix"][i][i] / n, "n": n, "low": low, "high": high})
+    for i, label in enumerate(labels):
+        if n := tested[i]:
+            low, high = wilson(right[i], n)
+            row: RecallDoc = {"label": label, "recall": right[i] / n, "n": n, "low": low, "high": high}
+            rows.append(row if train is None else {**row, "train": int(train[i])})
     return rows
+
+
+def balance(rows: Sequence[RecallDoc]) -> BalanceDoc:
+    """Recall as the mean over classes, each counting once: of all, and by how many training pictures a class had.
+
+    `rows` are those of `per_class`, at least one.
+    """
+    found: BalanceDoc = {"mean_recall": _mean_recall(rows), "classes": len(rows)}
+    shots: list[ShotsDoc] = []
+    for name, fewest, most in SHOTS:
+        own = [row for row in rows if fewest <= row.get("train", -1) <= most]
+        if own:
+            correct = sum(round(row["recall"] * row["n"]) for row in own)
+            top1 = score(correct, sum(row["n"] for row in own))
+            shots.append({"name": name, "classes": len(own), "top1": top1, "mean_recall": _mean_recall(own)})
+    return found | {"shots": shots} if shots else found
+
+
+def _mean_recall(rows: Sequence[RecallDoc]) -> float:
+    return sum(row["recall"] for row in rows) / len(rows)
 
 
 def reliability(confidence: Sequence[float], correct: Sequence[bool], bins: int = 10) -> ReliabilityDoc:

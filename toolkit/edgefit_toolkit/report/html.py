@@ -14,21 +14,22 @@ from edgefit_toolkit.report.render import environment, shared
 from edgefit_toolkit.report.schema import RefusalDoc, ReportDoc, validate, validate_refusal
 from edgefit_toolkit.report.tables import classes, figures
 
-MOST_RECALL_ROWS = 24
-
 
 def render_html(doc: ReportDoc | dict[str, Any]) -> str:
-    """The page: no scripts, no network, every picture inline. Raises InputError for a document that is not valid."""
+    """The page: no network, every picture inline, no script but the search of a long table.
+
+    Raises InputError for a document that is not valid.
+    """
     report = validate(doc)
     plan, training = report["plan"], report.get("training")
     trace = training["trace"] if training else []
     best = training.get("best_epoch") if training else None
     photographs = report["data"]["kind"] == "photographs"
-    recalls = sorted(report.get("per_class", []), key=lambda row: row["recall"])
+    recalls = classes.weakest(report)
     charts = {
         "frontier": frontier(plan) if plan["pick"] or plan.get("frontier") else "",
         "accuracy": accuracy.accuracy(report["accuracy"]),
-        "recall": accuracy.recall(recalls[:MOST_RECALL_ROWS]) if recalls else "",
+        "recall": accuracy.recall(recalls[: classes.WEAKEST]) if recalls else "",
         "reliability": accuracy.reliability(report["reliability"]) if report.get("reliability") else "",
         "loss": curves(trace, "loss", "loss", best) if trace else "",
         "top1": curves(trace, "top1", "top1", best) if trace else "",
@@ -44,7 +45,7 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
         "operators": classes.operators(report),
         "where": figures.where,
         "slower": samples.slower,
-        "recall_left": max(0, len(recalls) - MOST_RECALL_ROWS),
+        "recall_left": max(0, len(recalls) - classes.WEAKEST),
         "best_row": view.best_row(report),
         "has_released": any(p.get("released") for p in plan.get("frontier", [])),
         "has_measured": any(p.get("origin", "predicted") != "predicted" for p in plan.get("frontier", [])),

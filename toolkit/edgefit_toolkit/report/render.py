@@ -58,7 +58,10 @@ def shared(doc: ReportDoc) -> dict[str, Any]:
         "candidates": plan.candidates(doc["plan"]),
         "proof": plan.proof(doc["plan"]),
         "recall": classes.recall(doc),
+        "shots": classes.shots(doc),
+        "untested": classes.untested(doc),
         "confused": classes.confused(doc),
+        "weakest": classes.WEAKEST,
         "most_in_matrix": classes.MOST_IN_MATRIX,
         "noun": "photograph" if doc["data"]["kind"] == "photographs" else "drawn picture",
     }

@@ -82,7 +82,9 @@ def build_document(
     truth = labels_of(dataset.test)
     answers = np.load(job.answers_file)
     int8, answered = answers["int8_tflite"], answers["int8_tflite"].argmax(1)
-    table = derive.confusion(truth.tolist(), answered.tolist(), dataset.classes)
+    judged = (truth.tolist(), answered.tolist(), dataset.classes)
+    trained_on = np.bincount(labels_of(dataset.train), minlength=len(dataset.classes)).tolist()
+    per_class = derive.per_class(*judged, train=trained_on)
     return {
         "schema": "edgefit.report/1",
         "edgefit": __version__,
@@ -99,8 +101,9 @@ def build_document(
             name: derive.score(int((answers[name].argmax(1) == truth).sum()), len(truth))
             for name in ("float_torch", "float_tflite", "int8_tflite")
         },
-        "per_class": derive.per_class(table),
-        "confusion": table,
+        "per_class": per_class,
+        "balance": derive.balance(per_class),
+        "confusion": derive.confusion(*judged),
         "reliability": derive.reliability(int8.max(1).tolist(), (answered == truth).tolist())
         | {"threshold": made.evaluated.threshold},
         "agreement": {name: getattr(made.evaluated.agreement, name) for name in ("top1", "top5", "sqnr_db", "n")},

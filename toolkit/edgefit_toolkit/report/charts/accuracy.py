@@ -32,7 +32,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], name: str, t
         y = len(rows) - i - 0.5
         chart.line([(low, y), (high, y)], f"whisker {css}w")
         chart.dot(share, y, css, f"{label}: {percent(share)} ({interval(low, high)})")
-        shown = label if len(label) <= 20 else label[:19] + "…"
+        shown = label if len(label) <= 20 else f"{label[:10]}…{label[-9:]}"  # species of one genus differ at the end
         chart.raw_text(chart.left - 8, chart.py(y) + 4, shown, "t", "end")
         chart.raw_text(chart.width - 4, chart.py(y) + 4, percent(share), "t strong", "end")
     return chart.render()

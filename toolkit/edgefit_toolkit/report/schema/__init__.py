@@ -39,6 +39,7 @@ from edgefit_toolkit.report.schema.refusal import RefusalDoc
 from edgefit_toolkit.report.schema.results import (
     AccuracyDoc,
     AgreementDoc,
+    BalanceDoc,
     ConfusionDoc,
     DeviceAccuracyDoc,
     MeasurementDoc,
@@ -50,6 +51,7 @@ from edgefit_toolkit.report.schema.results import (
     ReliabilityBin,
     ReliabilityDoc,
     ScoreDoc,
+    ShotsDoc,
 )
 from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
 from edgefit_toolkit.report.schema.validation import check, json_schema
@@ -68,6 +70,7 @@ __all__ = [
     "AccuracyDoc",
     "AgreementDoc",
     "AttemptDoc",
+    "BalanceDoc",
     "CalibrationDoc",
     "CandidateDoc",
     "ConfusionDoc",
@@ -101,6 +104,7 @@ __all__ = [
     "RouteLatencyDoc",
     "RoutesDoc",
     "ScoreDoc",
+    "ShotsDoc",
     "SkippedDoc",
     "SplitCounts",
     "StageDoc",
@@ -141,6 +145,7 @@ class ReportDoc(TypedDict):
     training: NotRequired[TrainingDoc]
     quantization: NotRequired[QuantizationDoc]
     per_class: NotRequired[list[RecallDoc]]
+    balance: NotRequired[BalanceDoc]
     confusion: NotRequired[ConfusionDoc]
     reliability: NotRequired[ReliabilityDoc]
     predictions: NotRequired[list[PredictionDoc]]
@@ -202,8 +207,11 @@ def _agree(doc: ReportDoc) -> None:
     confusion = doc.get("confusion")
     if confusion is not None:
         size = len(confusion["labels"])
-        if [len(row) for row in confusion["matrix"]] != [size] * size:
+        if "matrix" in confusion and [len(row) for row in confusion["matrix"]] != [size] * size:
             raise _bad("confusion.matrix", f"is not {size} x {size}, as its labels ask")
+        for i, (true, answer, _) in enumerate(confusion.get("mistakes", [])):
+            if not (0 <= true < size and 0 <= answer < size):
+                raise _bad(f"confusion.mistakes[{i}]", f"names a class beyond the {size} labels")
     for i, prediction in enumerate([*doc.get("predictions", []), *doc.get("worst_mistakes", [])]):
         picture = prediction.get("picture")
         if picture is not None and not picture.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")):

@@ -25,20 +25,40 @@ class AccuracyDoc(TypedDict):
 
 
 class RecallDoc(TypedDict):
-    """int8 on the test pictures of one class."""
+    """int8 on the test pictures of one class; a class without any has no row."""
 
     label: str
     recall: float
     n: int
     low: NotRequired[float]
     high: NotRequired[float]
+    train: NotRequired[int]  # training pictures of the class
+
+
+class ShotsDoc(TypedDict):
+    """int8 on the classes that had so many training pictures."""
+
+    name: Literal["many", "medium", "few"]  # over 100, 20 to 100, under 20
+    classes: int  # with test pictures
+    top1: ScoreDoc  # over their pictures
+    mean_recall: float  # over the classes, each counting once
+
+
+class BalanceDoc(TypedDict):
+    """Every class counts once: what the mean over pictures hides where some classes have many more than others."""
+
+    mean_recall: float
+    classes: int  # with test pictures
+    shots: NotRequired[list[ShotsDoc]]  # of groups that hold classes, most training pictures first
 
 
 class ConfusionDoc(TypedDict):
-    """int8 on test: matrix[truth][answer] counts pictures."""
+    """int8 on test, by indices into `labels`; of many classes the most frequent mistakes instead of the matrix."""
 
     labels: list[str]
-    matrix: list[list[int]]
+    matrix: NotRequired[list[list[int]]]  # matrix[truth][answer] counts pictures
+    mistakes: NotRequired[list[tuple[int, int, int]]]  # (truth, answer, pictures), most frequent first
+    left_out: NotRequired[int]  # pictures of mistakes that are not listed
 
 
 class ReliabilityBin(TypedDict):

@@ -43,6 +43,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Any]
     css: str = ""
+    search: str = ""  # names the box that finds lines by their first column; empty: there is none
 
     @property
     def lines(self) -> list[list[tuple[Column, Cell]]]:

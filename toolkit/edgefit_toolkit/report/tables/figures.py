@@ -86,10 +86,20 @@ def _answers(doc: ReportDoc) -> list[Figure]:
     }
     return [
         Figure("Top-1 on test pictures", accuracy),
+        *_over_classes(doc),
         Figure("File size", sizes),
         Figure("Same first answer as float", {"int8": Cell(words.percent(agreement["top1"]), note)}),
         Figure("Input and output", ends),
     ]
+
+
+def _over_classes(doc: ReportDoc) -> list[Figure]:
+    """Top-1 with every class counting once, beside the mean over pictures."""
+    if "balance" not in doc:
+        return []
+    balance = doc["balance"]
+    note = f"each class counts once; {words.plural(balance['classes'], 'class', 'classes')} with test pictures"
+    return [Figure("Top-1, mean over classes", {"int8": Cell(words.percent(balance["mean_recall"]), note)})]
 
 
 def where(row: MeasurementDoc) -> str:
