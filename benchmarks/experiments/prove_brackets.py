@@ -23,7 +23,7 @@ from typing import Any
 
 from edgefit_benchmarks.stats import summarise
 from edgefit_benchmarks.timing import measure_interleaved
-from edgefit_toolkit.cli.console import Terminal
+from edgefit_toolkit.api.console import Terminal
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.picker.plan import Plan, plan_json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Characters that reorder what stands beside them (Unicode's Bidi_Control), and the byte order mark
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -20,6 +20,7 @@ def ignore_progress(label: str, done: int, total: int, detail: str = "") -> None
     """A Progress that says nothing."""
 
 
+@runtime_checkable
 class Ui(Protocol):
     """Where a pipeline reports. Implementations must not raise."""
 

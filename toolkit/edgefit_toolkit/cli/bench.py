@@ -35,9 +35,7 @@ def command(
     runtime: str, gpu: bool, log: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
-    from edgefit_benchmarks.timing import measure
-    from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.bench import find_bench
+    from edgefit_toolkit.api.bench import bench
     from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
     if runtime == "tflite-runtime":
@@ -45,13 +43,9 @@ def command(
             raise InputError("--runtime tflite-runtime is for this host", "leave the flags of a device out")
         _bench_tflite_runtime(model, threads, min_samples, as_json)
         return
-    bench = find_bench(load_profile(device), where, threads=threads, required=True)
-    assert bench is not None
-    try:
-        options = bench.options(min_samples=min_samples, benchmark_model=runner, gpu=gpu, log_dir=log)
-        row = measure(bench.target, model, options, model=model.name)
-    finally:
-        bench.target.cleanup()
+    row = bench(
+        model, device, where=where, threads=threads, min_samples=min_samples, benchmark_model=runner, gpu=gpu, log_dir=log
+    )
     doc = {"schema": "edgefit.bench/1"} | measurement_doc(row)
     if as_json:
         emit(doc)
@@ -64,7 +58,7 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     from edgefit_benchmarks.sessions.options import TimingOptions
     from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
     from edgefit_converters.routes.environments import TENSORFLOW, ensure
-    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.bench import host_threads
     from edgefit_toolkit.pipeline.report_rows import measurement_doc
 

@@ -19,7 +19,7 @@ def command(
     device: str, where: dict[str, str], threads: int | None, probes: int, as_json: bool, quiet: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Measure up to 5 probes on a device and keep a profile of your own that fits them."""
-    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.calibrate import calibrate_profile
 
     ui = Terminal(verbosity(quiet or as_json, verbose))

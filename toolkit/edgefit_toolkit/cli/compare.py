@@ -41,7 +41,7 @@ def command(
 ) -> None:  # fmt: skip
     """Convert one checkpoint by every route and compare the int8 files: a run directory, a .safetensors file, or
     released ImageNet weights such as lite0 with a folder of photographs as --data."""
-    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.files import write_atomic
     from edgefit_toolkit.pipeline import compare_routes
     from edgefit_toolkit.pipeline.subject import open_subject
@@ -77,7 +77,7 @@ def _show(doc: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
     from edgefit_toolkit.report.tables.routes import table
 
     heads, rows = table(doc)

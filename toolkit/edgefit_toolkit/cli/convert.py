@@ -19,7 +19,7 @@ from edgefit_toolkit.records import IoDtype
 @loudness
 def command(run: Path, io_dtype: IoDtype | None, converter: str | None, quiet: bool, verbose: bool) -> None:
     """Convert and quantize the run directory RUN; what is finished there is not done again."""
-    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.fit import run_stages
     from edgefit_toolkit.pipeline.settings import saved_settings
 

@@ -25,7 +25,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
 
     table = Table(box=None, header_style="bold")
     for heading in ("name", "device", "SoC", "latency from"):
@@ -59,7 +59,7 @@ def _attached() -> str:
 @click.argument("name")
 def show(name: str) -> None:
     """Print one profile: cores, points, and where each figure comes from."""
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
     from edgefit_toolkit.devices import load_profile, render_profile
 
     PlainConsole().print(render_profile(load_profile(name)))

@@ -17,7 +17,7 @@ def command(host: str | None, as_json: bool) -> None:
     from rich.text import Text
 
     from edgefit_benchmarks.doctor import examine, ready
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
     from edgefit_toolkit.records import as_json as plain
 
     checks = examine(host=host)

@@ -57,22 +57,18 @@ def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
 @json_option
 def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
-    from edgefit_toolkit.cli.console import Terminal
-    from edgefit_toolkit.pipeline.fit import fit
-    from edgefit_toolkit.pipeline.settings import default_out
+    from edgefit_toolkit.api import fit as api
+    from edgefit_toolkit.api.console import Terminal
 
-    settings = settings_of(**flags)
-    run_dir = out or default_out(settings)
     ui = Terminal(verbosity(quiet, verbose))
     try:
-        doc = fit(settings, run_dir, ui, command=command_line())
+        run = api.run(settings_of(**flags), out, ui, command=command_line())
     finally:
         ui.close()
     if as_json:
-        emit(doc)
+        emit(run.report)
     else:
-        say(doc["verdict"]["sentence"])
-        for name in ("model_int8.tflite", "report.html"):
-            say(f"  {run_dir / name}")
-    if not doc["verdict"]["fits"]:
+        for line in str(run).splitlines():
+            say(line)
+    if not run.fits:
         raise SystemExit(1)

@@ -44,7 +44,7 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
     from edgefit_benchmarks.targets.local import LocalTarget
     from edgefit_converters.tflite.gpu import QUANTIZED_NOTE, gpu_fallback
     from edgefit_converters.tflite.inspect import read_model
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
     from edgefit_toolkit.pipeline.bench import host_threads
     from edgefit_toolkit.pipeline.int8_speed import compare_speed, profile_models
     from edgefit_toolkit.pipeline.report_rows import times_doc

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
@@ -16,9 +14,6 @@ from edgefit_toolkit.cli.options import (
     threads_option,
     verbosity,
 )
-
-if TYPE_CHECKING:
-    from edgefit_toolkit.picker.plan import Plan
 
 
 @click.command("plan", epilog=EXIT_CODES)
@@ -35,27 +30,20 @@ def command(
 
     With the device attached (or --device host) untrained networks are measured until pick and next are proven.
     """
+    from edgefit_toolkit.api.console import PlainConsole, Terminal
+    from edgefit_toolkit.api.plan import plan
     from edgefit_toolkit.picker.plan import plan_json
-    from edgefit_toolkit.picker.search import make_plan
     from edgefit_toolkit.picker.view import render_plan
 
-    plan = make_plan(budget_ms, device, percentile, family, scaling)
-    if not predict_only:
-        plan = _measured(plan, device, where, threads, verbosity(quiet or as_json, verbose))
+    ui = Terminal(verbosity(quiet or as_json, verbose))
+    try:
+        found = plan(
+            budget_ms, device, percentile=percentile, family=family, scaling=scaling, measure=not predict_only,
+            where=where, threads=threads, on_progress=ui,
+        )  # fmt: skip
+    finally:
+        ui.close()
     if as_json:
-        emit(plan_json(plan))
+        emit(plan_json(found))
     elif not quiet:
-        from edgefit_toolkit.cli.console import PlainConsole
-
-        PlainConsole().print(render_plan(plan))
-
-
-def _measured(plan: Plan, device: str, where: dict[str, str], threads: int | None, loud: int) -> Plan:
-    from edgefit_toolkit.cli.console import Terminal
-    from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.bench import find_bench
-    from edgefit_toolkit.pipeline.prove import prove
-
-    ui = Terminal(loud)
-    bench = find_bench(load_profile(device), where, threads=threads, ui=ui)
-    return plan if bench is None else prove(plan, bench, ui)[0]
+        PlainConsole().print(render_plan(found))

@@ -52,7 +52,7 @@ def _show(answers: list[Answer]) -> None:
     """One line a picture, its path last: that one may be long."""
     from rich.text import Text
 
-    from edgefit_toolkit.cli.console import PlainConsole
+    from edgefit_toolkit.api.console import PlainConsole
 
     console = PlainConsole()
     said = [answer.name if answer.sure else "not sure" for answer in answers]

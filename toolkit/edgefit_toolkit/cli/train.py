@@ -16,7 +16,7 @@ from edgefit_toolkit.cli.options import command_line, say, verbosity
 @run_options
 def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
-    from edgefit_toolkit.cli.console import Terminal
+    from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.fit import run_stages
     from edgefit_toolkit.pipeline.settings import default_out
 

@@ -17,6 +17,11 @@ class Candidate:
     variant: Variant
     latency: Latency
 
+    @property
+    def phi(self) -> float:
+        """Where the network sits on the axis of compound scaling."""
+        return self.variant.phi
+
     def fits(self, budget: Budget) -> bool:
         """Whether the budget's percentile stays within the budget."""
         return self.latency.at(budget.percentile) <= budget.latency_ms

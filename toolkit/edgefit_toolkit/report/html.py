@@ -11,8 +11,9 @@ from edgefit_toolkit.report.charts import accuracy, samples
 from edgefit_toolkit.report.charts.frontier import frontier
 from edgefit_toolkit.report.charts.training import curves
 from edgefit_toolkit.report.render import environment, shared
-from edgefit_toolkit.report.schema import RefusalDoc, ReportDoc, validate, validate_refusal
+from edgefit_toolkit.report.schema import PlanDoc, RefusalDoc, ReportDoc, validate, validate_refusal
 from edgefit_toolkit.report.tables import classes, figures
+from edgefit_toolkit.report.tables import plan as plan_table
 
 
 def render_html(doc: ReportDoc | dict[str, Any]) -> str:
@@ -61,3 +62,9 @@ def refusal_html(doc: RefusalDoc | dict[str, Any]) -> str:
     refusal = validate_refusal(doc)
     context = {"doc": refusal, "floors": view.floors(refusal.get("guard"))}
     return environment(html=True).get_template("refusal.html.j2").render(context).strip() + "\n"
+
+
+def render_plan_page(doc: PlanDoc) -> str:
+    """A plan as a page of its own, for a notebook: pick beside next, notes, the curve."""
+    context = {"plan": doc, "candidates": plan_table.candidates(doc), "chart": Markup(frontier(doc))}
+    return environment(html=True).get_template("plan.html.j2").render(context)
