@@ -20,8 +20,8 @@ from rich.text import Text
 from support import report_fixture
 from support.tiny_model import tiny_tflite
 
-from edgefit_toolkit.cli import console
 from edgefit_toolkit.api.console import PlainConsole, Terminal
+from edgefit_toolkit.cli import console
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.report import render_comparison, render_csv, render_html, render_markdown

@@ -56,7 +56,7 @@ def fit(
 ) -> Run:
     """Pick, fine-tune, convert, guard, benchmark and report; a broken or finished run in `out` goes on where it was.
 
-    `data` is what --data takes (None: the drawn demo set), `out` the run directory (None: as the command line names it).
+    `data` is what --data takes (None: the drawn demo set), `out` the run directory (None: the command line's default).
     `choices` are the other fields of FitSettings, such as seed=1, epochs=10, family="b", offline=True. `on_progress`
     hears (label, done, total, detail), or is a whole `Ui`; None: lines on stderr.
 
@@ -66,9 +66,7 @@ def fit(
     return run(settings, out, on_progress, command=f"edgefit.{_call(settings)}")
 
 
-def run(
-    settings: FitSettings, out: str | Path | None, on_progress: Progress | Ui | None, *, command: str
-) -> Run:
+def run(settings: FitSettings, out: str | Path | None, on_progress: Progress | Ui | None, *, command: str) -> Run:
     """The job of these settings; `command` is what the report names as the way to do it again. Raises as `fit` does."""
     from edgefit_toolkit.pipeline.fit import fit as fit_pipeline
     from edgefit_toolkit.pipeline.settings import default_out
@@ -96,7 +94,7 @@ def _call(settings: FitSettings) -> str:
     said = [
         f"{field.name}={getattr(settings, field.name)!r}"
         for field in dataclasses.fields(settings)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
         or getattr(settings, field.name) != _default(field)
     ]
     return f"fit({', '.join(said)})"

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import io
 from collections.abc import Mapping
+from typing import Any
 
 from edgefit_toolkit.api.console import listener
 from edgefit_toolkit.network.families import DEFAULT_FAMILY
@@ -37,8 +38,9 @@ class Plan(picked.Plan):
         """A page of its own in a frame, so that neither its style nor the notebook's reaches the other."""
         from edgefit_toolkit.report import render_plan_page
 
-        page = html.escape(render_plan_page(picked.plan_json(self)))
-        return f'<iframe srcdoc="{page}" style="width:100%;height:{NOTEBOOK_PX}px;border:0" title="edgefit plan"></iframe>'
+        document: Any = picked.plan_json(self)
+        page, style = html.escape(render_plan_page(document)), f"width:100%;height:{NOTEBOOK_PX}px;border:0"
+        return f'<iframe srcdoc="{page}" style="{style}" title="edgefit plan"></iframe>'
 
 
 def plan(

@@ -43,9 +43,8 @@ def command(
             raise InputError("--runtime tflite-runtime is for this host", "leave the flags of a device out")
         _bench_tflite_runtime(model, threads, min_samples, as_json)
         return
-    row = bench(
-        model, device, where=where, threads=threads, min_samples=min_samples, benchmark_model=runner, gpu=gpu, log_dir=log
-    )
+    options = {"min_samples": min_samples, "benchmark_model": runner, "gpu": gpu, "log_dir": log}
+    row = bench(model, device, where=where, threads=threads, **options)
     doc = {"schema": "edgefit.bench/1"} | measurement_doc(row)
     if as_json:
         emit(doc)
