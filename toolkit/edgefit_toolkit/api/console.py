@@ -25,7 +25,7 @@ class PlainConsole(Console):
     """Prints what it is given and no more: no markup (a path may hold `[x]`), no escapes from other people's names."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Every piece of text on its way out; the console's own colours and cursor moves are no text."""

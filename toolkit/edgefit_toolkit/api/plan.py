@@ -14,7 +14,7 @@ from edgefit_toolkit.picker import plan as picked
 from edgefit_toolkit.progress import Progress, Ui
 
 WIDE = 100  # characters of a plan as text
-NOTEBOOK_PX = 760  # height of a plan in a notebook
+NOTEBOOK_PX = 880  # height of a plan in a notebook
 
 
 class Plan(picked.Plan):
@@ -29,7 +29,7 @@ class Plan(picked.Plan):
         from edgefit_toolkit.picker.view import render_plan
 
         text = io.StringIO()
-        Console(file=text, width=WIDE, highlight=False, no_color=True).print(render_plan(self))
+        Console(file=text, width=WIDE, highlight=False, no_color=True, force_jupyter=False).print(render_plan(self))
         return text.getvalue().rstrip()
 
     __repr__ = __str__
