@@ -56,6 +56,7 @@ KIND = TargetKind(
     name="farm",
     noun="a farm's phone",
     open=lambda _, name: FarmTarget(name or ""),
+    connect=FarmTarget,
     flag="farm",
     metavar="PHONE",
     help="Measure on this phone of the farm.",

@@ -228,6 +228,8 @@ KIND = TargetKind(
     name="adb",
     noun="a phone",
     open=open_phone,
+    connect=AdbTarget,
+    list_attached=lambda: [attached.serial for attached in Adb().devices()],
     flag="serial",
     help="Serial number of the phone to measure on, where several are attached.",
     serves=lambda profile: profile.name != HOST_PROFILE,

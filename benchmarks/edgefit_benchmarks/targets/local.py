@@ -81,5 +81,6 @@ KIND = TargetKind(
     name="local",
     noun="this host",
     open=lambda _profile, _named: LocalTarget(),
+    connect=lambda _named: LocalTarget(),
     serves=lambda profile: profile.name == HOST_PROFILE,
 )

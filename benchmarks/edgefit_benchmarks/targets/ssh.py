@@ -19,7 +19,6 @@ from edgefit_benchmarks.abi import ABIS, is_foreign
 from edgefit_benchmarks.targets.kind import TargetKind
 from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
 from edgefit_benchmarks.targets.target import Condition, Facts
-from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import DeviceError, InputError
 
 # Never ask; notice a dead line within 15 s; one connection for all calls of a session.
@@ -193,9 +192,9 @@ class SshTarget(RemoteTarget):
         )
 
 
-def open_board(_: DeviceProfile, host: str | None) -> SshTarget:
+def open_board(host: str) -> SshTarget:
     """The board; an unreachable one is said now, not after an hour of work."""
-    target = SshTarget(host or "")
+    target = SshTarget(host)
     target.facts()
     return target
 
@@ -213,7 +212,8 @@ def _text(raw: bytes) -> str:
 KIND = TargetKind(
     name="ssh",
     noun="a board",
-    open=open_board,
+    open=lambda _, host: open_board(host or ""),
+    connect=open_board,
     flag="host",
     metavar="USER@BOARD",
     help="Measure on this board over ssh.",

@@ -54,8 +54,11 @@ budget_options = together(
 )  # fmt: skip
 
 
-def where_options(command: F) -> F:
-    """A flag for every kind of target that is named by one; the command gets `where`: flag -> what it names."""
+def where_options(command: F, *, repeated: bool = False) -> F:
+    """A flag for every kind of target that is named by one; the command gets `where`: flag -> what it names.
+
+    `repeated`: every flag may be given several times, and `where` holds tuples.
+    """
     from edgefit_benchmarks.targets.table import KINDS
 
     flags = [kind for kind in KINDS if kind.flag]
@@ -63,9 +66,12 @@ def where_options(command: F) -> F:
     @functools.wraps(command)
     def gathered(**others: Any) -> Any:
         named = {kind.flag: others.pop(kind.flag) for kind in flags}
-        return command(**others, where={flag: value for flag, value in named.items() if value is not None})
+        return command(**others, where={flag: value for flag, value in named.items() if value})
 
-    options = [click.option(f"--{kind.flag}", default=None, metavar=kind.metavar, help=kind.help) for kind in flags]
+    options = [
+        click.option(f"--{kind.flag}", default=None, multiple=repeated, metavar=kind.metavar, help=kind.help)
+        for kind in flags
+    ]
     return together(*options)(cast(F, gathered))
 
 
