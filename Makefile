@@ -18,7 +18,7 @@ ifneq ($(shell command -v uv),)
 TOOL      := uv
 NEW_VENV   = uv venv --quiet --seed $(if $(PYTHON),--python $(PYTHON)) $(VENV)
 INSTALL    = uv pip install --quiet --python $(BIN)/python -c constraints.txt
-TORCH_CPU  = $(INSTALL) --no-deps --torch-backend cpu torch
+TORCH_CPU  = $(INSTALL) --no-deps --torch-backend cpu torch 2>/dev/null
 else
 TOOL      := pip
 USABLE    := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
@@ -28,7 +28,7 @@ PYTHON    := $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 py
 endif
 NEW_VENV   = $(PYTHON) -m venv $(VENV)
 INSTALL    = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
-TORCH_CPU  = $(INSTALL) --no-deps --retries 1 --timeout 10 --index-url $(TORCH_CPU_INDEX) torch
+TORCH_CPU  = $(INSTALL) --no-deps --retries 1 --timeout 10 --index-url $(TORCH_CPU_INDEX) torch 2>/dev/null
 endif
 ifneq ($(shell uname -s)$(shell command -v nvidia-smi),Linux)
 TORCH_CPU  = true
@@ -62,7 +62,7 @@ imports: $(VENV)/.dev
 
 dist: $(VENV)/.dev
 	rm -rf dist
-	$(BIN)/python -m build
+	$(BIN)/python -m hatchling build
 
 # The stamps are written last, so an interrupted set-up starts again.
 $(BIN)/python:

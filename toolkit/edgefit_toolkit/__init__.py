@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgefit_toolkit.errors import EdgefitError as EdgefitError
     from edgefit_toolkit.network.efficientnet import EfficientNet as EfficientNet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "Answer": "api.model",

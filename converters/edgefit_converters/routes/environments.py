@@ -8,7 +8,6 @@ only when its stamp, written last, is there.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import platform
 import re
@@ -22,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 
 from edgefit_toolkit.errors import SideEnvironmentError
 from edgefit_toolkit.files import write_atomic
@@ -85,15 +85,9 @@ def ensure(lock: Lock, on_progress: Progress | None = None, *, offline: bool = F
     room, and when it would have to be made `offline`.
     """
     folder = environment_folder(lock)
+    python = check(lock, offline=offline)
     if is_made(lock):
-        return _python_of(folder)
-    if offline:
-        raise SideEnvironmentError(
-            f"the {lock.name} environment has not been made yet, and --offline forbids to make it",
-            f"run once without --offline ({lock.header.get('download_mb', '?')} MB are fetched)",
-        )
-    _check_platform(lock)
-    python = find_python(lock.header["python"])
+        return python
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.with_name(folder.name + ".lock"), lock, on_progress):
@@ -104,6 +98,21 @@ def ensure(lock: Lock, on_progress: Progress | None = None, *, offline: bool = F
             f"the {lock.name} environment cannot be written to {folder}: {error}", _ROOM_HINT
         ) from error
     return _python_of(folder)
+
+
+def check(lock: Lock, *, offline: bool = False) -> Path:
+    """The environment's python, or the one that would make it. Raises SideEnvironmentError where `ensure` would, short
+    of fetching anything.
+    """
+    if is_made(lock):
+        return _python_of(environment_folder(lock))
+    if offline:
+        raise SideEnvironmentError(
+            f"the {lock.name} environment has not been made yet, and --offline forbids to make it",
+            f"run once without --offline ({lock.header.get('download_mb', '?')} MB are fetched)",
+        )
+    _check_platform(lock)
+    return find_python(lock.header["python"])
 
 
 _ROOM_HINT = "free some disk space, or let XDG_CACHE_HOME name a folder with more"
@@ -145,14 +154,17 @@ def _check_platform(lock: Lock) -> None:
 @contextlib.contextmanager
 def _alone(path: Path, lock: Lock, on_progress: Progress | None) -> Iterator[None]:
     """Holds the file lock; waits while another process does."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if on_progress is not None:
-                on_progress(f"waiting for another edgefit that makes the {lock.name} environment", 0, len(lock.pins))
-            fcntl.flock(file, fcntl.LOCK_EX)
+    alone = FileLock(path)
+    try:
+        alone.acquire(blocking=False)
+    except Timeout:
+        if on_progress is not None:
+            on_progress(f"waiting for another edgefit that makes the {lock.name} environment", 0, len(lock.pins))
+        alone.acquire()
+    try:
         yield
+    finally:
+        alone.release()
 
 
 def _build(lock: Lock, folder: Path, python: Path, on_progress: Progress | None) -> None:

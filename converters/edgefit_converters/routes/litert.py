@@ -21,6 +21,7 @@ import torch
 from edgefit_converters.int8 import quantize
 from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import deploy
+from edgefit_converters.routes.installed import check_installed
 from edgefit_converters.routes.route import Draft
 from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel
@@ -43,6 +44,10 @@ class LiteRT:
     def versions(self) -> dict[str, str]:
         """Of the packages that convert."""
         return {package: version(package) for package in ("torch", "litert-torch", "ai-edge-quantizer")}
+
+    def check(self) -> None:
+        """Whether its packages are installed."""
+        check_installed()
 
     def to_make(self) -> str:
         """Nothing: it came with the install."""

@@ -41,6 +41,9 @@ class Route(Protocol):
     def versions(self) -> dict[str, str]:
         """Of the packages that convert."""
 
+    def check(self) -> None:
+        """Whether it can convert here, before anything is trained. Raises ConversionError, SideEnvironmentError."""
+
     def to_make(self) -> str:
         """What the next conversion has to make first, and what that takes; empty when nothing is missing."""
 

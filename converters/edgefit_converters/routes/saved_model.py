@@ -16,7 +16,7 @@ from edgefit_converters.int8 import grid
 from edgefit_converters.int8.quantize import OUTSIDE
 from edgefit_converters.judge import faults
 from edgefit_converters.recipe import Recipe
-from edgefit_converters.routes import deploy, litert
+from edgefit_converters.routes import deploy, environments, litert
 from edgefit_converters.routes.environments import TENSORFLOW, is_made
 from edgefit_converters.routes.route import Draft
 from edgefit_converters.routes.side_worker import SideWorker
@@ -46,6 +46,10 @@ class SavedModelRoute:
         """Of the packages that convert."""
         pins = self.worker.lock.pins
         return {"torch": version("torch")} | {package: pins[package] for package in self.packages}
+
+    def check(self) -> None:
+        """Whether the side environment is there or can be made."""
+        environments.check(self.worker.lock, offline=self.worker.offline)
 
     def to_make(self) -> str:
         """The side environment, where it is missing."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option
+
+if TYPE_CHECKING:
+    from edgefit_benchmarks.doctor import Check
 
 
 @click.command("doctor", epilog=EXIT_CODES)
@@ -18,11 +24,13 @@ def command(host: str | None, as_json: bool) -> None:
 
     from edgefit_benchmarks.doctor import examine, ready
     from edgefit_toolkit.api.console import PlainConsole
+    from edgefit_toolkit.host import environment
     from edgefit_toolkit.records import as_json as plain
 
-    checks = examine(host=host)
+    checks = (*examine(host=host), _converter())
     if as_json:
-        emit({"schema": "edgefit.doctor/1", "ready": ready(checks), "checks": [plain(check) for check in checks]})
+        found = {"ready": ready(checks), "checks": [plain(check) for check in checks], "environment": environment()}
+        emit({"schema": "edgefit.doctor/1"} | found)
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
@@ -35,3 +43,16 @@ def command(host: str | None, as_json: bool) -> None:
         PlainConsole().print(table)
     if not ready(checks):
         raise SystemExit(3)
+
+
+def _converter() -> Check:
+    """Whether models can be converted here; measuring on a device does not need it."""
+    from edgefit_benchmarks.doctor import Check
+    from edgefit_converters.routes.installed import PACKAGES, check_installed
+    from edgefit_toolkit.errors import ConversionError
+
+    try:
+        check_installed()
+    except ConversionError as error:
+        return Check("converter", "warn", error.message, error.hint)
+    return Check("converter", "ok", ", ".join(f"{name} {version(name)}" for name in PACKAGES))

@@ -112,7 +112,7 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
     from edgefit_toolkit.training.evaluation import logits
 
     route = open_route(name, ui.progress, offline=offline)
-    row: Row = {"converter": name, "stack": route.stack, "versions": route.versions()}
+    row: Row = {"converter": name, "stack": route.stack, "versions": {}}
     float_path, int8_path = out / f"{name}_float.tflite", out / f"{name}_int8.tflite"
     for path in (float_path, int8_path):
         path.unlink(missing_ok=True)
@@ -120,6 +120,8 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
         ui.note(route.to_make())
     network = deploy(subject.network, subject.temperature)
     try:
+        route.check()
+        row["versions"] = route.versions()
         started = time.monotonic()
         route.export_float(network, float_path)
         row["float_seconds"] = round(time.monotonic() - started, 1)

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgefit_converters.routes import open_route
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
@@ -28,7 +29,7 @@ from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.report import clear_refusal
 
-LAST = 8
+LAST, CONVERT = 8, 4
 
 
 def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[str, Any]:
@@ -45,10 +46,12 @@ def run_stages(
     settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = LAST
 ) -> dict[str, Any] | None:
     """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
-    # 1. pick: a prediction before anything is written, so that a wrong flag leaves nothing behind
+    # 1. pick: a prediction before anything is written: a wrong flag, or a machine that cannot convert, leaves nothing
     predicted = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
+    if last >= CONVERT:
+        open_route(settings.converter, offline=settings.offline).check()
     with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
         clear_refusal(run_dir)
         plan, bench = pick.pick(predicted, settings, run, ui, last)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
+from edgefit_converters.routes.installed import check_installed
 from edgefit_toolkit.files import key_of, sha256_of
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.pipeline.sources import sources_of
@@ -88,6 +89,7 @@ def write_probe(variant: Variant, path: Path, kept: ProbeCache | None = None) ->
 
         write_skeleton(variant, path)
         return
+    check_installed()
     kept, key = kept or ProbeCache(), probe_key(variant)
     if not kept.fetch(key, path):
         _convert(variant, path)

@@ -11,7 +11,6 @@ and no more.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 import tempfile
@@ -19,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import OutputError
@@ -42,7 +42,6 @@ class Run:
 
     path: Path
     manifest: dict[str, Any]
-    _lock: IO[str]
 
     def done(self, stage: str, key: Key, result: type[R]) -> R | None:
         """What the stage recorded when it ran with this very key and its files are intact; else None."""
@@ -133,18 +132,18 @@ def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any
     """
     _check_writable(path)
     manifest = _read_manifest(path)
-    lock = (path / ".lock").open("w")
+    lock = FileLock(path / ".lock", blocking=False)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                f"another edgefit is working in {path}", "wait for it, or choose another directory with --out DIR"
-            ) from error
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another edgefit is working in {path}", "wait for it, or choose another directory with --out DIR"
+        ) from error
+    try:
         manifest.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))
         manifest |= {"edgefit": __version__, "settings": settings, "environment": environment}
-        run = Run(path, manifest, lock)
+        run = Run(path, manifest)
         run.save()
         yield run
     finally:
-        lock.close()
+        lock.release()
