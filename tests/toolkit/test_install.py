@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -68,6 +69,14 @@ def test_the_sdist_builds_the_same_wheel_and_carries_no_tests_results_or_photogr
 
 def test_the_changelog_names_this_version() -> None:
     assert f"\n## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("edgefit pl", "plan"), ("edgefit fit --conv", "--converter")])
+def test_the_shell_completes_commands_and_flags(typed: str, offered: str) -> None:
+    asked = {"_EDGEFIT_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    edgefit = Path(sys.executable).with_name("edgefit")
+    done = subprocess.run([edgefit], capture_output=True, text=True, env=os.environ | asked, check=True)
+    assert done.stdout.splitlines() == [f"plain,{offered}"]
 
 
 @pytest.mark.parametrize(
