@@ -7,11 +7,12 @@ As long as it lives it holds a lock on this host that bears the folder's name; t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+
+from filelock import FileLock
 
 NAME = re.compile(r"run-[0-9a-f]{16}")
 
@@ -22,18 +23,16 @@ class RunLock:
     def __init__(self) -> None:
         self.name = f"run-{secrets.token_hex(8)}"
         self._path = _folder() / self.name
-        self._file = None
+        self._lock = FileLock(self._path, thread_local=False)
         with contextlib.suppress(OSError):  # without a lock the run's folder is told to be dead by its age
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.acquire(blocking=False)
 
     def release(self) -> None:
         """May be called twice."""
-        if self._file is not None:
+        if self._lock.is_locked:
+            self._lock.release()
             self._path.unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
 
 
 def dead(names: Iterable[str], old: Iterable[str]) -> tuple[str, ...]:
@@ -61,8 +60,8 @@ def _is_known(name: str) -> bool:
 
 def _is_free(name: str) -> bool:
     try:
-        with (_folder() / name).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with FileLock(_folder() / name, blocking=False, preserve_lock_file=True):
+            pass
     except OSError:
         return False
     return True
