@@ -50,6 +50,8 @@ def plan(
     percentile: int = 90,
     family: str = DEFAULT_FAMILY,
     scaling: str = "continuous",
+    network: str | None = None,
+    phi: float | None = None,
     measure: bool = True,
     where: Mapping[str, str] | None = None,
     threads: int | None = None,
@@ -58,13 +60,15 @@ def plan(
     """The largest network that answers within `budget_ms` on `device`, and the next one, which does not.
 
     When the device is attached (or is "host") and `measure` is true, untrained networks are timed until both are
-    proven; else the latency is predicted, and says so. `where` names one phone or board as the flags do:
-    {"serial": ...} or {"host": "user@board"}. Raises BudgetMissed, DeviceUnknown, InputError, DeviceError.
+    proven; else the latency is predicted, and says so. `network` (a released one by name) or `phi` skip the picking:
+    the plan is then about that one. `where` names one phone or board as the flags do: {"serial": ...} or
+    {"host": "user@board"}. Raises BudgetMissed, DeviceUnknown, InputError, DeviceError.
     """
-    from edgefit_toolkit.picker.search import make_plan
+    from edgefit_toolkit.picker.search import chosen_variant, make_plan
 
-    found = make_plan(budget_ms, device, percentile, family, scaling)
-    if measure:
+    chosen = chosen_variant(network, phi, family)
+    found = make_plan(budget_ms, device, percentile, family, scaling, chosen=chosen)
+    if measure and chosen is None:
         found = _measured(found, where, threads, on_progress)
     return Plan(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
 

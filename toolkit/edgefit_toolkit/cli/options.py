@@ -51,6 +51,8 @@ budget_options = together(
                  help="; ".join(f"{name}: {family.summary}" for name, family in FAMILIES.items()) + "."),
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
+    click.option("--network", default=None, help="Skip the picker: this released network, such as lite2 or b0."),
+    click.option("--phi", type=float, default=None, help="Skip the picker: the network of this phi, such as 1.5."),
 )  # fmt: skip
 
 

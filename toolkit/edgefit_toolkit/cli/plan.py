@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from edgefit_toolkit.cli.main import EXIT_CODES
@@ -23,8 +25,7 @@ from edgefit_toolkit.cli.options import (
 @json_option
 @loudness
 def command(
-    budget_ms: float, device: str, percentile: int, family: str, scaling: str, where: dict[str, str],
-    predict_only: bool, threads: int | None, as_json: bool, quiet: bool, verbose: bool,
+    budget_ms: float, device: str, as_json: bool, quiet: bool, verbose: bool, predict_only: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Show the pick, its interval and basis, and the next phi that does not fit. Trains nothing.
 
@@ -38,8 +39,7 @@ def command(
     ui = Terminal(verbosity(quiet or as_json, verbose))
     try:
         found = plan(
-            budget_ms, device, percentile=percentile, family=family, scaling=scaling, measure=not predict_only,
-            where=where, threads=threads, on_progress=ui,
+            budget_ms, device, measure=not predict_only, on_progress=ui, **choices,
         )  # fmt: skip
     finally:
         ui.close()

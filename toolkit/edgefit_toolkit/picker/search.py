@@ -69,17 +69,52 @@ def pick(
     return replace(plan, notes=tuple(_notes(plan, frontier[largest], [frontier[place] for place in fitting])))
 
 
-def make_plan(budget_ms: float, device: str, percentile: int, family: str, scaling: str, classes: int = 1000) -> Plan:
-    """`pick` by the latencies predicted for the device of that name. Raises InputError for one that is none, too."""
-    profile = load_profile(device)
-    return pick(
-        Budget(budget_ms, percentile),
-        lambda variant: predict(variant, profile, percentile=percentile),
-        device=profile.name,
-        family=family,
-        scaling=scaling,
-        classes=classes,
+def around(budget: Budget, predictor: Predictor, chosen: Variant, *, device: str = "") -> Plan:
+    """The plan of a network that somebody chose: whether it fits is said, not asked for. Raises InputError as `pick`."""
+    check_budget(budget)
+    variants = candidates(chosen.family, "continuous", chosen.classes)
+    frontier = tuple(Candidate(variant, predictor(variant)) for variant in variants)
+    candidate = Candidate(chosen, predictor(chosen))
+    larger = (other for other in frontier if other.phi > chosen.phi and not other.fits(budget))
+    plan = Plan(budget, device, chosen.family, "continuous", PHI_RANGE, candidate, next(larger, None), frontier)
+    at_ms = candidate.latency.at(budget.percentile)
+    said = (
+        "fits" if candidate.fits(budget) else f"does not fit: {at_ms:.1f} ms, {at_ms - budget.latency_ms:.1f} ms over"
     )
+    return replace(plan, notes=(f"{chosen.label} was asked for, not picked; it {said}",))
+
+
+def chosen_variant(network: str | None, phi: float | None, family: str = DEFAULT_FAMILY) -> Variant | None:
+    """The network that --network or --phi names; None when neither does. Raises InputError for both, ScalingError."""
+    if network is not None and phi is not None:
+        raise InputError(f"both a network ({network}) and a phi ({phi:g}) were asked for", "leave one of them out")
+    if network is not None:
+        return released(network)
+    return None if phi is None else variant_from_phi(phi, family)
+
+
+def make_plan(
+    budget_ms: float,
+    device: str,
+    percentile: int,
+    family: str,
+    scaling: str,
+    classes: int = 1000,
+    chosen: Variant | None = None,
+) -> Plan:
+    """`pick` by the latencies predicted for the device of that name, or `around` the network that was chosen.
+
+    Raises InputError for a device that is none, too.
+    """
+    profile = load_profile(device)
+    budget = Budget(budget_ms, percentile)
+
+    def predictor(variant: Variant) -> Latency:
+        return predict(variant, profile, percentile=percentile)
+
+    if chosen is not None:
+        return around(budget, predictor, chosen, device=profile.name)
+    return pick(budget, predictor, device=profile.name, family=family, scaling=scaling, classes=classes)
 
 
 @lru_cache(maxsize=32)

@@ -22,7 +22,7 @@ from edgefit_converters.routes import open_route
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
-from edgefit_toolkit.picker.search import make_plan
+from edgefit_toolkit.picker.search import chosen_variant, make_plan
 from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
@@ -47,7 +47,10 @@ def run_stages(
 ) -> dict[str, Any] | None:
     """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
     # 1. pick: a prediction before anything is written: a wrong flag, or a machine that cannot convert, leaves nothing
-    predicted = make_plan(settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling)
+    chosen = chosen_variant(settings.network, settings.phi, settings.family)
+    predicted = make_plan(
+        settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, chosen=chosen
+    )
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     if last >= CONVERT:
@@ -96,7 +99,7 @@ def run_stages(
                 evaluated = evaluate.run()
                 # 7. measure
                 measured = measure.run()
-                if bench is None or len(attempts) == stepdown.MAX_STEP_DOWNS:
+                if bench is None or settings.chosen or len(attempts) == stepdown.MAX_STEP_DOWNS:
                     break
                 latency = measured.latency(settings.percentile, bench.target.facts().origin)
                 if not stepdown.misses(plan, latency) or stepdown.smaller(plan, predicted, latency) is None:

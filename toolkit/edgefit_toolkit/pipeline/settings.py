@@ -23,6 +23,8 @@ class FitSettings:
     percentile: int = 90
     family: str = DEFAULT_FAMILY
     scaling: str = "continuous"
+    network: str | None = None  # a released one by name, instead of picking
+    phi: float | None = None  # this one, instead of picking
     data: str | None = None  # a folder, "flowers", or None for the drawn demo set
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job
@@ -33,6 +35,11 @@ class FitSettings:
     calibration_n: int = 96  # photographs that set the int8 ranges
     io_dtype: IoDtype = "uint8"  # at the int8 model's door
     converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes.ROUTES
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the network was asked for, so that nothing picks and nothing steps down."""
+        return self.network is not None or self.phi is not None
 
 
 def default_out(settings: FitSettings) -> Path:
@@ -45,6 +52,10 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(settings.family)
     if settings.scaling != "continuous":
         parts.append(settings.scaling)
+    if settings.network is not None:
+        parts.append(settings.network)
+    if settings.phi is not None:
+        parts.append(f"phi{settings.phi:g}")
     if settings.io_dtype != "uint8":
         parts.append(f"{settings.io_dtype}-io")
     if settings.converter != "litert":

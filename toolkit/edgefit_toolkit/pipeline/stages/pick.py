@@ -28,8 +28,8 @@ def pick(predicted: Plan, settings: FitSettings, run: Run, ui: Ui, last: int) ->
     if not settings.measure:
         return predicted, None
     bench = find_bench(load_profile(settings.device), settings.where, threads=settings.threads, ui=ui)
-    if bench is None:
-        return predicted, None
+    if bench is None or settings.chosen:
+        return predicted, bench
     where = {"target": bench.target.facts().label, "threads": bench.threads, "cpus": list(bench.cpus)}
     key = Key({"plan": plan_json(predicted), "rounds": ROUNDS, "bench": where, "sources": sources_of(__name__)})
     found = run.done(PROOF, key, Bracket)
