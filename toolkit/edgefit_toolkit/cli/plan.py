@@ -47,3 +47,5 @@ def command(
         emit(plan_json(found))
     elif not quiet:
         PlainConsole().print(render_plan(found))
+    if not found.pick.fits(found.budget):  # a network that was asked for by name
+        raise SystemExit(1)

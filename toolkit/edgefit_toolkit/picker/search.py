@@ -70,17 +70,15 @@ def pick(
 
 
 def around(budget: Budget, predictor: Predictor, chosen: Variant, *, device: str = "") -> Plan:
-    """The plan of a network that somebody chose: whether it fits is said, not asked for. Raises InputError as `pick`."""
+    """The plan of a network that somebody chose, whether it fits or not. Raises InputError as `pick`."""
     check_budget(budget)
     variants = candidates(chosen.family, "continuous", chosen.classes)
     frontier = tuple(Candidate(variant, predictor(variant)) for variant in variants)
     candidate = Candidate(chosen, predictor(chosen))
     larger = (other for other in frontier if other.phi > chosen.phi and not other.fits(budget))
     plan = Plan(budget, device, chosen.family, "continuous", PHI_RANGE, candidate, next(larger, None), frontier)
-    at_ms = candidate.latency.at(budget.percentile)
-    said = (
-        "fits" if candidate.fits(budget) else f"does not fit: {at_ms:.1f} ms, {at_ms - budget.latency_ms:.1f} ms over"
-    )
+    over_ms = candidate.latency.at(budget.percentile) - budget.latency_ms
+    said = "fits" if candidate.fits(budget) else f"does not fit: {over_ms:.1f} ms over the budget"
     return replace(plan, notes=(f"{chosen.label} was asked for, not picked; it {said}",))
 
 
