@@ -35,7 +35,7 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tiny_plan(*_: Any) -> Plan:
+def tiny_plan(*_: Any, **__: Any) -> Plan:
     """Three networks of the shipped range, predicted for this host."""
     plan = make_plan(BUDGET_MS, "host", 90, "lite", "continuous")
     frontier = plan.frontier[:3]
