@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.files import sha256_of
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.progress import Progress, ignore_progress
 
 Hear = Callable[[int, int | None], None]  # bytes here, bytes in all (None: the server does not say)
 
+OLD_S = 30 * 24 * 3600.0  # partial files that are older are removed
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 30.0
 
@@ -34,41 +39,93 @@ def fetch(
 ) -> Path:
     """Puts the file at `url` at `dest` and returns `dest`; at once when it is there already with the right hash.
 
-    `sha256` may be the first digits alone (8 at least) where the publisher gives no more.
-    What has arrived stays in `dest` + ".part" and the next call goes on from there. `mirrors` hold the same bytes and
-    are tried in turn, each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a
-    file fetched some other way. Raises DownloadError with everything that was tried.
+    `sha256` may be the first digits alone (8 at least) where the publisher gives no more. What is longer than
+    `size_bytes` is cut off and refused. What has arrived stays in `dest` + ".part" and the next call goes on from
+    there; one process at a time does, the others wait for it. `mirrors` hold the same bytes and are tried in turn,
+    each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a file fetched some
+    other way. Raises DownloadError with everything that was tried.
     """
-    if dest.is_file() and sha256_of(dest).startswith(sha256):
-        return dest
-    tried: list[str] = []
-
-    def hear(done: int, total: int | None) -> None:
-        if on_progress is not None:
-            on_progress(label, done, total or 0)
-
+    part, hear = dest.with_name(f"{dest.name}.part"), on_progress or ignore_progress
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
-        for source in (url, *mirrors):
-            for attempt in range(attempts):
-                if attempt:
-                    time.sleep(wait_s * attempt)
-                fault = _fetch_once(source, dest, sha256, size_bytes, hear)
-                if fault is None:
-                    return dest
-                tried.append(f"{source}: {fault.text}")
-                if not fault.passing:
-                    break
+        while not (dest.is_file() and sha256_of(dest).startswith(sha256)):
+            with _alone(part, hear, label, size_bytes) as mine:
+                if mine:
+                    tried = _from_any((url, *mirrors), part, sha256, size_bytes, attempts, wait_s, hear, label)
+                    if tried is None:
+                        os.replace(part, dest)
+                        return dest
+                    raise DownloadError(
+                        f"{dest.name} could not be fetched; tried " + "; ".join(dict.fromkeys(tried)),
+                        "check the network connection and run the same command again, it goes on where it stopped"
+                        + (f"; or {by_hand}" if by_hand else ""),
+                    )
     except OSError as error:
         raise DownloadError(
             f"cannot write {dest}: {error}",
             "free some disk space or choose another cache directory",
         ) from error
-    raise DownloadError(
-        f"{dest.name} could not be fetched; tried " + "; ".join(dict.fromkeys(tried)),
-        "check the network connection and run the same command again, it goes on where it stopped"
-        + (f"; or {by_hand}" if by_hand else ""),
-    )
+    return dest
+
+
+@contextmanager
+def _alone(part: Path, on_progress: Progress, label: str, size_bytes: int | None) -> Iterator[bool]:
+    """Holds the partial file's lock, after waiting for whoever holds it; False when they have taken it away.
+
+    An empty one is not left behind, nor are those of other files that nobody has gone on with for OLD_S.
+    """
+    with part.open("ab") as file:
+        while not _lock(file):
+            with contextlib.suppress(FileNotFoundError):
+                on_progress(f"{label} (another edgefit does)", part.stat().st_size, size_bytes or 0)
+            time.sleep(0.2)
+        try:
+            mine = part.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            mine = False
+        try:
+            yield mine
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if mine and part.stat().st_size == 0:
+                    part.unlink()
+    for other in part.parent.glob("*.part"):
+        with contextlib.suppress(OSError), other.open("ab") as file:
+            if time.time() - other.stat().st_mtime > OLD_S and _lock(file):
+                other.unlink()
+
+
+def _lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _from_any(
+    sources: Sequence[str],
+    part: Path,
+    sha256: str,
+    size_bytes: int | None,
+    attempts: int,
+    wait_s: float,
+    on_progress: Progress,
+    label: str,
+) -> list[str] | None:
+    """Completes `part` from the first source that can; what was wrong with each where none can."""
+    tried: list[str] = []
+    for source in sources:
+        for attempt in range(attempts):
+            if attempt:
+                time.sleep(wait_s * attempt)
+            fault = _fetch_once(source, part, sha256, size_bytes, lambda have, of: on_progress(label, have, of or 0))
+            if fault is None:
+                return None
+            tried.append(f"{source}: {fault.text}")
+            if not fault.passing:
+                break
+    return tried
 
 
 class _Fault:
@@ -77,11 +134,10 @@ class _Fault:
         self.passing = passing  # worth another attempt at the same address
 
 
-def _fetch_once(url: str, dest: Path, sha256: str, size_bytes: int | None, hear: Hear) -> _Fault | None:
-    part = dest.with_name(dest.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
+def _fetch_once(url: str, part: Path, sha256: str, size_bytes: int | None, hear: Hear) -> _Fault | None:
+    have = part.stat().st_size
     if size_bytes is not None and have > size_bytes:
-        part.unlink()
+        os.truncate(part, 0)
         have = 0
     if size_bytes is None or have < size_bytes:
         fault = _receive(url, part, have, size_bytes, hear)
@@ -89,10 +145,9 @@ def _fetch_once(url: str, dest: Path, sha256: str, size_bytes: int | None, hear:
             return fault
     found = sha256_of(part)
     if not found.startswith(sha256):
-        part.unlink()
-        # Bytes left by an earlier address or by another process can spoil a resumed file: those deserve a clean try.
+        os.truncate(part, 0)  # not unlinked: another process may be waiting for this very file
+        # Bytes left by an earlier address can spoil a resumed file: those deserve a clean try.
         return _Fault(f"sha256 is {found}, the pinned one is {sha256}", passing=have > 0)
-    os.replace(part, dest)
     return None
 
 

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from edgefit_toolkit.data import decoding, splits
+from edgefit_toolkit.data import class_names, decoding, leaks, near_copies, splits
 from edgefit_toolkit.data.dataset import SPLITS, Candidate, Dataset, Kind, Photo, Skipped
+from edgefit_toolkit.data.near_copies import Look
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress
 
@@ -36,12 +37,18 @@ def assemble(
     classifier.
     """
     said = list(notes)
-    usable, skipped = _check(offered, on_progress)
-    if "all" in usable:
-        usable["all"], repeated = _without_repeats(usable["all"])
+    for part_classes in offered.values():
+        fault = class_names.fault_among(list(part_classes))
+        if fault is not None:
+            raise DataError(f"{where}: {fault}", f"rename it: {class_names.RULE}")
+    usable, looks, skipped = _check(offered, on_progress)
+    if not {"train", "val", "test"} <= set(usable):  # what is split here must hold each picture once
+        source = "all" if "all" in usable else "train"
+        usable[source], repeated = _without_repeats(usable[source])
         skipped += repeated
-    parts = _into_parts(where, usable, len(skipped), seed, said)
-    said += _leaks(parts)
+    groups = _groups(usable, looks)
+    parts = _into_parts(where, usable, groups, len(skipped), seed, said)
+    said += leaks.sentences(parts, groups)
     classes = tuple(parts["train"])
     digest = hashlib.sha256()
     photos: dict[str, tuple[Photo, ...]] = {}
@@ -49,7 +56,7 @@ def assemble(
         photos[part] = tuple(photo for class_name in classes for photo in parts[part][class_name])
         for photo in photos[part]:
             line = f"{part}/{classes[photo.label]}/{photo.name} {photo.sha256}\n"
-            digest.update(line.encode(errors="surrogateescape"))
+            digest.update(line.encode())
     if len(photos["test"]) < 50:
         said.append(
             f"only {len(photos['test'])} test pictures: one of them is "
@@ -70,8 +77,11 @@ def assemble(
     )
 
 
-def _check(offered: Mapping[str, Offered], on_progress: Progress | None) -> tuple[dict[str, Classes], list[Skipped]]:
-    """Decodes every picture to its end, in threads. Labels count the classes of each part in their order."""
+def _check(
+    offered: Mapping[str, Offered], on_progress: Progress | None
+) -> tuple[dict[str, Classes], dict[str, Look], list[Skipped]]:
+    """Decodes every picture to its end, in threads: the usable ones by part and class, what each looks like by its
+    hash, and the others. Labels count the classes of each part in their order."""
     flat = [
         (part, class_name, label, picture)
         for part, classes in offered.items()
@@ -79,32 +89,34 @@ def _check(offered: Mapping[str, Offered], on_progress: Progress | None) -> tupl
         for picture in pictures
     ]
     usable: dict[str, Classes] = {part: {name: [] for name in classes} for part, classes in offered.items()}
+    looks: dict[str, Look] = {}
     skipped: list[Skipped] = []
     workers = min(32, (os.cpu_count() or 1) + 2)
     with decoding.quiet_pillow(), ThreadPoolExecutor(workers) as pool:
         results = pool.map(lambda entry: _judge(entry[3], entry[2]), flat)
         for done, ((part, class_name, _, _), result) in enumerate(zip(flat, results, strict=True), start=1):
-            if isinstance(result, Photo):
-                usable[part][class_name].append(result)
-            else:
+            if isinstance(result, Skipped):
                 skipped.append(result)
+            else:
+                photo, looks[photo.sha256] = result
+                usable[part][class_name].append(photo)
             if on_progress is not None:
                 on_progress("checking photographs", done, len(flat))
-    return usable, skipped
+    return usable, looks, skipped
 
 
-def _judge(picture: Candidate, label: int) -> Photo | Skipped:
+def _judge(picture: Candidate, label: int) -> tuple[Photo, Look] | Skipped:
+    digest = hashlib.sha256()
     try:
         with picture.open() as stream:
-            digest = hashlib.sha256()
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
-        decoding.check(picture)
+        small = decoding.check(picture)
     except OSError as error:
         return Skipped(picture.name, picture.place, f"cannot be read: {error.strerror}")
     except decoding.BrokenPicture as broken:
         return Skipped(picture.name, picture.place, str(broken))
-    return Photo(
+    photo = Photo(
         name=picture.name,
         place=picture.place,
         opener=picture.opener,
@@ -112,12 +124,19 @@ def _judge(picture: Candidate, label: int) -> Photo | Skipped:
         label=label,
         sha256=digest.hexdigest(),
     )
+    return photo, near_copies.look_of(small)
+
+
+def _groups(usable: Mapping[str, Classes], looks: Mapping[str, Look]) -> dict[str, int]:
+    """Hash -> the number of its group of near copies."""
+    hashes = list(dict.fromkeys(p.sha256 for classes in usable.values() for photos in classes.values() for p in photos))
+    return dict(zip(hashes, near_copies.groups_of([looks[sha256] for sha256 in hashes]), strict=True))
 
 
 def _into_parts(
-    where: str, usable: dict[str, Classes], n_skipped: int, seed: int, notes: list[str]
+    where: str, usable: dict[str, Classes], groups: Mapping[str, int], n_skipped: int, seed: int, notes: list[str]
 ) -> dict[str, Classes]:
-    """Train, val and test, each with every class."""
+    """Train, val and test, each with every class; near copies of one class together where they are split here."""
     source = usable.get("all") or usable["train"]
     if len(source) < 2:
         raise DataError(
@@ -136,14 +155,21 @@ def _into_parts(
     val_share = 0.0 if "val" in usable else splits.VAL_SHARE
     test_share = 0.0 if "test" in usable else splits.TEST_SHARE
     least = splits.needed(val_share, test_share)
-    small = {label: len(photos) for label, photos in source.items() if len(photos) < least}
+    different = {label: len({groups[photo.sha256] for photo in photos}) for label, photos in source.items()}
+    small = [label for label, count in different.items() if count < least]
     if small:
-        named = ", ".join(f"{label} has {count}" for label, count in small.items())
+        named = ", ".join(
+            f"{label} has {different[label]}"
+            + (f" ({len(source[label])} with near copies)" if len(source[label]) > different[label] else "")
+            for label in small
+        )
         raise DataError(
             f"every class needs at least {least} usable photographs to be split: {named}",
             "add photographs to these classes or remove them; 30 and more of each give useful figures",
         )
-    train, val, test = splits.split_classes(source, seed, val_share, test_share)
+    train, val, test = splits.split_classes(source, seed, val_share, test_share, lambda photo: groups[photo.sha256])
+    if least > 1:
+        notes += leaks.kept_together(source, groups)
     if "all" not in usable:
         for part, share in (("val", val_share), ("test", test_share)):
             if share:
@@ -182,21 +208,3 @@ def _without_repeats(classes: Classes) -> tuple[Classes, list[Skipped]]:
         if id(photo) in reasons
     ]
     return {name: [p for p in photos if id(p) not in reasons] for name, photos in classes.items()}, skipped
-
-
-def _leaks(parts: dict[str, Classes]) -> list[str]:
-    """A sentence for each pair of splits that share photographs."""
-    seen = {
-        part: {photo.sha256: f"{part}/{name}/{photo.name}" for name, photos in classes.items() for photo in photos}
-        for part, classes in parts.items()
-    }
-    notes = []
-    for first, second in (("train", "test"), ("val", "test"), ("train", "val")):
-        shared = sorted(seen[second][sha256] for sha256 in seen[first].keys() & seen[second].keys())
-        if shared:
-            more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
-            notes.append(
-                f"leak: {len(shared)} of the {second} pictures are in {first} too, byte for byte "
-                f"({', '.join(shared[:3])}{more}); accuracy on {second} reads too high"
-            )
-    return notes

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from edgefit_toolkit.data.dataset import Credit
+from edgefit_toolkit.progress import plain
 
 FILE = "ATTRIBUTION.csv"  # beside classes or splits; columns file (relative to it), photographer, license[, source_url]
 
 
 class Attributions:
-    """The tables that lie above the photographs of one data set, each read once."""
+    """The tables that lie above the photographs of one data set, each read once. `notes` says what is odd in them."""
 
     def __init__(self) -> None:
         self._tables: dict[Path, dict[str, Credit] | None] = {}
+        self.notes: list[str] = []
 
     def credit_of(self, photo: Path) -> Credit | None:
         """The photograph's credit, from the nearest table in the three folders above it."""
         absolute = photo.absolute()
         for folder in absolute.parents[:3]:
             if folder not in self._tables:
-                self._tables[folder] = _read(folder / FILE)
+                self._tables[folder] = self._read(folder / FILE)
             table = self._tables[folder]
             if table is not None:
                 return table.get(absolute.relative_to(folder).as_posix())
         return None
 
-
-def _read(path: Path) -> dict[str, Credit] | None:
-    """File -> credit; None where there is no such table. Rows without a photographer or licence are left out."""
-    if not path.is_file():
-        return None
-    found: dict[str, Credit] = {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            file, author, license = row.get("file"), row.get("photographer"), row.get("license")
-            if file and author and license:
-                found[file] = Credit(file, author, license, row.get("source_url") or "")
-    return found
+    def _read(self, path: Path) -> dict[str, Credit] | None:
+        """File -> credit; None where there is no table. Rows without a photographer or licence are left out."""
+        if not path.is_file():
+            return None
+        try:
+            raw = path.read_bytes()
+            try:
+                text = raw.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                text = raw.decode("cp1252", "replace")  # what a spreadsheet saves on Windows, and Latin-1 with it
+                self.notes.append(f"{plain(str(path))} is not UTF-8: read as Windows-1252")
+            found: dict[str, Credit] = {}
+            for row in csv.DictReader(io.StringIO(text, newline="")):
+                file, author, license = row.get("file"), row.get("photographer"), row.get("license")
+                if file and author and license:
+                    found[file] = Credit(file, plain(author), plain(license), plain(row.get("source_url") or ""))
+        except (OSError, csv.Error) as error:
+            self.notes.append(f"{plain(str(path))} cannot be read, and its photographers are not named: {error}")
+            return {}
+        return found

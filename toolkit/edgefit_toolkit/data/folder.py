@@ -6,6 +6,8 @@ DIR/{train,val,test}/<class>/*     the split that the folder says; a missing val
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from edgefit_toolkit.data.assembly import assemble
 from edgefit_toolkit.data.attribution import Attributions
 from edgefit_toolkit.data.dataset import Candidate, Credit, Dataset, Kind
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.progress import Progress, plain
 
 LAYOUT_HINT = "expected DIR/<class>/<photographs> or DIR/{train,val,test}/<class>/<photographs>"
 _SPLIT_NAMES = {
@@ -57,23 +59,25 @@ def load_folder(
     }
     return assemble(
         offered,
-        where=str(folder),
-        name=name or folder.resolve().name,
+        where=plain(str(folder)),
+        name=name or plain(folder.resolve().name),
         seed=seed,
         kind=kind,
         license=license,
         credits=credits,
-        notes=[*first_notes, *beside],
+        notes=[*first_notes, *beside, *tables.notes],
         on_progress=on_progress,
     )
 
 
 def file_picture(path: Path, credit: Credit | None = None) -> Candidate:
     """A picture that lies in a file of its own."""
-    return Candidate(name=path.name, place=str(path), opener=partial(_open_file, path), credit=credit)
+    return Candidate(name=plain(path.name), place=plain(str(path)), opener=partial(_open_file, path), credit=credit)
 
 
 def _open_file(path: Path) -> BinaryIO:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for whoever writes into it
+        raise OSError(errno.EINVAL, "not a regular file")
     return path.open("rb")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,23 +25,44 @@ def split_class(
     seed: int,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
+    groups: Sequence[int] | None = None,
 ) -> tuple[list[T], list[T], list[T]]:
     """One class as (train, val, test), each in the order of `items`; a share of 0 gives an empty part.
 
-    Depends on the seed, the class name and the number of items alone, so another class coming or going moves nothing.
-    Raises ValueError when there are fewer than `needed` items.
+    Items of one number in `groups` stay together. Depends on the seed, the class name, the number of items and their
+    groups alone, so another class coming or going moves nothing. Raises ValueError when there are fewer items that
+    may be parted than `needed`.
     """
     count = len(items)
-    if count < needed(val_share, test_share):
-        raise ValueError(f"{count} items cannot be split")
+    together: dict[int, list[int]] = {}
+    for index in range(count):
+        together.setdefault(index if groups is None else groups[index], []).append(index)
+    if len(together) < needed(val_share, test_share):
+        raise ValueError(f"{len(together)} items cannot be split")
     n_val = max(1, round(count * val_share)) if val_share > 0 else 0
     n_test = max(1, round(count * test_share)) if test_share > 0 else 0
     key = int.from_bytes(hashlib.sha256(class_name.encode()).digest()[:8], "big")
-    order = [int(i) for i in np.random.default_rng([seed, key]).permutation(count)]
-    test = sorted(order[:n_test])
-    val = sorted(order[n_test : n_test + n_val])
-    train = sorted(order[n_test + n_val :])
+    units = list(together.values())
+    left = [units[i] for i in np.random.default_rng([seed, key]).permutation(len(units))]
+    test = _take(left, n_test, leave=1 + (n_val > 0))
+    val = _take(left, n_val, leave=1)
+    train = sorted(index for unit in left for index in unit)
     return [items[i] for i in train], [items[i] for i in val], [items[i] for i in test]
+
+
+def _take(units: list[list[int]], wanted: int, leave: int) -> list[int]:
+    """Takes units off the list, in order, as long as they fit into `wanted` items and `leave` of them stay; the
+    smallest where none fits."""
+    taken: list[list[int]] = []
+    for unit in list(units):
+        if wanted - sum(map(len, taken)) >= len(unit) and len(units) > leave:
+            units.remove(unit)
+            taken.append(unit)
+    if wanted and not taken:
+        smallest = min(units, key=len)
+        units.remove(smallest)
+        taken.append(smallest)
+    return sorted(index for unit in taken for index in unit)
 
 
 def split_classes(
@@ -49,11 +70,13 @@ def split_classes(
     seed: int,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
+    group_of: Callable[[T], int] | None = None,
 ) -> tuple[dict[str, list[T]], dict[str, list[T]], dict[str, list[T]]]:
     """Every class of `by_class` split by `split_class`: (train, val, test), each class name -> items."""
     train: dict[str, list[T]] = {}
     val: dict[str, list[T]] = {}
     test: dict[str, list[T]] = {}
     for name, items in by_class.items():
-        train[name], val[name], test[name] = split_class(items, name, seed, val_share, test_share)
+        groups = None if group_of is None else [group_of(item) for item in items]
+        train[name], val[name], test[name] = split_class(items, name, seed, val_share, test_share, groups)
     return train, val, test
