@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 BODY = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()
+_PIECE_BYTES = 100_000
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
@@ -24,6 +27,8 @@ class Site:
     ranges: bool = True
     breaks_after: list[int] = field(default_factory=list)  # bytes sent before hanging up, one for each next request
     statuses: list[int] = field(default_factory=list)  # answered to the next requests instead of a file
+    pause_s: float = 0.0  # between the pieces of an answer
+    endless: bool = False  # says no length and never ends
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
     def url(self, path: str = "/file") -> str:
@@ -56,6 +61,14 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            if site.endless:
+                self.send_response(200)
+                self.end_headers()
+                self.close_connection = True
+                with contextlib.suppress(OSError):  # until the other side hangs up
+                    while True:
+                        self.wfile.write(bytes(_PIECE_BYTES))
+                return
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
@@ -63,7 +76,10 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body[start : start + site.breaks_after.pop(0)])
                 self.close_connection = True
             else:
-                self.wfile.write(body[start:])
+                with contextlib.suppress(OSError):  # the other side may be killed
+                    for at in range(start, len(body), _PIECE_BYTES):
+                        self.wfile.write(body[at : at + _PIECE_BYTES])
+                        time.sleep(site.pause_s)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -16,6 +16,15 @@ from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.records import Preprocessing
 
 
+def picture(path: Path, number: int, size: tuple[int, int] = (48, 40)) -> Path:
+    """A small picture; every number has its own bytes."""
+    rng = np.random.default_rng(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    coarse.resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
 def file_photo(path: Path, label: int) -> Photo:
     """A picture file as a data set holds it."""
     found = file_picture(path)

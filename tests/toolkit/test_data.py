@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from support.pictures import picture
 
 from edgefit_toolkit.data import splits
 from edgefit_toolkit.data.pixels import labels, load_pixels, open_photo
@@ -24,15 +24,6 @@ from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.records import Preprocessing
 
 MakeFolder = Callable[..., Path]
-
-
-def picture(path: Path, number: int, size: tuple[int, int] = (48, 40)) -> Path:
-    """A small picture; every number has its own bytes."""
-    rng = np.random.default_rng(number)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
-    coarse.resize(size, Image.Resampling.BICUBIC).save(path)
-    return path
 
 
 @pytest.fixture

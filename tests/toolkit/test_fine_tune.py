@@ -344,3 +344,12 @@ def test_what_trains_is_a_module_that_is_called(trained: TrainResult, drawn: Dat
         torch.distributed.destroy_process_group()
     assert calls == [16, 16, 4] * (len(result.trace) - 1)  # 36 pictures in batches of 16
     assert same_weights(result.network, trained.network)
+
+
+def test_states_of_trainings_that_were_given_up_are_removed(interrupted: Path, drawn: Dataset) -> None:
+    beside = interrupted.with_name("beside")
+    beside.mkdir()
+    (beside / "state.json").write_text('{"schema": "of something else"}')
+    fine_tune(fresh_network(), drawn, TrainSettings(epochs=0, views=0), state_dir=interrupted.with_name("other"))
+    assert not interrupted.exists()
+    assert (beside / "state.json").exists()

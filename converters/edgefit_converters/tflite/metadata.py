@@ -17,6 +17,7 @@ import flatbuffers
 
 from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel, schema
+from edgefit_toolkit.data import class_names
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
@@ -41,9 +42,9 @@ def embed(
     classes = facts.outputs[0].shape[-1]
     if len(labels) != classes:
         raise InputError(f"{len(labels)} labels for a model of {classes} classes")
-    bad = [label for label in labels if not label.strip() or "\n" in label or "\r" in label]
-    if bad or len(set(labels)) != len(labels):
-        raise InputError("labels must be different, not empty, and one line each" + (f": {bad[0]!r}" if bad else ""))
+    fault = class_names.fault_among(labels)
+    if fault is not None:
+        raise InputError(f"labels must be different, not empty, and one line each: {fault}", class_names.RULE)
     flat = FlatModel.read(path)
     entry = next((e for e in flat.model.metadata or [] if e.name == BUFFER_NAME), None)
     if entry is None:

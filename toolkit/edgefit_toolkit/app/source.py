@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.app.shipped_model import Ends, read_ends
+from edgefit_toolkit.data import class_names
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
@@ -91,6 +92,9 @@ def parse_labels(text: str, classes: list[str]) -> tuple[Label, ...]:
                 f"labels.txt, line {number}: expected a label, then at most a common and a scientific name, by tabs"
             )
         labels.append(Label(*columns))
+    fault = class_names.fault_among([label.label for label in labels])
+    if fault is not None:
+        raise InputError(f"labels.txt: {fault}", class_names.RULE)
     if [label.label for label in labels] != list(classes):
         raise InputError(
             f"labels.txt names {len(labels)} classes that are not the report's {len(classes)} in their order",

@@ -25,6 +25,6 @@ def fault_among(names: Sequence[str]) -> str | None:
     for name in names:
         fault = fault_of(name)
         if fault is not None:
-            return f"class {plain(name)!r} {fault}"
+            return f"class '{plain(name)}' {fault}"
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
     return f"class {twice[0]!r} is named twice" if twice else None

@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MIN_SIDE_PX = 16  # below this there is no plant to see
 SMALL_PX = 64  # what a check keeps of a side, where it can choose
-STRIP_PX = 1 << 20  # converted at a time
+STRIP_PX = 1 << 18  # converted at a time
 
 _EXIF_ORIENTATION = 0x0112  # EXIF 2.32, tag 274
 _UPRIGHT = {

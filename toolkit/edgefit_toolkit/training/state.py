@@ -71,11 +71,22 @@ def load_state(folder: Path, key: str) -> TrainingState | None:
 
 
 def discard_state(folder: Path) -> None:
-    """Removes the state of a finished training, and the folder when nothing else lies in it."""
-    (folder / "state.json").unlink(missing_ok=True)
-    _remove_tensors(folder, but="")
-    with contextlib.suppress(OSError):  # not empty, or never made
-        folder.rmdir()
+    """Removes the state of a finished training, and of others beside it that were given up: one folder a training.
+
+    Folders in which anything else lies stay.
+    """
+    given_up = [document.parent for document in folder.parent.glob("*/state.json") if SCHEMA in _text(document)]
+    for one in (folder, *given_up):
+        (one / "state.json").unlink(missing_ok=True)
+        _remove_tensors(one, but="")
+        with contextlib.suppress(OSError):  # not empty, or never made
+            one.rmdir()
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text("utf-8", "replace")
+    return ""
 
 
 def _remove_tensors(folder: Path, but: str) -> None:
