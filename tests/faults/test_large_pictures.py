@@ -74,6 +74,7 @@ KINDS = [
     (".bmp", "RGB", {}),
     (".webp", "RGB", {"quality": 30, "method": 0}),
     (".webp", "RGBA", {"quality": 30, "method": 0}),
+    (".avif", "RGB", {"quality": 30, "speed": 10}),
 ]
 
 

@@ -15,7 +15,7 @@ JPEGS = ("JPEG", "MPO")
 REDUCTIONS = (1, 2, 4, 8)  # what libjpeg offers, and powers of two average alike for the others
 
 # Bytes a pixel beside the picture itself, measured with Pillow 12.3 at 20 million pixels: during the decoding, after it
-_BESIDE = {"WEBP": (12, 8), "AVIF": (8, 0), "TIFF": (4, 0), "JPEG2000": (16, 0)}
+_BESIDE = {"WEBP": (12, 8), "AVIF": (6, 0), "TIFF": (4, 0), "JPEG2000": (16, 0)}
 _BYTES_PER_PX = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "LA": 4}  # Pillow's; any other mode 4
 _WORKING_BYTES = 15e6  # strips under conversion, file buffers, the last crop
 _RGB_TWICE = 8  # bytes a pixel of the result: as it lies, and turned upright or cropped
