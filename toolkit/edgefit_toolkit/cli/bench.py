@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option, say, threads_option, where_options
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Measurement
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from edgefit_benchmarks.fleet import FleetRow
 
 
-@click.command("bench", epilog=EXIT_CODES)
+@click.command("bench")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--device", default=None, show_default="host", help="Profile of the device to run it on.")
 @partial(where_options, repeated=True)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import say
 
 
-@click.command("bundle", epilog=EXIT_CODES)
+@click.command("bundle")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Bundle directory (default: RUN/bundle).")
 @click.option("--app", type=click.Choice(["web", "android", "all"]), default="web", show_default=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option, loudness, say, threads_option, verbosity, where_options
 
 
-@click.command("calibrate", epilog=EXIT_CODES)
+@click.command("calibrate")
 @click.option("--device", required=True, help="Device profile, e.g. pixel7 or host.")
 @where_options
 @threads_option

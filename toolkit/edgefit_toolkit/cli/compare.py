@@ -10,12 +10,11 @@ from typing import Any
 import click
 
 from edgefit_converters.routes import ROUTES
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, io_option, json_option, loudness, say, seed_option, verbosity
 from edgefit_toolkit.records import IoDtype
 
 
-@click.command("compare", epilog=EXIT_CODES)
+@click.command("compare")
 @click.argument("what", metavar="RUN|CHECKPOINT|lite0")
 @click.option("--converters", default=",".join(ROUTES), show_default=True, help="Routes, by commas.")
 @click.option("--data", default=None, help="As of `fit`; for released weights any folder of photographs.")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import converter_option, io_option, loudness, say, verbosity
 from edgefit_toolkit.records import IoDtype
 
 
-@click.command("convert", epilog=EXIT_CODES)
+@click.command("convert")
 @click.argument("run", type=click.Path(path_type=Path))
 @io_option(None)
 @converter_option(None)

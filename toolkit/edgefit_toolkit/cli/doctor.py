@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option
 
 if TYPE_CHECKING:
     from edgefit_benchmarks.doctor import Check
 
 
-@click.command("doctor", epilog=EXIT_CODES)
+@click.command("doctor")
 @click.option("--host", default=None, metavar="USER@BOARD", help="Look at this board too.")
 @json_option
 def command(host: str | None, as_json: bool) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgefit_converters.routes import DEFAULT
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import (
     budget_options,
     command_line,
@@ -52,7 +51,7 @@ def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
     return FitSettings(measure=not predict_only, **flags)
 
 
-@click.command("fit", epilog=EXIT_CODES)
+@click.command("fit")
 @run_options
 @json_option
 def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option, say, threads_option
 from edgefit_toolkit.errors import InputError
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory calls its models
 
 
-@click.command("inspect", epilog=EXIT_CODES)
+@click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--float",

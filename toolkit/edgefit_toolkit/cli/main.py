@@ -25,22 +25,22 @@ Exit codes:
   4    conversion failed
   130  interrupted"""
 
-# name -> (module, one line for --help); the module is imported when its command runs, so that --help stays instant
+# name -> (module, its page in docs/, one line for --help); the module is imported when its command runs, so that --help stays instant
 COMMANDS = {
-    "fit": ("fit", "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command)."),
-    "plan": ("plan", "Show the pick, its interval and basis, and the next phi that does not fit."),
-    "devices": ("devices", "List device profiles and what is attached; `devices show NAME` prints one."),
-    "train": ("train", "Only pick, build and fine-tune: the run stops with its checkpoint."),
-    "convert": ("convert", "Take a trained run on to its guarded int8 .tflite."),
-    "bench": ("bench", "Time a .tflite model."),
-    "inspect": ("inspect", "Show what is inside a .tflite model."),
-    "compare": ("compare", "Convert one checkpoint by every route and compare the int8 models."),
-    "calibrate": ("calibrate", "Fit a device's profile to a few measured probes."),
-    "doctor": ("doctor", "Look at adb, attached phones, runners and this host."),
-    "report": ("report", "Print a run's report, or several side by side."),
-    "bundle": ("bundle", "Make the app bundle of a finished run: model, labels, card, app."),
-    "predict": ("predict", "Answer photographs with a run's int8 model, as its app would."),
-    "serve": ("serve", "Serve a run's web app; a phone that opens /bench measures itself."),
+    "fit": ("fit", "photographs", "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command)."),
+    "plan": ("plan", "latency", "Show the pick, its interval and basis, and the next phi that does not fit."),
+    "devices": ("devices", "phone", "List device profiles and what is attached; `devices show NAME` prints one."),
+    "train": ("train", "photographs", "Only pick, build and fine-tune: the run stops with its checkpoint."),
+    "convert": ("convert", "converters", "Take a trained run on to its guarded int8 .tflite."),
+    "bench": ("bench", "phone", "Time a .tflite model."),
+    "inspect": ("inspect", "converters", "Show what is inside a .tflite model."),
+    "compare": ("compare", "converters", "Convert one checkpoint by every route and compare the int8 models."),
+    "calibrate": ("calibrate", "phone", "Fit a device's profile to a few measured probes."),
+    "doctor": ("doctor", "phone", "Look at adb, attached phones, runners and this host."),
+    "report": ("report", "report", "Print a run's report, or several side by side."),
+    "bundle": ("bundle", "app", "Make the app bundle of a finished run: model, labels, card, app."),
+    "predict": ("predict", "app", "Answer photographs with a run's int8 model, as its app would."),
+    "serve": ("serve", "app", "Serve a run's web app; a phone that opens /bench measures itself."),
 }
 
 
@@ -61,14 +61,15 @@ class Commands(click.Group):
         """The command's own module, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"edgefit_toolkit.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        name, page, _ = COMMANDS[cmd_name]
+        command: click.Command = importlib.import_module(f"edgefit_toolkit.cli.{name}").command
+        command.epilog = f"More: docs/{page}.md\n\n{EXIT_CODES}"
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list for --help, without importing any of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (*_, line) in COMMANDS.items()])
 
 
 @click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

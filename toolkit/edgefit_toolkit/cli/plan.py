@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import (
     budget_options,
     emit,
@@ -18,7 +17,7 @@ from edgefit_toolkit.cli.options import (
 )
 
 
-@click.command("plan", epilog=EXIT_CODES)
+@click.command("plan")
 @budget_options
 @target_options
 @threads_option

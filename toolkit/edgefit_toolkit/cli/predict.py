@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit, json_option, say, threads_option
 from edgefit_toolkit.errors import DataError
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN = 3  # classes beside each picture
 
 
-@click.command("predict", epilog=EXIT_CODES)
+@click.command("predict")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("pictures", metavar="PHOTO...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @threads_option

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import emit
 
 
-@click.command("report", epilog=EXIT_CODES)
+@click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "fmt", type=click.Choice(["md", "html", "json", "csv"]), default="md", show_default=True)
 def command(runs: tuple[Path, ...], fmt: str) -> None:

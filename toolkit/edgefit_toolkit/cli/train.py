@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from edgefit_toolkit.cli.fit import run_options, settings_of
-from edgefit_toolkit.cli.main import EXIT_CODES
 from edgefit_toolkit.cli.options import command_line, say, verbosity
 
 
-@click.command("train", epilog=EXIT_CODES)
+@click.command("train")
 @run_options
 def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
