@@ -27,7 +27,11 @@ Exit codes:
 
 # name -> (module, its page in docs/, one line for --help); the module is imported when its command runs, so that --help stays instant
 COMMANDS = {
-    "fit": ("fit", "photographs", "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command)."),
+    "fit": (
+        "fit",
+        "photographs",
+        "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command).",
+    ),
     "plan": ("plan", "latency", "Show the pick, its interval and basis, and the next phi that does not fit."),
     "devices": ("devices", "phone", "List device profiles and what is attached; `devices show NAME` prints one."),
     "train": ("train", "photographs", "Only pick, build and fine-tune: the run stops with its checkpoint."),

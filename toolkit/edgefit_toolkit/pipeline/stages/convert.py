@@ -30,7 +30,7 @@ class Convert(Stage[Converted]):
     """Leaves model_float.tflite."""
 
     number, name, result = 4, "convert", Converted
-    title = "convert to a float .tflite"
+    title = "convert to a float .tflite: the form that phones run, checked against torch"
 
     def depends_on(self) -> dict[str, Any]:
         """The route."""

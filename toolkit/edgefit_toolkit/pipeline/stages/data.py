@@ -10,7 +10,7 @@ from edgefit_toolkit.progress import Ui
 
 def load(settings: FitSettings, ui: Ui, last: int) -> Dataset:
     """The data set, with every skipped file named. Raises DataError and DownloadError."""
-    ui.stage(2, last, "data")
+    ui.stage(2, last, "data: find, check and split the pictures")
     dataset = load_dataset(settings.data, seed=settings.seed, on_progress=ui.progress)
     ui.note(dataset.summary)
     for skipped in dataset.skipped[:10]:

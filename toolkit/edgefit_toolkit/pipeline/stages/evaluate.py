@@ -33,7 +33,7 @@ class Evaluate(Stage[Evaluated]):
     """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N]."""
 
     number, name, result = 6, "evaluate", Evaluated
-    title = "evaluate on test pictures"
+    title = "evaluate on test pictures, which nothing has learnt from"
 
     def depends_on(self) -> dict[str, Any]:
         """How many threads compute."""

@@ -47,7 +47,7 @@ class Measure(Stage[MeasuredModels]):
     """Leaves no file beside the logs."""
 
     number, name, result = 7, "measure", MeasuredModels
-    title = "measure latency"
+    title = "measure latency: int8, float, and the float reference in torch"
 
     def depends_on(self) -> dict[str, Any]:
         """The machines, and the budget: a miss is measured again."""

@@ -23,7 +23,11 @@ def pick(predicted: Plan, settings: FitSettings, run: Run, ui: Ui, last: int) ->
 
     Raises BudgetMissed and DeviceError as prove.py does.
     """
-    ui.stage(1, last, f"pick: {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}")
+    ui.stage(
+        1,
+        last,
+        f"pick: the largest network within {settings.budget_ms:g} ms at p{settings.percentile} on {settings.device}",
+    )
     _tell(predicted, ui)
     if not settings.measure:
         return predicted, None

@@ -47,7 +47,7 @@ class Quantize(Stage[Quantized]):
     """Leaves model_int8.tflite, or nothing where no step of the ladder passes."""
 
     number, name, result = 5, "quantize", Quantized
-    title = "quantize to int8 and guard it"
+    title = "quantize to int8, a quarter of the size, and guard it: it must keep the float model's answers"
 
     @property
     def recipe(self) -> recipe.Recipe:

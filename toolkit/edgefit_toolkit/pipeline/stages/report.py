@@ -67,7 +67,7 @@ def report(job: Job, plan: Plan, made: Made, *, command: str, attempts: Sequence
 
     Returns the document. Raises OutputError where it cannot.
     """
-    job.ui.stage(8, job.last, "report")
+    job.ui.stage(8, job.last, "report: what was found, for people and programs")
     doc = build_document(job, plan, made, command=command, attempts=attempts)
     write_report(doc, job.run.path)
     return doc

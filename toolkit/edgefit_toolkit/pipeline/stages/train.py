@@ -49,7 +49,7 @@ class Train(Stage[Trained]):
     @property
     def title(self) -> str:
         """Which network."""
-        return f"fine-tune {self.job.variant.label}"
+        return f"fine-tune {self.job.variant.label}: from ImageNet weights to your classes"
 
     @cached_property
     def compute(self) -> Compute:
