@@ -46,7 +46,7 @@ def test_commands_exist_with_their_flags(page: Path) -> None:
     for line in commands(page):
         words = [word for word in shlex.split(line)[1:] if word != "..."]
         name = "fit" if not words or words[0].startswith("-") else words.pop(0)
-        if words[:1] in (["--help"], ["--version"]) or name not in COMMANDS and not words and name.isupper():
+        if words[:1] in (["--help"], ["--version"]) or (name not in COMMANDS and not words and name.isupper()):
             continue
         command = cli.get_command(click.Context(cli), name)
         assert command is not None, f"{page.name}: {line}"

@@ -25,7 +25,8 @@ Exit codes:
   4    conversion failed
   130  interrupted"""
 
-# name -> (module, its page in docs/, one line for --help); the module is imported when its command runs, so that --help stays instant
+# name -> (module, its page in docs/, one line for --help); the module is imported when its command runs, so that --help
+# stays instant
 COMMANDS = {
     "fit": (
         "fit",
