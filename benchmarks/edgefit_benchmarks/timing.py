@@ -105,8 +105,9 @@ def measure_interleaved(
             order.shuffle(waiting)
             for r in waiting:
                 rewarm = REWARM if len(running) > 1 else 0
-                r.samples_ms.extend(r.session.block(r.block_size, rewarm).samples_ms)
-                r.done = _enough(r.samples_ms, options)
+                block = r.session.block(r.block_size, rewarm)
+                r.samples_ms.extend(block.samples_ms)
+                r.done = not block.samples_ms or _enough(r.samples_ms, options)  # a hosted job's samples are finite
     return {
         name: Measurement(
             model=name,

@@ -21,4 +21,5 @@ class TimingOptions:
     benchmark_model: Path | None = None  # LiteRT's program for a device; None: programs.py chooses
     gpu: bool = False  # the device's GPU delegate
     log_dir: Path | None = None  # the raw logs go there
+    accept_cost: bool = False  # of a hosted device; without it nothing is uploaded or started there
     cooldown_s: float = 60.0  # how long a warm device may cool before it is timed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgefit_benchmarks.targets import adb, local, ssh
+from edgefit_benchmarks.targets import adb, ai_hub, local, ssh
 from edgefit_benchmarks.targets.affinity import clocks_of, fast_cores
 from edgefit_benchmarks.targets.kind import TargetKind
 from edgefit_benchmarks.targets.target import Facts, Target
@@ -12,7 +12,7 @@ from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import InputError
 
 # A kind that is found by its profile stands before those that look for it elsewhere
-KINDS: list[TargetKind] = [local.KIND, adb.KIND, ssh.KIND]
+KINDS: list[TargetKind] = [local.KIND, adb.KIND, ssh.KIND, ai_hub.KIND]
 
 
 def open_target(profile: DeviceProfile, where: Mapping[str, str] | None = None) -> Target:

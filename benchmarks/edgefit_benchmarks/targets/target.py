@@ -2,7 +2,8 @@
 
     LocalTarget  local.py   this host
     AdbTarget    adb.py     a phone, through the `adb` program
-    SshTarget    ssh.py     a board, through the system's `ssh` and `sftp`
+    SshTarget    ssh.py     a board, through the system's `ssh`
+    AiHubTarget  ai_hub.py  a phone of Qualcomm AI Hub, through its client
 
 Every fault of a target is one DeviceError (exit code 3) whose hint is the next thing to do.
 """

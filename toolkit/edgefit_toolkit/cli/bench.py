@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     help="tflite-runtime 2.14, on this host only; its environment is made on first use.",
 )
 @click.option("--gpu", is_flag=True, help="The phone's GPU delegate (float models; needs benchmark_model).")
+@click.option("--yes", is_flag=True, help="Accept what a hosted device (--ai-hub) costs, and that it gets the model.")
 @click.option("--log", type=click.Path(path_type=Path), default=None, help="Keep the runner's raw log in this folder.")
 @json_option
 def command(
     model: Path, device: str | None, where: dict[str, tuple[str, ...]], everywhere: bool, threads: int | None,
-    min_samples: int, runner: Path | None, runtime: str, gpu: bool, log: Path | None, as_json: bool,
+    min_samples: int, runner: Path | None, runtime: str, gpu: bool, yes: bool, log: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a .tflite MODEL: warm-up, at least 50 samples and 1 s, every sample kept."""
     from edgefit_toolkit.api.bench import bench
@@ -54,6 +55,7 @@ def command(
         _bench_tflite_runtime(model, threads, min_samples, as_json)
         return
     options: dict[str, Any] = {"min_samples": min_samples, "benchmark_model": runner, "gpu": gpu, "log_dir": log}
+    options["accept_cost"] = yes
     if everywhere:
         if device is not None:
             raise InputError("--all takes every device by its own profile", "leave --device out")

@@ -67,7 +67,7 @@ def where_options(command: F, *, repeated: bool = False) -> F:
 
     @functools.wraps(command)
     def gathered(**others: Any) -> Any:
-        named = {kind.flag: others.pop(kind.flag) for kind in flags}
+        named = {kind.flag: others.pop(kind.flag.replace("-", "_")) for kind in flags}
         return command(**others, where={flag: value for flag, value in named.items() if value})
 
     options = [
