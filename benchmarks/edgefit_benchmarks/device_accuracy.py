@@ -38,7 +38,7 @@ def device_accuracy(
     *,
     threads: int = 1,
 ) -> DeviceAccuracy:
-    """Run `pixels` uint8 [N, R, R, 3] through a model with a uint8 or int8 door, there and here.
+    """Run `pixels` uint8 [N, R, R, 3] through a model that takes uint8 or int8, there and here.
 
     An emulated device counts: its answers are real. InputError when pixels and labels do not go together or the door is
     another one.

@@ -71,7 +71,7 @@ def test_rounds_that_share_nothing_tell_no_pace() -> None:
 
 
 def held(noise: Noise, budget_ms: float, seed: int) -> bool:
-    """Whether pick and next, measured afresh on the machine when it is quiet, are where issue 3 wants them."""
+    """Whether pick and next, measured afresh on the machine when it is quiet, lie where a proof wants them."""
     plan = make_plan(budget_ms, "host", 90, "lite", "continuous")
     machine = Machine({c.variant: 0.66 * c.latency.p50 for c in plan.frontier}, noise, seed)
     try:

@@ -45,7 +45,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a photograph to the network's door. The app must repeat it to the pixel.
+    """From a photograph to the network's input. The app must repeat it to the pixel.
 
     1. upright RGB (EXIF orientation applied); 2. centre crop of a square with side
     min(width, height) * resolution_px / (resolution_px + crop_padding_px); 3. resize to

@@ -150,11 +150,11 @@ def host_answers(model_path: Path, inputs: bytes, *, threads: int = 1) -> bytes:
     from edgefit_toolkit.interpreter import open_interpreter
 
     interpreter = open_interpreter(model_path, threads)
-    (door, *_), (exit_, *_) = interpreter.get_input_details(), interpreter.get_output_details()
-    pictures = np.frombuffer(inputs, dtype=door["dtype"]).reshape(-1, *door["shape"][1:])
+    (start, *_), (end, *_) = interpreter.get_input_details(), interpreter.get_output_details()
+    pictures = np.frombuffer(inputs, dtype=start["dtype"]).reshape(-1, *start["shape"][1:])
     answered = b""
     for picture in pictures:
-        interpreter.set_tensor(door["index"], picture[None])
+        interpreter.set_tensor(start["index"], picture[None])
         interpreter.invoke()
-        answered += interpreter.get_tensor(exit_["index"]).tobytes()
+        answered += interpreter.get_tensor(end["index"]).tobytes()
     return answered

@@ -113,11 +113,11 @@ def _preprocessing(run_dir: Path, ends: Ends) -> Preprocessing:
         raise InputError(f"{path.name} is not the run's preprocessing: {error}", "run `edgefit fit` again") from error
     if preprocessing.resolution_px != ends.resolution_px:
         raise InputError(f"{path.name} says {preprocessing.resolution_px} px, the model takes {ends.resolution_px} px")
-    door = (1 / preprocessing.std, preprocessing.mean)
-    if abs(ends.input_scale - door[0]) > 1e-9 or ends.input_zero_point != door[1]:
+    expected = (1 / preprocessing.std, preprocessing.mean)
+    if abs(ends.input_scale - expected[0]) > 1e-9 or ends.input_zero_point != expected[1]:
         raise InputError(
             f"the model's input has scale {ends.input_scale:g} and zero point {ends.input_zero_point}; raw pixels need "
-            f"{door[0]:g} and {door[1]:g}"
+            f"{expected[0]:g} and {expected[1]:g}"
         )
     return preprocessing
 

@@ -28,7 +28,7 @@ INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory 
     type=click.Path(path_type=Path),
     default=None,
     metavar="FILE",
-    help="The float twin of an int8 MODEL: is int8 faster here, and if not, why?",
+    help="The float model of an int8 MODEL: is int8 faster here, and if not, why?",
 )
 @click.option("--no-time", is_flag=True, help="Read the file only; time nothing.")
 @threads_option
@@ -55,7 +55,7 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
         facts["float"] = read_model(float_path)
         if not _quantized(facts["model"]) or _quantized(facts["float"]):
             raise InputError(
-                f"{model} is no quantized model with {float_path} as its float twin",
+                f"{model} is no quantized model with {float_path} as its float model",
                 "edgefit inspect INT8.tflite --float FLOAT.tflite",
             )
     threads = threads or host_threads()
@@ -93,13 +93,13 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
 
 
 def _models(model: Path, float_path: Path | None) -> tuple[Path, Path | None]:
-    """The model to show and its float twin; a run directory holds both."""
+    """The model to show and its float model; a run directory holds both."""
     if not model.is_dir():
         return model, float_path
     if not (model / INT8).is_file():
         raise InputError(f"{model} holds no {INT8}", "hand over a .tflite file or the directory of a finished run")
-    twin = model / FLOAT
-    return model / INT8, float_path or (twin if twin.is_file() else None)
+    beside = model / FLOAT
+    return model / INT8, float_path or (beside if beside.is_file() else None)
 
 
 def _quantized(facts: ModelFacts) -> bool:
@@ -133,8 +133,8 @@ def _show_facts(out: Console, facts: ModelFacts) -> None:
     out.print(table)
 
 
-def _show_times(out: Console, profile: OperatorProfile, twin: OperatorProfile | None) -> None:
-    """One row per kind; beside it the float twin's time for the same kind."""
+def _show_times(out: Console, profile: OperatorProfile, float_profile: OperatorProfile | None) -> None:
+    """One row per kind; beside it the float model's time for the same kind."""
     from rich.table import Table
     from rich.text import Text
 
@@ -143,14 +143,14 @@ def _show_times(out: Console, profile: OperatorProfile, twin: OperatorProfile | 
     out.print(Text.assemble("\n", ("time per operator on this host", "bold"), how), soft_wrap=True)
     table = Table(box=None)
     table.add_column("operator")
-    for title in ("count", "ms", "share", *(("float ms",) if twin else ())):
+    for title in ("count", "ms", "share", *(("float ms",) if float_profile else ())):
         table.add_column(title, justify="right")
     table.add_column("runs as", style="dim")
-    other = {row.op: row.ms for row in twin.rows} if twin else {}
+    other = {row.op: row.ms for row in float_profile.rows} if float_profile else {}
     for row in profile.rows:
-        beside = (f"{other[row.op]:.3f}" if row.op in other else "-",) if twin else ()
+        beside = (f"{other[row.op]:.3f}" if row.op in other else "-",) if float_profile else ()
         kernel = ", ".join(row.kernels) or "LiteRT's own kernel, outside XNNPACK"
         table.add_row(row.op, str(row.count), f"{row.ms:.3f}", f"{row.ms / profile.total_ms:.0%}", *beside, kernel)
-    beside = (f"{twin.total_ms:.3f}",) if twin else ()
+    beside = (f"{float_profile.total_ms:.3f}",) if float_profile else ()
     table.add_row("together", "", f"{profile.total_ms:.3f}", "100%", *beside, f"whole call {profile.invoke_ms:.3f} ms")
     out.print(table)

@@ -1,6 +1,6 @@
 """EfficientNet in PyTorch: any family, at any width, depth and resolution.
 
-families.py says what differs. All take float NCHW (pixels - 127) / 128, so the door of every model is the same. The
+families.py says what differs. All take float NCHW (pixels - 127) / 128, so every model takes the same bytes. The
 shape comments show phi 0 at 224 x 224 (Lite0, B0), N pictures: 3 x 224 x 224 -> 320 x 7 x 7 -> 1280 -> classes.
 """
 

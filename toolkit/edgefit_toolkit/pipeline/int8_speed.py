@@ -155,8 +155,8 @@ def _by_structure(int8: ModelFacts, float_: ModelFacts) -> list[str]:
     if int8.partitions > float_.partitions:
         found.append(f"int8 is cut into {int8.partitions} XNNPACK partitions, float into {float_.partitions}")
     more = {kind: int8.ops.get(kind, 0) - float_.ops.get(kind, 0) for kind in _GLUE}
-    doors = 2 if int8.ops.get("QUANTIZE", 0) >= 2 else 0  # uint8 at the input and at the output is no fault
-    more["QUANTIZE"] -= min(doors, more["QUANTIZE"])
+    ends = 2 if int8.ops.get("QUANTIZE", 0) >= 2 else 0  # uint8 at the input and at the output is no fault
+    more["QUANTIZE"] -= min(ends, more["QUANTIZE"])
     extra = [f"{n} {kind}" for kind, n in more.items() if n > 0]
     if extra:
         found.append(f"int8 has {', '.join(extra)} more than float: they move numbers and compute nothing")

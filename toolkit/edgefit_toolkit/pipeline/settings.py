@@ -33,7 +33,7 @@ class FitSettings:
     where: dict[str, str] = field(default_factory=dict)  # what to measure on: flag of a kind of target -> its name
     measure: bool = True  # on the device, when it is there; False: predict only
     calibration_n: int = 96  # photographs that set the int8 ranges
-    io_dtype: IoDtype = "uint8"  # at the int8 model's door
+    io_dtype: IoDtype = "uint8"  # of the int8 model's input and output
     converter: str = "litert"  # the route to .tflite: see edgefit_converters.routes.ROUTES
 
     @property
