@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
+from edgefit_toolkit.devices.profile import Core
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency.predict import fit_terms, operator_us, predict
+from edgefit_toolkit.latency.predict import core_speed, fit_terms, operator_us, point_variant, predict
 from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.records import Precision
@@ -113,3 +115,116 @@ def test_more_and_faster_cores_are_never_slower() -> None:
 def test_the_interval_widens_outside_of_the_points() -> None:
     inside, outside = (predict(variant_from_phi(phi), PIXEL4) for phi in (1.0, 6.0))
     assert outside.high / outside.low > inside.high / inside.low
+
+
+UNKNOWN = dataclasses.replace(SHIPPED["pixel7"], points=())  # nothing but cores and clocks
+
+
+def test_twice_the_clock_is_half_the_time() -> None:
+    faster = tuple(dataclasses.replace(core, clock_ghz=2 * core.clock_ghz) for core in UNKNOWN.cores)
+    for precision in ("int8", "float32"):
+        slow, fast = (
+            predict(released("lite1"), dataclasses.replace(UNKNOWN, cores=c), precision)
+            for c in (UNKNOWN.cores, faster)
+        )
+        assert fast.p50 == pytest.approx(slow.p50 / 2)
+
+
+def test_the_fastest_cores_are_used_wherever_they_stand() -> None:
+    turned = dataclasses.replace(UNKNOWN, cores=UNKNOWN.cores[::-1])
+    assert predict(released("lite1"), turned) == dataclasses.replace(
+        predict(released("lite1"), UNKNOWN), basis=predict(released("lite1"), turned).basis
+    )
+    best = max(UNKNOWN.cores, key=lambda core: core_speed(alone(UNKNOWN, core), "int8").ms_per_million ** -1)
+    assert core_speed(alone(UNKNOWN, best), "int8") == core_speed(dataclasses.replace(UNKNOWN, threads=1), "int8")
+
+
+def alone(profile: DeviceProfile, core: Core, count: int = 1) -> DeviceProfile:
+    return dataclasses.replace(profile, cores=(dataclasses.replace(core, count=count),), threads=count)
+
+
+def test_a_second_core_helps_by_a_little_less_than_itself() -> None:
+    one, two, four = (core_speed(alone(UNKNOWN, UNKNOWN.cores[0], n), "int8") for n in (1, 2, 4))
+    gain = one.ms_per_million / two.ms_per_million
+    assert 1.5 < gain < 2
+    assert two.ms_per_million / four.ms_per_million == pytest.approx(gain)
+    assert two.fixed_ms == four.fixed_ms != one.fixed_ms  # known for one thread and for several
+
+
+def test_nothing_known_is_exactly_what_cores_promise() -> None:
+    terms = fit_terms(UNKNOWN, "int8")
+    assert (terms.matmul_scale, terms.other_scale, terms.known_ms) == (1.0, 1.0, None)
+    assert terms.fixed_ms == core_speed(UNKNOWN, "int8").fixed_ms
+    latency = predict(released("lite1"), UNKNOWN)
+    assert f"{UNKNOWN.cores[0].count}x {UNKNOWN.cores[0].kind} {UNKNOWN.cores[0].clock_ghz:g} GHz + " in latency.basis
+
+
+def test_an_interval_is_as_wide_upwards_as_downwards_and_a_share_more_for_each_doubling() -> None:
+    shares = {}
+    low, high = fit_terms(PIXEL4, "int8").known_ms or (0.0, 0.0)
+    for phi in (-4.0, -1.0, 0.0, 1.0, 3.0, 6.0):
+        for percentile in (50, 90):
+            latency = predict(variant_from_phi(phi), PIXEL4, percentile=percentile)
+            at = latency.at(percentile)
+            assert latency.high / at == pytest.approx(at / latency.low)
+            shares[latency.p50] = latency.high / at - 1
+    inside = {share for ms, share in shares.items() if low <= ms <= high}
+    assert max(inside) == pytest.approx(min(inside))
+    for ms, share in shares.items():
+        doublings = max(0.0, math.log2(low / ms), math.log2(ms / high))
+        assert share == pytest.approx(min(inside) * (1 + doublings))
+    assert max(shares.values()) > 1.5 * min(inside)
+
+
+def test_the_profiles_own_tail_is_used() -> None:
+    usual = predict(released("lite1"), PIXEL4)
+    long = predict(released("lite1"), dataclasses.replace(PIXEL4, p90_over_p50=1.5))
+    assert (long.p50, long.p90) == (usual.p50, pytest.approx(1.5 * usual.p50))
+    assert 1.0 < usual.p90 / usual.p50 < 1.3
+
+
+@given(st.floats(0.6, 1.6))
+@settings(max_examples=20)
+def test_a_device_that_is_slower_throughout_is_predicted_so(factor: float) -> None:
+    points = tuple(dataclasses.replace(point, latency_ms=factor * point.latency_ms) for point in PIXEL4.points)
+    moved = dataclasses.replace(PIXEL4, points=points)
+    for name in ("lite0", "lite2", "lite4"):
+        assert predict(released(name), moved).p50 == pytest.approx(
+            factor * predict(released(name), PIXEL4).p50, rel=0.03
+        )
+
+
+def test_one_disturbed_point_bends_the_others_little() -> None:
+    mine = PIXEL4.points_of("int8")
+    for index, point in enumerate(mine):
+        odd = dataclasses.replace(point, latency_ms=2.5 * point.latency_ms)
+        points = tuple(odd if other == point else other for other in PIXEL4.points)
+        bent = dataclasses.replace(PIXEL4, points=points)
+        for other in (*mine[:index], *mine[index + 1 :]):
+            name = other.network
+            assert predict(released(name), bent).p50 == pytest.approx(predict(released(name), PIXEL4).p50, rel=0.12)
+
+
+def test_cores_hold_a_device_whose_points_say_too_little() -> None:
+    """One point moves both scales together; where it says nothing of their ratio, that stays near 1."""
+    point = dataclasses.replace(
+        PIXEL4.points_of("int8")[2], source="soc", latency_ms=2 * predict(released("lite2"), UNKNOWN).p50
+    )
+    terms = fit_terms(dataclasses.replace(UNKNOWN, points=(point,)), "int8")
+    assert terms.matmul_scale / terms.other_scale == pytest.approx(1, abs=0.25)
+    assert 1.5 < terms.matmul_scale < 2.5
+    assert 0 <= terms.fixed_ms < 6 * core_speed(UNKNOWN, "int8").fixed_ms
+
+
+def test_a_basis_counts_its_latencies_and_names_each_source_once() -> None:
+    assert fit_terms(PIXEL4, "int8").sentence.startswith("published: 5 int8 latencies of this device (")
+    one = dataclasses.replace(PIXEL4, points=PIXEL4.points_of("int8")[:1])
+    sentence = fit_terms(one, "int8").sentence
+    assert sentence.startswith("published: 1 int8 latency of this device (")
+    assert sentence.count(PIXEL4.sources[one.points[0].source]) == 1
+
+
+def test_a_point_of_a_phi_is_the_network_of_its_family() -> None:
+    point = dataclasses.replace(PIXEL4.points_of("int8")[0], network="b", phi=0.5)
+    assert point_variant(point) == variant_from_phi(0.5, "b")
+    assert point_variant(dataclasses.replace(point, network="lite")) == variant_from_phi(0.5)
