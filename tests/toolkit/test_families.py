@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,19 @@ def test_scaled() -> None:
     assert sum(p.numel() for p in network.parameters()) == one.params
     with pytest.raises(ScalingError, match="lite and b and toy"):
         scaling.variant_from_phi(0, "other")
+
+
+def test_rules_of_a_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (TOY.scaled_channels, TOY.scaled_repeats) == ({16, 24, 40, 64, 256}, {1, 2})
+    lite = FAMILIES["lite"]
+    assert (lite.scaled_channels, lite.scaled_repeats) == ({16, 24, 40, 80, 112, 192, 320}, {2, 3, 4})
+    assert {name: (family.fused_activation, family.skeleton) for name, family in FAMILIES.items()} == {
+        "lite": (True, True), "b": (False, False), "toy": (True, False),
+    }  # fmt: skip
+    for change in ({"activation": "ReLU"}, {"squeeze_ratio": 0.1}, {"input_norm": FAMILIES["b"].input_norm}):
+        assert not dataclasses.replace(lite, **change).skeleton
+    monkeypatch.setitem(FAMILIES, "thin", dataclasses.replace(TOY, squeeze_ratio=0.001))
+    assert {block.se_channels for block in blocks("thin", 1.0, 1.0)} == {1}  # a squeeze-excite squeezes to something
 
 
 def test_searched_and_predicted() -> None:

@@ -93,3 +93,77 @@ def test_brackets_hold_when_measured_afresh(noise: Noise, at_least: float) -> No
     """The very draws are fixed; 300 seeds gave the figures in results/host_brackets_all_runs.md."""
     good = sum(held(noise, budget_ms, seed) for budget_ms in BUDGETS_MS for seed in range(SEEDS))
     assert good >= at_least * len(BUDGETS_MS) * SEEDS
+
+
+def disturbed_by(factor: float, part: str, rounds: int = 4) -> list[bool]:
+    """Which of these rounds are calm when the last one is slower, or has a longer tail, by `factor`."""
+    seen = Rounds(90)
+    for n in range(rounds):
+        odd = factor if n == rounds - 1 else 1.0
+        ms, tail = (odd, 1.05) if part == "pace" else (1.0, 1.05 * odd)
+        seen.add({i: took(10.0 * (i + 1) * ms, tail) for i in range(2)})
+    return seen.calm
+
+
+@pytest.mark.parametrize("part", ["pace", "tail"])
+def test_a_round_is_disturbed_beyond_fifteen_percent(part: str) -> None:
+    assert disturbed_by(1.149, part) == [True] * 4
+    assert disturbed_by(1.151, part) == [True] * 3 + [False]
+    assert disturbed_by(4.0, part, rounds=2) == [True] * 2  # of two, nobody can tell which is the odd one
+    assert disturbed_by(1.151, part, rounds=3) == [True, True, False]
+    assert disturbed_by(0.5, part) == [True] * 4  # quicker: the others are not "far above the quicker quarter"
+
+
+def test_the_quicker_quarter_decides_what_is_slow() -> None:
+    """Four of nine rounds at half the time: two of them may be luck, more are the machine."""
+    for quick, calm in ((2, 9), (3, 3)):
+        seen = Rounds(50)
+        for n in range(9):
+            seen.add({i: took((5.0 if n < quick else 10.0) * (i + 1)) for i in range(2)})
+        assert sum(seen.calm) == calm
+
+
+def test_the_pace_is_known_from_three_rounds_on() -> None:
+    seen = Rounds(50)
+    for n, pace in enumerate((1.0, 1.02, 1.05)):
+        assert seen.spread is None
+        seen.add({i: took(pace * (i + 1)) for i in range(2)})
+        assert seen.count(0) == n + 1
+    assert seen.spread == pytest.approx(statistics.stdev(map(math.log, (1.0, 1.02, 1.05))), abs=1e-6)
+    assert [pace is not None for pace in seen.paces] == [True] * 3
+    assert statistics.median(pace for pace in seen.paces if pace) == pytest.approx(1.0)
+
+
+def test_rounds_that_share_no_network_with_others_keep_their_own_figures() -> None:
+    seen = Rounds(90)
+    for pace in (1.0, 1.1, 1.04):
+        seen.add({0: took(10.0 * pace), 1: took(20.0 * pace)})
+    seen.add({7: took(33.0)})
+    assert seen.paces[3] is None
+    assert (seen.shared, seen.count(7)) == (3, 1)
+    assert seen.p50_ms[7] == 33.0
+    assert seen.p50_ms[0] == pytest.approx(10.4)
+    assert list(seen.p50_ms) == [0, 1, 7]
+
+
+def test_the_most_usual_round_is_reported_as_it_was_measured() -> None:
+    seen = Rounds(50)
+    for pace in (1.0, 1.1, 1.04, 0.97, 1.08):
+        seen.add({0: took(10.0 * pace), 1: took(20.0 * pace)})
+    assert seen.usual_run(0) == took(10.4)
+    assert seen.runs(1)[1] == took(22.0)
+    assert seen.tail == 1.0  # p50 / p50
+    at_90 = Rounds(90)
+    for tail in (1.02, 1.3, 1.06):
+        at_90.add({0: took(10.0, tail), 1: took(20.0, tail)})
+    assert at_90.tail == pytest.approx(1.04)  # the long one tells of other work
+    assert at_90.usual_run(0).p90 == pytest.approx(10.4, abs=0.21)
+
+
+def test_networks_that_share_all_their_rounds_do_not_hide_the_pace() -> None:
+    """One network in all rounds, two more always together in the slower half: to one another their pace is 1."""
+    seen = Rounds(50)
+    for n, pace in enumerate((1.0, 1.1) * 4):
+        seen.add({0: took(10.0 * pace)} | ({1: took(20.0 * pace), 2: took(30.0 * pace)} if n % 2 else {}))
+    assert seen.p50_ms[1] / seen.p50_ms[0] == pytest.approx(2.0, rel=1e-6)
+    assert seen.p50_ms[2] / seen.p50_ms[0] == pytest.approx(3.0, rel=1e-6)

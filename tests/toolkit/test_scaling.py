@@ -178,3 +178,132 @@ def test_other_bases_take_the_equivalent_phi() -> None:
     other = scaling.variant_from_phi(1.0, scale_width=1.3)
     assert other.width == pytest.approx(1.3)
     assert scaling.variant_from_phi(other.phi).madds <= other.madds
+
+
+def test_rounding_of_channels_at_its_edges() -> None:
+    """round_filters of TensorFlow's EfficientNet, by hand: to the nearest 8, up from halves, never below 0.9."""
+    wished = {0.1: 8, 8: 8, 11.9: 16, 12: 16, 13.34: 16, 19.9: 24, 20: 24, 16 * 1.1: 16, 24 * 1.1: 24, 8.8: 8, 8.9: 16}
+    wished |= {32 * 1.4: 48, 40 * 1.1: 48, 80 * 1.2: 96, 112 * 1.1: 120, 192 * 1.1: 208, 1280 * 1.4: 1792}
+    wished |= {99.99: 96, 100.0: 104, 1300.0: 1304, 1299.9: 1296}
+    assert {wish: round_channels(wish) for wish in wished} == wished
+
+
+def test_rounding_of_resolutions_at_its_edges() -> None:
+    wished = {0.5: 32, 32.99: 32, 33: 34, 34.99: 34, 35: 36, 224: 224, 224.99: 224, 225: 226, 257.6: 258}
+    assert {wish: scaling.round_resolution(wish) for wish in wished} == wished
+
+
+def test_the_published_factors() -> None:
+    assert scaling.factors(0) == (1.0, 1.0, 224)
+    width, depth, resolution_px = scaling.factors(3)
+    assert (width, depth, resolution_px) == (pytest.approx(1.331), pytest.approx(1.728), 340)
+    assert pytest.approx(2, abs=0.08) == 1.2 * 1.1**2 * 1.15**2
+
+
+@pytest.mark.parametrize("name", ["lite0", "b0"])
+def test_the_base_network_is_table_1_of_the_paper(name: str) -> None:
+    variant = scaling.released(name)
+    every = blocks(variant.family, 1.0, 1.0)
+    first = [next(block for block in every if block.stage == stage) for stage in range(7)]
+    assert [block.kernel for block in first] == [3, 3, 5, 3, 5, 5, 3]
+    assert [block.out_channels for block in first] == [16, 24, 40, 80, 112, 192, 320]
+    assert [sum(block.stage == stage for block in every) for stage in range(7)] == [1, 2, 2, 3, 3, 4, 1]
+    assert [block.expand for block in every] == [1] + [6] * 15
+    assert [block.stride for block in every if not block.skip] == [1, 2, 2, 2, 1, 2, 1]
+    assert {block.stride for block in every if block.skip} == {1}
+    assert [block.in_channels for block in every] == [32] + [block.out_channels for block in every[:-1]]
+    assert [block.hidden_channels for block in first] == [32, 96, 144, 240, 480, 672, 1152]
+    squeezed = [max(1, block.in_channels // 4) if name == "b0" else 0 for block in every]
+    assert [block.se_channels for block in every] == squeezed
+
+
+RELEASED = {  # width, depth, resolution, dropout: efficientnet_builder.py and efficientnet_lite_builder.py
+    "lite0": (1.0, 1.0, 224, 0.2), "lite1": (1.0, 1.1, 240, 0.2), "lite2": (1.1, 1.2, 260, 0.3),
+    "lite3": (1.2, 1.4, 280, 0.3), "lite4": (1.4, 1.8, 300, 0.3), "b0": (1.0, 1.0, 224, 0.2),
+    "b1": (1.0, 1.1, 240, 0.2), "b2": (1.1, 1.2, 260, 0.3), "b3": (1.2, 1.4, 300, 0.3), "b4": (1.4, 1.8, 380, 0.4),
+    "b5": (1.6, 2.2, 456, 0.4), "b6": (1.8, 2.6, 528, 0.5), "b7": (2.0, 3.1, 600, 0.5),
+}  # fmt: skip
+
+
+def test_released_networks_have_the_published_factors() -> None:
+    assert tuple(RELEASED) == released_names()
+    for name, factors in RELEASED.items():
+        variant = scaling.released(name)
+        assert (variant.width, variant.depth, variant.resolution_px, variant.dropout) == factors
+        assert variant.classes == 1000
+
+
+@pytest.mark.parametrize("family", ["lite", "b"])
+def test_dropout_is_that_of_the_nearest_released_network(family: str) -> None:
+    names = [name for name in released_names() if name.startswith(family)]
+    phis = [scaling.released(name).phi for name in names]
+    for (name, phi), (other, further) in pairwise(zip(names, phis, strict=True)):
+        for share, nearest in ((0.0, name), (0.49, name), (0.51, other), (1.0, other)):
+            variant = scaling.variant_from_phi(phi + share * (further - phi), family)
+            assert variant.dropout == RELEASED[nearest][3]
+    assert scaling.variant_from_phi(-9, family).dropout == 0.2
+
+
+def test_work_and_weights_of_one_block_by_hand() -> None:
+    """Lite0's second block, 16 -> 96 -> 24 channels at 112 px, stride 2; B0's has a squeeze-excite of 4."""
+    for family, more in (("lite", 0), ("b", 96 * 4 * 2 + 4 + 96)):
+        named = {
+            operator.name.removeprefix("blocks.1."): operator for operator in operators(scaling.released(f"{family}0"))
+        }
+        expand, depthwise, project = (named[part] for part in ("expand", "depthwise", "project"))
+        assert (expand.madds, expand.params) == (112 * 112 * 16 * 96, 16 * 96 + 2 * 96)
+        assert (depthwise.madds, depthwise.params) == (56 * 56 * 9 * 96, 9 * 96 + 2 * 96)
+        assert (project.madds, project.params) == (56 * 56 * 96 * 24, 96 * 24 + 2 * 24)
+        assert (depthwise.in_shape, depthwise.out_shape) == ((112, 112, 96), (56, 56, 96))
+        assert (depthwise.kernel, depthwise.stride, expand.kernel, expand.stride) == (3, 2, 1, 1)
+        assert ("se" in named) == (family == "b")
+        if more:
+            assert (named["se"].madds, named["se"].params) == (2 * 96 * 4, more)
+        stem, classifier = named["stem"], named["classifier"]
+        assert (stem.madds, stem.stage) == (112 * 112 * 27 * 32, -1)
+        assert (classifier.madds, classifier.params, classifier.stage) == (1280 * 1000, 1281 * 1000, 7)
+        assert (named["pool"].in_shape, named["pool"].out_shape, named["head"].stage) == ((7, 7, 1280), (1, 1, 1280), 7)
+        assert (named["pool"].kernel, named["pool"].madds, named["pool"].params) == (7, 0, 0)
+        assert {operator.stage for name, operator in named.items() if name in ("expand", "depthwise", "project")} == {1}
+
+
+def test_a_swish_is_an_operator_of_its_own_wherever_lite_has_a_relu6() -> None:
+    kinds = [operator.kind for operator in operators(scaling.released("b0"))]
+    assert kinds.count("act") == 1 + 15 + 16 + 1  # stem, expand, depthwise, head
+    assert kinds.count("se") == 16
+    for operator in operators(scaling.released("b0")):
+        if operator.kind in ("act", "add"):
+            assert (operator.kernel, operator.stride, operator.madds, operator.params) == (1, 1, 0, 0)
+
+
+def test_odd_sizes_are_halved_upwards() -> None:
+    sizes = [
+        operator.out_shape[0] for operator in operators(scaling.variant_from_factors(1, 1, 90)) if operator.stride == 2
+    ]
+    assert sizes == [45, 23, 12, 6, 3]
+
+
+@pytest.mark.parametrize(("name", "most"), [("width", 64), ("depth", 64), ("resolution_px", 8192)])
+def test_the_largest_factors(name: str, most: int) -> None:
+    given = {"width": 0.1, "depth": 0.5, "resolution_px": 32}
+    assert scaling.variant_from_factors(**{**given, name: most})  # type: ignore[arg-type]
+    with pytest.raises(ScalingError, match=rf"{name} is \S+; no network beyond {most} can be built"):
+        scaling.variant_from_factors(**{**given, name: most * 1.001})  # type: ignore[arg-type]
+
+
+def test_equivalent_phi_is_rounded_down_and_ends_where_phi_does() -> None:
+    for phi in (-3.0, -0.5, 0.7, 2.25):
+        cost = scaling.variant_from_phi(phi).madds
+        found = scaling.equivalent_phi("lite", cost)
+        assert found == round(found, 4) >= phi
+        assert scaling.variant_from_phi(found).madds == cost
+        assert scaling.variant_from_phi(found + 1e-4).madds > cost
+        assert scaling.variant_from_phi(scaling.equivalent_phi("lite", cost - 1)).madds < cost
+    assert scaling.equivalent_phi("lite", 1) == -40.0
+    assert math.copysign(1, scaling.released("lite0").phi) == 1  # never "-0.0"
+
+
+def test_whole_classes_only() -> None:
+    assert scaling.variant_from_phi(0, classes=2).classes == 2
+    with pytest.raises(ScalingError, match="at least 2"):
+        scaling.variant_from_phi(0, classes=2.5)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,9 @@ from edgefit_toolkit.errors import BudgetMissed, InputError
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.scaling import variant_from_phi
-from edgefit_toolkit.picker.plan import plan_json
+from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.picker.rule import RELEASED_REACH_PHI
-from edgefit_toolkit.picker.search import candidates, distinct_phis, pick
+from edgefit_toolkit.picker.search import PHI_RANGE, candidates, distinct_phis, pick
 from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant
 
@@ -179,3 +180,102 @@ def test_rendered_plan_shows_pick_next_and_frontier() -> None:
     assert drawing.count("◆") >= 4
     assert "13.5" in drawing
     assert "X" in drawing
+
+
+def decimals(phi: float) -> int:
+    return len(repr(phi).partition(".")[2])
+
+
+@pytest.mark.parametrize("family", ["lite", "b"])
+def test_reported_phis_are_the_roundest_and_largest_of_their_network(family: str) -> None:
+    """Two decimals at least; no phi with fewer makes the same network, and no larger one with as many does."""
+    for phi in distinct_phis(family, -0.3, 0.9):
+        mine, places = variant_from_phi(phi, family), max(2, decimals(phi))
+        step = 10.0**-places
+        larger = variant_from_phi(round(phi + step, places), family)
+        assert (larger.madds, larger.params) != (mine.madds, mine.params) or phi + step > 0.9
+        if places > 2:
+            coarser = round(phi, places - 1)
+            for other in (coarser, round(coarser + 10 * step, places), round(coarser - 10 * step, places)):
+                assert variant_from_phi(other, family).madds != mine.madds
+
+
+def test_the_range_ends_where_it_says() -> None:
+    assert PHI_RANGE == (-4.0, 6.0)
+    every = candidates("lite")
+    assert every[0].phi >= -4.0
+    assert variant_from_phi(-4.0).madds == every[0].madds
+    assert every[-1].phi == 6.0
+    some = candidates("lite", "continuous", 1000, (-1.0, 1.0))
+    assert [v.phi for v in some] == sorted(v.phi for v in some)
+    assert {v.released for v in some} == {None, "lite0", "lite1"}
+    assert set(some) < set(every) | {some[0], some[-1]}
+    assert all(-1.0 <= v.phi <= 1.0 for v in some)
+    assert len(candidates("lite", "released", 1000, (-1.0, 1.0))) == 5  # all of them, whatever the range
+
+
+def test_a_network_that_only_the_first_phi_has_is_kept() -> None:
+    """That of phi 0 ends there: every stage gains a block just above."""
+    assert distinct_phis("lite", 0.0, 0.5)[0] == 0.0
+    assert variant_from_phi(distinct_phis("lite", 0.0, 0.5)[1]).madds > variant_from_phi(0.0).madds
+
+
+@pytest.mark.parametrize("phi_range", [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf), (-math.inf, 0.0)])
+def test_ranges_without_a_network(phi_range: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="holds no network"):
+        candidates("lite", "continuous", 1000, phi_range)
+
+
+def test_scalings_that_do_not_exist() -> None:
+    with pytest.raises(InputError, match="continuous and released"):
+        candidates("lite", "grid")
+
+
+def by_phi(ms_per_phi: float, low: float = 0.9, high: float = 1.2) -> Callable[[Variant], Latency]:
+    return lambda v: Latency(*(ms_per_phi * (v.phi + 5) * f for f in (1.0, 1.0, low, high)), "predicted", "a test")
+
+
+def test_notes_say_what_they_are_about_and_nothing_else() -> None:
+    def notes(plan: Plan) -> str:
+        return " | ".join(plan.notes)
+
+    roomy = pick(Budget(7.2), by_phi(1.0, 1.0, 1.0))
+    assert roomy.misses_below == ()
+    assert notes(roomy) == (
+        "Lite3 280px is the largest network with published ImageNet weights that fits (6.8 ms): "
+        "--scaling released takes it"
+    )
+    lite2 = next(v for v in candidates("lite") if v.released == "lite2")
+    near = pick(Budget(lite2.phi + 5.05), by_phi(1.0, 1.0, 1.0))
+    assert near.pick.variant == lite2
+    largest = [c for c in near.frontier if c.fits(near.budget)][-1].variant
+    assert notes(near) == (
+        f"Lite2 260px has published ImageNet weights; {largest.label} would fit too, "
+        f"{largest.phi - lite2.phi:.2f} of phi larger, with weights made from those"
+    )
+    at = pick(Budget(lite2.phi + 5), by_phi(1.0, 1.0, 1.0))
+    assert (at.pick.variant, at.notes) == (lite2, ())
+    tight = pick(Budget(7.2), by_phi(1.0, 0.99, 1.01))
+    assert "inside the pick's 80% interval" in notes(tight)
+    assert "inside" not in notes(pick(Budget(7.2), by_phi(1.0, 1.05, 1.1)))  # it begins above the budget
+    assert "inside" not in notes(pick(Budget(7.2), by_phi(1.0, 0.8, 0.9)))  # it ends below
+
+
+def test_networks_that_miss_below_the_pick_are_counted() -> None:
+    smallest, second = candidates("lite")[:2]
+
+    def odd(*slow: Variant) -> Plan:
+        usual = by_phi(1.0)
+        return pick(Budget(7.2), lambda v: flat(99.0) if v in slow else usual(v))
+
+    one, two = odd(smallest), odd(smallest, second)
+    assert any("1 smaller network (phi" in note for note in one.notes)
+    assert any(f"2 smaller networks (phi {smallest.phi:g} to {second.phi:g})" in note for note in two.notes)
+
+
+def test_what_nothing_meets_is_rounded_up_to_a_tenth() -> None:
+    said = r"answers within 0.5 ms: the quickest, .* has a predicted p90 of 1.0\d ms"
+    with pytest.raises(BudgetMissed, match=said) as caught:
+        pick(Budget(0.5), by_phi(1.0))
+    enough = math.ceil(by_phi(1.0)(candidates("lite")[0]).p90 * 10) / 10
+    assert caught.value.hint == f"--budget-ms {enough:g} is the smallest budget that a network meets there"
