@@ -28,7 +28,7 @@ INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory 
     type=click.Path(path_type=Path),
     default=None,
     metavar="FILE",
-    help="The float model of an int8 MODEL: is int8 faster here, and if not, why?",
+    help="The float twin of an int8 MODEL: is int8 faster here, and if not, why?",
 )
 @click.option("--no-time", is_flag=True, help="Read the file only; time nothing.")
 @threads_option
@@ -55,7 +55,7 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
         facts["float"] = read_model(float_path)
         if not _quantized(facts["model"]) or _quantized(facts["float"]):
             raise InputError(
-                f"{model} is no quantized model with {float_path} as its float model",
+                f"{model} is no quantized model with {float_path} as its float twin",
                 "edgefit inspect INT8.tflite --float FLOAT.tflite",
             )
     threads = threads or host_threads()
