@@ -16,11 +16,11 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edgefit_toolkit.app import card
 from edgefit_toolkit.app.androidapp import android_files
-from edgefit_toolkit.app.facts import app_doc, preprocessing_doc
+from edgefit_toolkit.app.facts import app_doc, json_file, preprocessing_doc
 from edgefit_toolkit.app.shipped_model import with_metadata
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.webapp import web_files
@@ -112,22 +112,18 @@ def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict
     )
     digest = hashlib.sha256(model).hexdigest()
     labels = "".join(f"{label.line}\n" for label in source.labels).encode()
-    files = {"model.tflite": model, "labels.txt": labels, "preprocessing.json": _json(preprocessing_doc(source))}
+    files = {"model.tflite": model, "labels.txt": labels, "preprocessing.json": json_file(preprocessing_doc(source))}
     files["MODEL_CARD.md"] = card.model_card(source, digest, len(model)).encode()
     files["README.md"] = card.read_me(source, apps).encode()
-    assets = {"model.tflite": model, "labels.txt": labels, "app.json": _json(app_doc(source, model))}
+    assets = {"model.tflite": model, "labels.txt": labels, "app.json": json_file(app_doc(source, model))}
     if "web" in apps:
         files |= web_files(source, assets, cache_dir)
     if "android" in apps:
         files |= android_files(assets)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     mark = {"schema": "edgefit.bundle/1", "edgefit": report["edgefit"], "apps": list(apps), "sha256": hashes}
-    files[MARK] = _json(mark)
+    files[MARK] = json_file(mark)
     return dict(sorted(files.items()))
-
-
-def _json(doc: Any) -> bytes:
-    return (json.dumps(doc, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _write(files: dict[str, bytes], out: Path) -> None:

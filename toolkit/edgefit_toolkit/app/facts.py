@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -45,3 +46,8 @@ def app_doc(source: Source, model: bytes) -> dict[str, Any]:
 def title(source: Source) -> str:
     """The app's name."""
     return f"Name it: {source.report['data']['name']}"
+
+
+def json_file(doc: Any) -> bytes:
+    """A JSON file of a bundle; the same document gives the same bytes."""
+    return (json.dumps(doc, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()

@@ -19,6 +19,7 @@ from typing import Any
 import platformdirs
 
 from edgefit_toolkit.errors import DownloadError
+from edgefit_toolkit.files import write_atomic
 
 CACHE_VARIABLE = "EDGEFIT_LITERTJS_DIR"  # a folder that holds the tarballs, for machines without npm or network
 RUNTIME = "LiteRT.js 2.5.3"  # in words; the pins are in litertjs.toml
@@ -88,10 +89,7 @@ def _tarball(package: dict[str, Any], cache: Path) -> bytes:
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).replace(kept)
+        write_atomic(kept, content)
     except OSError as error:
         raise DownloadError(
             f"cannot keep LiteRT.js in {cache}: {error.strerror}", f"name a folder in {CACHE_VARIABLE}"

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.app.facts import title
+from edgefit_toolkit.app.facts import json_file, title
 from edgefit_toolkit.app.icons import icon
 from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.app.vendor import litert_files
@@ -22,7 +22,7 @@ def web_files(source: Source, assets: dict[str, bytes], cache_dir: Path | None) 
     static = resources.files("edgefit_toolkit.app").joinpath("web")
     files = {name: static.joinpath(name).read_bytes() for name in STATIC}
     files |= assets
-    files["manifest.webmanifest"] = _json(manifest(source))
+    files["manifest.webmanifest"] = json_file(manifest(source))
     files |= {name: icon(side, maskable=maskable) for name, (side, maskable) in ICONS.items()}
     files |= {f"litert/{name}": data for name, data in litert_files(cache_dir).items()}
     files["sw.js"] = _service_worker(static.joinpath("sw.js").read_text(), files).encode()
@@ -63,7 +63,3 @@ def _service_worker(template: str, files: dict[str, bytes]) -> str:
         *sorted(name for name in files if not name.startswith("litert/wasm/") and name != "litert/NOTICE.txt"),
     ]
     return template.replace("{{VERSION}}", digest.hexdigest()[:16]).replace("{{FILES}}", json.dumps(kept))
-
-
-def _json(doc: Any) -> bytes:
-    return (json.dumps(doc, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.records import Origin
+from edgefit_toolkit.report.schema.quantities import BudgetMs, Count, Ms
 
 
 class LatencyDoc(TypedDict):
     """records.Latency: one inference, in ms."""
 
-    p50: float
-    p90: float
+    p50: Ms
+    p90: Ms
     low: float  # predicted: 80% interval of the budget's percentile; measured: 95% interval of it
     high: float
     origin: Origin
@@ -26,8 +27,8 @@ class CandidateDoc(TypedDict):
     width: float
     depth: float
     resolution_px: int
-    madds: int  # multiply-adds of one inference
-    params: int
+    madds: Count  # multiply-adds of one inference
+    params: Count
     latency_ms: LatencyDoc
     label: NotRequired[str]
     classes: NotRequired[int]
@@ -39,7 +40,7 @@ class FrontierPoint(TypedDict):
     """One network on the curve of latency against phi."""
 
     phi: float
-    latency_ms: float  # at the budget's percentile
+    latency_ms: Ms  # at the budget's percentile
     low_ms: float  # as LatencyDoc's
     high_ms: float
     origin: NotRequired[Origin]  # "predicted" where it is not said
@@ -61,7 +62,7 @@ class PlanDoc(TypedDict):
 
     schema: Literal["edgefit.plan/1"]
     device: str
-    budget_ms: float
+    budget_ms: BudgetMs
     percentile: int
     pick: CandidateDoc | None  # None: nothing fits
     next: CandidateDoc | None  # the next phi up, which does not fit; None: the whole range fits
@@ -74,8 +75,8 @@ class VerdictDoc(TypedDict):
     """Does it fit, by how much, how do we know."""
 
     fits: bool
-    latency_ms: float  # at the budget's percentile
-    budget_ms: float
+    latency_ms: Ms  # at the budget's percentile
+    budget_ms: BudgetMs
     margin: float  # share of the budget left: 1 - latency_ms / budget_ms; negative when it is missed
     origin: Origin
     sentence: str

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from edgefit_toolkit.report.schema.quantities import Bytes, Count
+
 
 class SplitCounts(TypedDict):
     """Pictures per split."""
 
-    train: int
-    val: int
-    test: int
+    train: Count
+    val: Count
+    test: Count
 
 
 class SkippedDoc(TypedDict):
@@ -83,9 +85,9 @@ class ModelDoc(TypedDict):
 
     path: str  # relative to the run directory
     sha256: str
-    size_bytes: int
+    size_bytes: Bytes
     io_dtype: str
-    ops: dict[str, int]  # operator kind -> count
+    ops: dict[str, Count]  # operator kind -> count
     partitions: int  # XNNPACK partitions; 1: nothing falls back
     recipe: NotRequired[str]
     notes: NotRequired[list[str]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from edgefit_toolkit.report.schema.results import ScoreDoc
 
@@ -62,4 +62,4 @@ class QuantizationDoc(TypedDict):
     converter: NotRequired[ConverterDoc]
     calibration: NotRequired[CalibrationDoc]
     ladder: NotRequired[list[LadderStep]]
-    guard: NotRequired[dict[str, Any]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}
+    guard: NotRequired[dict[str, float]]  # the floors on held-out pictures, e.g. {"top1": 0.95, "sqnr_db": 15}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.report.schema.provenance import EnvironmentDoc, TrainingDoc, WeightsDoc
 from edgefit_toolkit.report.schema.quantization import LadderStep
@@ -22,7 +22,7 @@ class RefusalDoc(TypedDict):
     device: str
     data: str  # one line about the pictures
     ladder: list[LadderStep]  # what was tried, in order; empty when it fell before
-    guard: NotRequired[dict[str, Any]]  # the floors
+    guard: NotRequired[dict[str, float]]  # the floors
     training: NotRequired[TrainingDoc]
     weights: NotRequired[WeightsDoc]
     environment: NotRequired[EnvironmentDoc]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.report.schema.provenance import CreditDoc
+from edgefit_toolkit.report.schema.quantities import Count, Ms, Share
 
 
 class ScoreDoc(TypedDict):
     """Share of n test pictures answered correctly; low and high are Wilson's 95% interval."""
 
-    top1: float
-    n: int
-    low: NotRequired[float]
-    high: NotRequired[float]
+    top1: Share
+    n: Count
+    low: NotRequired[Share]
+    high: NotRequired[Share]
 
 
 class AccuracyDoc(TypedDict):
@@ -28,10 +29,10 @@ class RecallDoc(TypedDict):
     """int8 on the test pictures of one class; a class without any has no row."""
 
     label: str
-    recall: float
-    n: int
-    low: NotRequired[float]
-    high: NotRequired[float]
+    recall: Share
+    n: Count
+    low: NotRequired[Share]
+    high: NotRequired[Share]
     train: NotRequired[int]  # training pictures of the class
 
 
@@ -39,16 +40,16 @@ class ShotsDoc(TypedDict):
     """int8 on the classes that had so many training pictures."""
 
     name: Literal["many", "medium", "few"]  # over 100, 20 to 100, under 20
-    classes: int  # with test pictures
+    classes: Count  # with test pictures
     top1: ScoreDoc  # over their pictures
-    mean_recall: float  # over the classes, each counting once
+    mean_recall: Share  # over the classes, each counting once
 
 
 class BalanceDoc(TypedDict):
     """Every class counts once: what the mean over pictures hides where some classes have many more than others."""
 
-    mean_recall: float
-    classes: int  # with test pictures
+    mean_recall: Share
+    classes: Count  # with test pictures
     shots: NotRequired[list[ShotsDoc]]  # of groups that hold classes, most training pictures first
 
 
@@ -56,35 +57,35 @@ class ConfusionDoc(TypedDict):
     """int8 on test, by indices into `labels`; of many classes the most frequent mistakes instead of the matrix."""
 
     labels: list[str]
-    matrix: NotRequired[list[list[int]]]  # matrix[truth][answer] counts pictures
-    mistakes: NotRequired[list[tuple[int, int, int]]]  # (truth, answer, pictures), most frequent first
-    left_out: NotRequired[int]  # pictures of mistakes that are not listed
+    matrix: NotRequired[list[list[Count]]]  # matrix[truth][answer] counts pictures
+    mistakes: NotRequired[list[tuple[Count, Count, Count]]]  # (truth, answer, pictures), most frequent first
+    left_out: NotRequired[Count]  # pictures of mistakes that are not listed
 
 
 class ReliabilityBin(TypedDict):
     """Test pictures whose confidence lies in [low, high]; confidence and accuracy are means over them."""
 
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
+    low: Share
+    high: Share
+    n: Count
+    confidence: Share
+    accuracy: Share
 
 
 class ReliabilityDoc(TypedDict):
     """Does int8 know when it is unsure?"""
 
     bins: list[ReliabilityBin]
-    ece: NotRequired[float]  # expected calibration error: mean |confidence - accuracy| weighted by n
-    threshold: NotRequired[float]  # below this confidence the app says "not sure"
+    ece: NotRequired[Share]  # expected calibration error: mean |confidence - accuracy| weighted by n
+    threshold: NotRequired[Share]  # below this confidence the app says "not sure"
 
 
 class AgreementDoc(TypedDict):
     """int8 against float on the same pictures: the same first answer, not accuracy."""
 
-    top1: float
+    top1: Share
     sqnr_db: float
-    n: int
+    n: Count
 
 
 class MeasurementDoc(TypedDict):
@@ -93,15 +94,15 @@ class MeasurementDoc(TypedDict):
     model: str  # "int8" | "float"
     target: str
     delegate: str
-    threads: int
+    threads: Count
     origin: Literal["measured on device", "measured on host"]
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    samples_ms: list[float]
+    p50_ms: Ms
+    p90_ms: Ms
+    p99_ms: Ms
+    samples_ms: list[Ms]
     model_sha256: NotRequired[str]
     runtime: NotRequired[str]
-    warmups: NotRequired[int]
+    warmups: NotRequired[Count]
     emulated: NotRequired[bool]  # an emulator ran it: its milliseconds are not a latency and are not shown as one
     notes: NotRequired[list[str]]
 
@@ -111,12 +112,12 @@ class ReferenceDoc(TypedDict):
 
     hardware: str
     dtype: str
-    p50_ms: float
-    top1: float
+    p50_ms: Ms
+    top1: Share
     device: NotRequired[str]  # "cuda" | "mps" | "cpu"
-    p90_ms: NotRequired[float]
-    n: NotRequired[int]
-    samples_ms: NotRequired[list[float]]
+    p90_ms: NotRequired[Ms]
+    n: NotRequired[Count]
+    samples_ms: NotRequired[list[Ms]]
     note: NotRequired[str]
 
 
@@ -136,19 +137,19 @@ class DeviceAccuracyDoc(TypedDict):
     """The test pictures answered on the device itself, and on this host."""
 
     target: str
-    n: int
-    top1: float  # on the device
-    host_top1: float
-    equal: int  # pictures whose outputs are the same bytes on both
-    agreement: float  # share with the same first answer on both
+    n: Count
+    top1: Share  # on the device
+    host_top1: Share
+    equal: Count  # pictures whose outputs are the same bytes on both
+    agreement: Share  # share with the same first answer on both
 
 
 class OperatorTime(TypedDict):
     """Time of one operator kind within an inference."""
 
     op: str
-    count: int
-    ms: float
+    count: Count
+    ms: Ms
     kernels: NotRequired[list[str]]  # XNNPACK's names for what ran; empty: outside XNNPACK
 
 
@@ -159,6 +160,6 @@ class OperatorTimesDoc(TypedDict):
     target: str
     origin: Literal["measured on device", "measured on host"]
     rows: list[OperatorTime]
-    threads: NotRequired[int]
+    threads: NotRequired[Count]
     runtime: NotRequired[str]
-    invoke_ms: NotRequired[float]  # the whole inference by the clock, while it was profiled
+    invoke_ms: NotRequired[Ms]  # the whole inference by the clock, while it was profiled

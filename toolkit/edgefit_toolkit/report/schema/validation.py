@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -13,6 +12,8 @@ from edgefit_toolkit.errors import InputError
 HINT = "the fields are described in edgefit_toolkit/report/schema"
 MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)  # how msgspec words an error
 MISSING = re.compile(r"Object missing required field `(.*)`")
+
+SMALLEST, LARGEST = 1e-100, 1e100  # sizes of numbers; a product or a quotient of two is still one
 
 
 def check(value: Any, expected: Any, where: str = "") -> None:
@@ -30,7 +31,7 @@ def check(value: Any, expected: Any, where: str = "") -> None:
         if missing := MISSING.fullmatch(what):
             raise InputError(f"report: {_joined(at, missing[1])} is missing", HINT) from error
         raise InputError(f"report: {at or 'the document'}: {what[0].lower()}{what[1:]}", HINT) from error
-    _check_finite(value, where)
+    _check_values(value, where)
 
 
 def json_schema(expected: Any, title: str) -> dict[str, Any]:
@@ -38,15 +39,19 @@ def json_schema(expected: Any, title: str) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title} | msgspec.json.schema(expected)
 
 
-def _check_finite(value: Any, where: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"report: {where} is {value}, not a finite number", HINT)
+def _check_values(value: Any, where: str) -> None:
+    """What no type can say: numbers that can be reckoned with, intervals with both ends."""
+    if isinstance(value, (int, float)) and value and not SMALLEST <= abs(value) <= LARGEST:
+        shown = "a whole number" if isinstance(value, int) else value
+        raise InputError(f"report: {where} is {shown}, not a finite number up to {LARGEST:g}", HINT)
     if isinstance(value, dict):
+        if ("low" in value) != ("high" in value):
+            raise InputError(f"report: {where} has one end of an interval, low or high, and not the other", HINT)
         for key, item in value.items():
-            _check_finite(item, _joined(where, str(key)))
+            _check_values(item, _joined(where, str(key)))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            _check_finite(item, f"{where}[{i}]")
+            _check_values(item, f"{where}[{i}]")
 
 
 def _joined(where: str, name: str) -> str:
