@@ -16,8 +16,7 @@ from PIL import Image
 
 MOST_DIFFERENCE = 2.5  # grey levels of 255
 WIDTH, HEIGHT = 9, 8
-_ROWS = 256  # compared at a time with all that are as bright
-_PAIRS = 1 << 16
+_COMPARED = 1 << 21  # pairs at a time, to bound the memory
 
 Look = bytes  # WIDTH * HEIGHT grey values
 
@@ -44,24 +43,30 @@ def _root(first: list[int], index: int) -> int:
 
 
 def _pairs(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
-    """Every two that are near copies. Their mean brightness can differ no more than they do, so only pictures of a
-    similar one are compared: of 300,000, each with some thousands."""
+    """Every two that are near copies. The sums of their values, and of each quarter's, differ by no more than the
+    values do: only pictures of a similar sum are compared, by their quarters first."""
     if len(looks) < 2:
         return
-    values = np.frombuffer(b"".join(looks), np.uint8).reshape(len(looks), -1)
-    order = np.argsort(values.mean(1), kind="stable")
-    values = values[order].astype(np.int16)
-    means = values.mean(1)
-    halves = np.stack([values[:, : values.shape[1] // 2].mean(1), values[:, ::2].mean(1)], 1)
-    for start in range(0, len(values), _ROWS):
-        rows = slice(start, min(start + _ROWS, len(values)))
-        end = int(np.searchsorted(means, means[rows.stop - 1] + MOST_DIFFERENCE, side="right"))
-        # halves differ by at most twice what the whole does: a cheap first look
-        near = np.abs(halves[rows, None] - halves[None, start:end]).max(2) <= 2 * MOST_DIFFERENCE
-        left, right = np.nonzero(near)
-        keep = right > left
-        left, right = left[keep] + start, right[keep] + start
-        for at in range(0, len(left), _PAIRS):
-            a, b = left[at : at + _PAIRS], right[at : at + _PAIRS]
-            alike = np.abs(values[a] - values[b]).mean(1) <= MOST_DIFFERENCE
-            yield from zip(order[a[alike]].tolist(), order[b[alike]].tolist(), strict=True)
+    limit = MOST_DIFFERENCE * WIDTH * HEIGHT
+    grey = np.frombuffer(b"".join(looks), np.uint8).reshape(len(looks), HEIGHT, WIDTH)
+    order = np.argsort(grey.sum((1, 2)), kind="stable")
+    grey = grey[order]
+    ys, xs = (slice(HEIGHT // 2), slice(HEIGHT // 2, None)), (slice(WIDTH // 2), slice(WIDTH // 2, None))
+    quarters = np.stack([grey[:, y, x].sum((1, 2), dtype=np.int32) for y in ys for x in xs])  # [4, N]
+    sums, values = quarters.sum(0), grey.reshape(len(grey), -1).astype(np.int16)
+    start = 0
+    while start < len(grey):
+        rows = 1024
+        while True:
+            stop = min(start + rows, len(grey))
+            end = int(np.searchsorted(sums, sums[stop - 1] + limit, side="right"))
+            if rows == 1 or (stop - start) * (end - start) <= _COMPARED:
+                break
+            rows //= 2
+        apart = sum(np.abs(quarter[start:stop, None] - quarter[None, start:end]) for quarter in quarters)
+        left, right = np.nonzero(np.triu(apart <= limit, 1))
+        for at in range(0, len(left), _COMPARED // 50):
+            a, b = left[at : at + _COMPARED // 50] + start, right[at : at + _COMPARED // 50] + start
+            near = np.abs(values[a] - values[b]).sum(1) <= limit
+            yield from zip(order[a[near]].tolist(), order[b[near]].tolist(), strict=True)
+        start = stop
