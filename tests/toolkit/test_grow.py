@@ -12,9 +12,19 @@ from torch import nn
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import blocks, fits_into, head_channels, shape_of, stem_channels
-from edgefit_toolkit.network.efficientnet import EfficientNet, MBConv, fold_batch_norm
+from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SameConv2d, fold_batch_norm
 from edgefit_toolkit.network.families import B0_STAGES
-from edgefit_toolkit.network.grow import resize
+from edgefit_toolkit.network.grow import (
+    _choose,
+    _head_strength,
+    _hidden_strength,
+    _read,
+    _share_out,
+    _stage_strength,
+    _stem_strength,
+    _written,
+    resize,
+)
 from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.records import Variant
 
@@ -39,6 +49,92 @@ def random_parent(variant: Variant) -> EfficientNet:
     network = EfficientNet.from_variant(variant)
     with_statistics(network)
     return network
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@given(st.integers(1, 9), st.integers(1, 20))
+def test_new_channels_repeat_the_old_ones_evenly(old: int, count: int) -> None:
+    strength = torch.rand(old, generator=seeded())
+    chosen = _choose(old, count, lambda: strength, seeded()).tolist()
+    assert len(chosen) == count
+    if count >= old:
+        assert chosen[:old] == list(range(old))
+        assert {count // old, -(-count // old)} >= {chosen.count(channel) for channel in range(old)}
+    else:
+        assert chosen == sorted(strength.argsort(descending=True)[:count].tolist())
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 14))
+def test_copies_of_an_input_share_its_weight_unequally(outputs: int, old: int, count: int) -> None:
+    weight = torch.randn(outputs, old, 3, 3, generator=seeded())
+    inputs = _choose(old, count, lambda: torch.ones(old), seeded())
+    shared = _share_out(weight, inputs, seeded())
+    assert shared.shape == (outputs, count, 3, 3)
+    for channel in inputs.unique():
+        mine = shared[:, inputs == channel]
+        assert torch.allclose(mine.sum(1), weight[:, channel], atol=1e-6)
+        shares = mine / weight[:, channel, None]
+        assert (shares > 0.5 / (0.5 + 1.5 * mine.shape[1])).all()  # none is left out of the gradient
+        if mine.shape[1] > 1:
+            assert not torch.allclose(shares[:, 0], shares[:, 1])
+
+
+def unit(cin: int, cout: int, groups: int = 1) -> ConvNormAct:
+    made = ConvNormAct(SameConv2d(cin, cout, 8, groups=groups), nn.Identity())
+    with_statistics(made)
+    return made
+
+
+def test_how_strongly_a_channel_is_written_and_read() -> None:
+    """Against what the units give: for noise, and for noise with one input moved by 1."""
+    x = torch.randn(100, 6, 1, 1, generator=seeded())
+    for made in (unit(6, 6), unit(6, 6, groups=6)):
+        made.eval()
+        with torch.no_grad():
+            moved = [made(x + one.view(1, 6, 1, 1)) - made(x) for one in torch.eye(6)]
+            assert torch.allclose(_read(made), torch.stack([y[0].norm() for y in moved]), rtol=1e-3)
+            variance, mean = (part.view(1, 6, 1, 1) for part in (made.norm.running_var, made.norm.running_mean))
+            noise = torch.randn(200_000, 6, 1, 1, generator=seeded()) * variance.sqrt() + mean
+            assert torch.allclose(_written(made), made.norm(noise).square().mean((0, 2, 3)).sqrt(), rtol=0.02)
+
+
+def test_a_channel_counts_by_the_product_of_how_it_is_written_and_read() -> None:
+    """Written 1, 10, .1 and read 1, .05, 8: the first is strongest, then the third."""
+    network = random_parent(small())
+    stage = network.stages[1]
+    block = stage[0]
+
+    def written(made: ConvNormAct) -> None:
+        made.norm.bias.zero_()
+        made.norm.weight[:3] = torch.tensor([1.0, 10.0, 0.1])
+
+    def read(weight: torch.Tensor, now: torch.Tensor) -> None:
+        weight *= (torch.tensor([1.0, 0.05, 8.0]) / now[:3]).view(-1, *[1] * (weight.dim() - 1))
+
+    with torch.no_grad():
+        for made in (network.stem, block.depthwise, network.head, *(each.project for each in stage)):
+            written(made)
+        depthwise = network.blocks[0].depthwise
+        read(depthwise.conv.weight[:3], _read(depthwise))
+        for made in (block.project, stage[1].first):
+            read(made.conv.weight[:, :3].transpose(0, 1), _read(made))
+        read(network.classifier.weight[:, :3].T, network.classifier.weight.norm(dim=0))
+        strengths = {
+            "stem": _stem_strength(network),
+            "hidden": _hidden_strength(block),
+            "head": _head_strength(network),
+            "stage": _stage_strength(stage),
+        }
+    for name, strength in strengths.items():
+        assert (strength[:3] / strength[0]).tolist() == pytest.approx([1.0, 0.5, 0.8], rel=1e-4), name
+
+
+def test_a_stage_of_one_block_counts_by_what_is_written() -> None:
+    stage = random_parent(small()).stages[0]
+    assert torch.equal(_stage_strength(stage), _written(stage[0].project))
 
 
 @pytest.mark.parametrize("phi", [0.4, 1.7, 3.4, 6.0])
