@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgefit_toolkit.records import Budget, Latency, Variant
@@ -76,7 +76,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:
     """One network of a plan document."""
-    variant, latency = candidate.variant, candidate.latency
+    variant = candidate.variant
     return {
         "label": variant.label,
         "released": variant.released,
@@ -88,14 +88,7 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
         "classes": variant.classes,
         "madds": variant.madds,
         "params": variant.params,
-        "latency_ms": {
-            "p50": latency.p50,
-            "p90": latency.p90,
-            "low": latency.low,
-            "high": latency.high,
-            "origin": latency.origin,
-            "basis": latency.basis,
-        },
+        "latency_ms": asdict(candidate.latency),
     }
 
 
