@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ("skipped", ("not tried",)),
     ):
         for report in terminalreporter.stats.get(outcome, ()):
-            fault = dict(report.user_properties).get("fault")
+            fault = dict(getattr(report, "user_properties", ())).get("fault")  # none of an unreadable file
             if fault is not None:
                 counts.setdefault(str(fault), Counter()).update(columns)
     if not counts:
