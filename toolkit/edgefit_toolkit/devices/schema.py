@@ -231,7 +231,7 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
                 "threads": profile.threads,
                 "memory_gb": profile.memory_gb,
                 "basis": profile.basis,
-                "note": profile.note or None,
+                "note": profile.note.strip() or None,
                 "p90_over_p50": profile.p90_over_p50,
                 "source": profile.source,
             },
