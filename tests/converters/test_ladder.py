@@ -77,8 +77,9 @@ def test_streams_are_the_sums_of_a_stage(graph: Graph) -> None:
 
 
 def test_bias_correction_brings_back_the_mean_of_every_layer(graph: Graph, small_float_tflite: Path) -> None:
-    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
-    moved = lockstep.walk(graph, CALIBRATION, limits, lockstep.nearest)
+    observed = ranges.observe(small_float_tflite, CALIBRATION)
+    limits = ranges.choose_ranges(observed, ranges.min_max)
+    moved = lockstep.walk(graph, CALIBRATION, ranges.means(observed), limits)
     float_mean = outputs(graph, CALIBRATION).mean(0)
 
     def int8_mean(layers: dict[str, Constants]) -> Tensor:
@@ -94,6 +95,40 @@ def test_bias_correction_brings_back_the_mean_of_every_layer(graph: Graph, small
     }
     corrected, uncorrected = (float((int8_mean(x) - float_mean).abs().max()) for x in (moved.layers, plain))
     assert corrected < 0.2 * uncorrected  # not zero: a bias added in another order flips a few activations
+
+
+@given(
+    low=st.floats(-20, 0),
+    high=st.floats(0.01, 30),
+    seed=st.integers(0, 99),
+    shape=st.sampled_from([(3, 5), (2, 4, 3, 3)]),
+)
+def test_rounding_in_place_is_the_rounding_that_gradients_pass(
+    low: float, high: float, seed: int, shape: tuple[int, ...]
+) -> None:
+    values = 20 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    expected = lockstep.as_int8(values, (low, high))
+    assert torch.equal(lockstep.round_to_int8(values, (low, high)), expected)
+
+
+@given(size=st.integers(1, 400))
+def test_a_mean_is_taken_from_inside_and_from_enough_places(size: int) -> None:
+    places = range(size)[ranges.mean_places(size)]
+    assert len(places) >= min(size, ranges.MEAN_POSITIONS)
+    assert len(places) < 2 * ranges.MEAN_POSITIONS
+    left, right = places[0], size - 1 - places[-1]
+    assert abs(left - right) < places.step  # as far from one border as from the other, to a step
+
+
+def test_observed_means_are_the_float_networks(graph: Graph, small_float_tflite: Path) -> None:
+    found = ranges.means(ranges.observe(small_float_tflite, CALIBRATION[:3]))
+    values = {"image": torchgraph.image(CALIBRATION[:3])}
+    for op in graph.ops:
+        value = torchgraph.run(op, [values[name] for name in op.inputs], graph.layers.get(op.layer))
+        values[op.name] = value.clone()
+        if value.dim() == 4:
+            value = value[:, :, ranges.mean_places(value.shape[2]), ranges.mean_places(value.shape[3])].mean((2, 3))
+        np.testing.assert_allclose(found[op.name], value.numpy(), atol=1e-3 * float(value.abs().max()))
 
 
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 90), out=st.integers(1, 12))
@@ -121,8 +156,9 @@ def test_learned_rounding_stays_on_the_grid_and_never_loses_to_nearest(seed: int
 
 
 def test_the_file_holds_the_chosen_grid(graph: Graph, small_float_tflite: Path, tmp_path: Path) -> None:
-    limits = ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
-    moved = lockstep.walk(graph, CALIBRATION, limits, adaptive_rounding.adaptive)
+    observed = ranges.observe(small_float_tflite, CALIBRATION)
+    limits = ranges.choose_ranges(observed, ranges.min_max)
+    moved = lockstep.walk(graph, CALIBRATION, ranges.means(observed), limits, adaptive_rounding.adaptive)
     torchgraph.write_layers(small_float_tflite, moved.layers, tmp_path / "corrected.tflite")
     quantize.quantize_with(tmp_path / "corrected.tflite", limits, tmp_path / "int8.tflite", Recipe(), moved.scales)
     flat = FlatModel.read(tmp_path / "int8.tflite")

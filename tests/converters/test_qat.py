@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,12 @@ import pytest
 import torch
 from support.models import drawn_pixels, small_trained_network
 from support.pictures import open_file
+from torch import Tensor
 
 from edgefit_converters.int8 import lockstep, qat, quantize, ranges
 from edgefit_converters.int8.lockstep import Corrected
 from edgefit_converters.int8.qat import Network, Training
-from edgefit_converters.int8.ranges import Range
+from edgefit_converters.int8.ranges import Observed, Range
 from edgefit_converters.judge import parity
 from edgefit_converters.ladder.climb import climb
 from edgefit_converters.ladder.material import Evidence
@@ -22,7 +22,7 @@ from edgefit_converters.ladder.steps import STEPS
 from edgefit_converters.recipe import Floors, Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.tflite import torchgraph
-from edgefit_converters.tflite.torchgraph import Graph
+from edgefit_converters.tflite.torchgraph import Constants, Graph, Op
 from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import TFLite
@@ -48,8 +48,18 @@ def graph(small_float_tflite: Path) -> Graph:
 
 
 @pytest.fixture(scope="module")
-def limits(small_float_tflite: Path) -> dict[str, Range]:
-    return ranges.choose_ranges(ranges.observe(small_float_tflite, CALIBRATION), ranges.min_max)
+def observed(small_float_tflite: Path) -> dict[str, Observed]:
+    return ranges.observe(small_float_tflite, CALIBRATION)
+
+
+@pytest.fixture(scope="module")
+def limits(observed: dict[str, Observed]) -> dict[str, Range]:
+    return ranges.choose_ranges(observed, ranges.min_max)
+
+
+@pytest.fixture(scope="module")
+def means(observed: dict[str, Observed]) -> dict[str, np.ndarray]:
+    return ranges.means(observed)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +69,15 @@ def small_b_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start_of(graph: Graph, limits: dict[str, Range]) -> tuple[Corrected, np.ndarray, np.ndarray]:
+Start = tuple[Corrected, np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def beginning(graph: Graph, limits: dict[str, Range], means: dict[str, np.ndarray]) -> Start:
     """Plain rounding with bias correction, and the photographs to learn from and to choose by."""
-    shown, held_back = qat.hold_back(CALIBRATION)
-    return lockstep.walk(graph, shown, limits, lockstep.nearest), shown, held_back
+    kept, back = qat.hold_back(len(CALIBRATION))
+    own = {name: values[kept] for name, values in means.items()}
+    return lockstep.walk(graph, CALIBRATION[kept], own, limits), CALIBRATION[kept], CALIBRATION[back]
 
 
 def sqnr_of_copy(graph: Graph, layers: Corrected, limits: dict[str, Range], pixels: np.ndarray) -> float:
@@ -75,20 +90,18 @@ def sqnr_of_copy(graph: Graph, layers: Corrected, limits: dict[str, Range], pixe
 
 
 def test_photographs_held_back_are_not_learned_from() -> None:
-    shown, held_back = qat.hold_back(CALIBRATION)
-    assert len(shown) + len(held_back) == len(CALIBRATION)
-    assert len(held_back) == round(qat.HELD_BACK * len(CALIBRATION))
-    assert not {p.tobytes() for p in shown} & {p.tobytes() for p in held_back}
-    single = CALIBRATION[:1]
-    assert all(len(part) == 1 for part in qat.hold_back(single))
+    kept, back = qat.hold_back(40)
+    assert sorted([*kept, *back]) == list(range(40))
+    assert len(back) == round(qat.HELD_BACK * 40)
+    assert [part.tolist() for part in qat.hold_back(1)] == [[0], [0]]
 
 
 def test_the_int8_copy_computes_what_the_file_computes(
-    graph: Graph, limits: dict[str, Range], small_float_tflite: Path, tmp_path: Path
+    graph: Graph, limits: dict[str, Range], beginning: Start, small_float_tflite: Path, tmp_path: Path
 ) -> None:
     """All but the last roundings of the first layer agree exactly. Further on such differences spread, as any
     difference does in int8; the logits' noise must be the same to 2 dB."""
-    start, _, _ = start_of(graph, limits)
+    start, _, _ = beginning
     torchgraph.write_layers(small_float_tflite, start.layers, tmp_path / "corrected.tflite")
     quantize.quantize_with(tmp_path / "corrected.tflite", limits, tmp_path / "int8.tflite", Recipe(), start.scales)
     reference = TFLite(small_float_tflite).logits(HOLDOUT)
@@ -99,8 +112,8 @@ def test_the_int8_copy_computes_what_the_file_computes(
         assert sqnr_of_copy(graph, broken, limits, HOLDOUT) < of_file - 2.0
 
 
-def test_trained_constants_lie_on_the_grid_and_repeat(graph: Graph, limits: dict[str, Range]) -> None:
-    start, shown, held_back = start_of(graph, limits)
+def test_trained_constants_lie_on_the_grid_and_repeat(graph: Graph, limits: dict[str, Range], beginning: Start) -> None:
+    start, shown, held_back = beginning
     heard: list[tuple[str, int, int]] = []
     first, second = (
         qat.train(graph, start, limits, shown, held_back, SHORT, lambda *event: heard.append(event)) for _ in range(2)
@@ -114,8 +127,10 @@ def test_trained_constants_lie_on_the_grid_and_repeat(graph: Graph, limits: dict
     assert [event[1:] for event in heard[:8]] == [(step, 8) for step in range(1, 9)]
 
 
-def test_training_never_loses_on_the_photographs_held_back(graph: Graph, limits: dict[str, Range]) -> None:
-    start, shown, held_back = start_of(graph, limits)
+def test_training_never_loses_on_the_photographs_held_back(
+    graph: Graph, limits: dict[str, Range], beginning: Start
+) -> None:
+    start, shown, held_back = beginning
     for rate in (0.002, 3.0):  # the second destroys the network
         trained = qat.train(graph, start, limits, shown, held_back, Training(images=64, learning_rate=rate))
         before, after = (sqnr_of_copy(graph, m, limits, held_back) for m in (start, trained))
@@ -140,7 +155,7 @@ def test_training_lifts_plain_rounding_of_a_real_network(flowers_dir: Path, tmp_
     graph = torchgraph.read_graph(float_path)
     limits = ranges.choose_ranges(ranges.observe(float_path, shown), ranges.min_max)
     scales = {name: lockstep.weight_scale(layer.weight) for name, layer in graph.layers.items()}
-    plain = {n: torchgraph.Constants(lockstep.on_grid(x.weight, scales[n]), x.bias) for n, x in graph.layers.items()}
+    plain = {n: Constants(lockstep.on_grid(x.weight, scales[n]), x.bias) for n, x in graph.layers.items()}
     start = Corrected(plain, {name: scale.numpy() for name, scale in scales.items()})
     trained = qat.train(graph, start, limits, shown, held_back, Training(images=240))
     before, after = (sqnr_of_copy(graph, m, limits, unseen) for m in (start, trained))
@@ -196,9 +211,11 @@ def test_what_swish_does_not_let_through_needs_no_range(small_b_tflite: Path) ->
         assert found[name][1] == what.high
 
 
-def test_photographs_that_join_later_are_where_the_others_are(graph: Graph, limits: dict[str, Range]) -> None:
-    start, _, _ = start_of(graph, limits)
-    together, joined = lockstep._Pair(graph, limits), lockstep._Pair(graph, limits)
+def test_photographs_that_join_later_are_where_the_others_are(
+    graph: Graph, limits: dict[str, Range], beginning: Start
+) -> None:
+    start, _, _ = beginning
+    together, joined = (lockstep._Pair(graph, limits, with_float=True) for _ in range(2))
     together.corrected = joined.corrected = start.layers
     together.join(CALIBRATION[:6], 0)
     joined.join(CALIBRATION[:2], 0)
@@ -206,28 +223,35 @@ def test_photographs_that_join_later_are_where_the_others_are(graph: Graph, limi
         together.advance(index, op)
         joined.advance(index, op)
     joined.join(CALIBRATION[2:6], 9)
-    assert together.values.keys() == joined.values.keys() == joined.int8_values.keys()
-    for name, value in together.values.items():
-        torch.testing.assert_close(joined.values[name], value, rtol=1e-4, atol=1e-4)
+    assert together.float.keys() == joined.float.keys() == joined.int8.keys()
+    for name, value in together.float.items():
+        torch.testing.assert_close(joined.float[name], value, rtol=1e-4, atol=1e-4)
         step = ranges.scale_of(limits[name])
-        assert float(((joined.int8_values[name] - together.int8_values[name]).abs() > step / 2).float().mean()) < 0.01
+        assert float(((joined.int8[name] - together.int8[name]).abs() > step / 2).float().mean()) < 0.01
 
 
 @pytest.mark.parametrize("memory_bytes", [1.0, 1e6, 1e9])
 def test_a_walk_with_little_memory_corrects_every_layer(
-    graph: Graph, limits: dict[str, Range], memory_bytes: float, monkeypatch: pytest.MonkeyPatch
+    graph: Graph,
+    limits: dict[str, Range],
+    means: dict[str, np.ndarray],
+    memory_bytes: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lockstep, "MEMORY_BYTES", memory_bytes)
     seen: dict[str, int] = {}
-    count: Callable[..., torch.Tensor] = lockstep.nearest
 
-    def counting(op: torchgraph.Op, layer: torchgraph.Constants, inputs: torch.Tensor, *others: torch.Tensor):  # type: ignore[no-untyped-def]
+    def counting(op: Op, layer: Constants, inputs: Tensor, target: Tensor, scale: Tensor) -> Tensor:
         seen[op.layer] = len(inputs)
-        return count(op, layer, inputs, *others)
+        assert len(target) == len(inputs)
+        return lockstep.on_grid(layer.weight, scale)
 
-    corrected = lockstep.walk(graph, CALIBRATION, limits, counting)
+    corrected = lockstep.walk(graph, CALIBRATION, means, limits, counting)
     assert corrected.layers.keys() == graph.layers.keys()
     numbers = list(seen.values())
     assert numbers == sorted(numbers)  # photographs only join
     assert numbers[0] == {1.0: 1, 1e6: 1, 1e9: 40}[memory_bytes]
     assert numbers[-1] == {1.0: 1, 1e6: 32, 1e9: 40}[memory_bytes]
+    alone = lockstep.walk(graph, CALIBRATION, means, limits)  # the float network stays at home: twice as many fit
+    if memory_bytes == 1e9:
+        assert all(torch.equal(alone.layers[name].bias, own.bias) for name, own in corrected.layers.items())

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
@@ -86,13 +87,13 @@ def train(
     return Corrected(best, start.scales)
 
 
-def hold_back(pixels: Pixels) -> tuple[Pixels, Pixels]:
-    """The photographs to learn from and those to hold back, which are evenly spread; a single one is both."""
-    if len(pixels) < 2:
-        return pixels, pixels
-    n = max(1, round(HELD_BACK * len(pixels)))
-    back = np.linspace(0, len(pixels) - 1, n).round().astype(int)
-    return np.delete(pixels, back, axis=0), pixels[back]
+def hold_back(n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Which of n photographs to learn from and which to hold back, evenly spread; a single one is both."""
+    everyone = np.arange(n)
+    if n < 2:
+        return everyone, everyone
+    back = np.linspace(0, n - 1, max(1, round(HELD_BACK * n))).round().astype(np.int64)
+    return np.delete(everyone, back), back
 
 
 @dataclass(frozen=True)

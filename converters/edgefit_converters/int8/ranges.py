@@ -16,6 +16,7 @@ from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels, open_interpreter
 from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
+MEAN_POSITIONS = 8  # along each side of a feature map, at least, that a channel's mean is taken from
 SAMPLES = 2048  # values kept per tensor and photograph, at random places
 LEAST_SQUARES_VALUES = 20_000  # of a tensor's sample: more moves the chosen end by less than one step of the search
 LEVELS = 255  # steps of an int8 range
@@ -32,6 +33,7 @@ class Observed:
     low: float
     high: float
     values: npt.NDArray[np.float32]  # a random sample
+    means: npt.NDArray[np.float32]  # [N, C]: each channel's mean on each photograph, at `mean_places`
     fixed: Range | None = None  # TFLite's own rule for this operator's output
     swish: str = ""  # name of x * sigmoid(x), where this is x
 
@@ -48,15 +50,18 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
     chance = np.random.default_rng(seed)
     low, high = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
     kept: dict[int, list[npt.NDArray[np.float32]]] = {t: [] for t in tensors}
+    channels: dict[int, list[npt.NDArray[np.float32]]] = {t: [] for t in tensors}
     for picture in pixels:
         interpreter.set_tensor(start, (picture[None].astype(np.float32) - PIXEL_MEAN) / PIXEL_STD)
         interpreter.invoke()
         for tensor in tensors:
-            values = interpreter.tensor(tensor)().ravel()  # a view: copy nothing but the sample
+            whole = interpreter.tensor(tensor)()  # a view: copy nothing but the sample
+            channels[tensor].append(_channel_means(whole))
+            values = whole.ravel()
             low[tensor] = min(low[tensor], float(values.min()))
             high[tensor] = max(high[tensor], float(values.max()))
             kept[tensor].append(values[chance.integers(0, values.size, min(SAMPLES, values.size))])
-            del values  # a view that outlives the loop blocks the next invoke
+            del whole, values  # a view that outlives the loop blocks the next invoke
     for tensor in tensors:
         if not (np.isfinite(low[tensor]) and np.isfinite(high[tensor])):
             raise ConversionError(f"the float model computes values that are not finite in {flat.name(tensor)}")
@@ -71,11 +76,32 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
             low[t],
             high[t],
             np.concatenate(kept[t]),
+            np.stack(channels[t]),
             SIGMOID_RANGE if t in sigmoids else None,
             swishes.get(t, ""),
         )
         for t in tensors
     }
+
+
+def means(observed: dict[str, Observed]) -> dict[str, npt.NDArray[np.float32]]:
+    """Of every activation's channels, on each photograph: [N, C]."""
+    return {name: what.means for name, what in observed.items()}
+
+
+def mean_places(size: int) -> slice:
+    """The rows (or columns) of a feature map that a channel's mean is taken from: paired with another network's at the
+    same places on many photographs they tell it as well as all do. The border, where padding weighs, is none of them.
+    """
+    step = max(1, size // MEAN_POSITIONS)
+    return slice(step // 2, None, step)
+
+
+def _channel_means(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[1, H, W, C] or [1, C] -> [C]."""
+    if values.ndim == 4:
+        values = values[:, mean_places(values.shape[1]), mean_places(values.shape[2])]
+    return np.asarray(values.reshape(-1, values.shape[-1]).mean(0), np.float32)
 
 
 def choose_ranges(observed: dict[str, Observed], pick: Callable[[Observed], Range]) -> dict[str, Range]:

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from edgefit_converters.int8 import equalization
 from edgefit_converters.int8.lockstep import Corrected
-from edgefit_converters.int8.ranges import Observed, Range, choose_ranges, least_squares, min_max, observe
+from edgefit_converters.int8.ranges import Observed, Range, choose_ranges, least_squares, means, min_max, observe
 from edgefit_converters.judge.accuracy import Labels
 from edgefit_converters.routes.deploy import Deployed
 from edgefit_converters.routes.route import Draft
 from edgefit_converters.tflite import torchgraph
 from edgefit_converters.tflite.torchgraph import Graph
-from edgefit_toolkit.interpreter import Pixels
+from edgefit_toolkit.interpreter import Floats, Pixels
 from edgefit_toolkit.progress import Progress
 
 T = TypeVar("T")
@@ -57,6 +57,11 @@ class FloatModel:
     def least_squares(self) -> dict[str, Range]:
         """Ranges with the smallest mean squared error."""
         return choose_ranges(self._observed, least_squares)
+
+    @cached_property
+    def means(self) -> dict[str, Floats]:
+        """Of each activation's channels on each photograph [N, C]."""
+        return means(self._observed)
 
     @cached_property
     def _observed(self) -> dict[str, Observed]:

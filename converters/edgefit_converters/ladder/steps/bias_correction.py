@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from edgefit_converters.int8 import lockstep
-from edgefit_converters.int8.lockstep import Corrected
-from edgefit_converters.ladder.material import FloatModel, Material
+from edgefit_converters.ladder.material import Material
 from edgefit_converters.routes.route import Draft
 
 name = "bias correction"
@@ -14,8 +13,6 @@ own_ranges = False
 
 def draft(material: Material) -> Draft:
     """See Step."""
-    return material.draft(material.plain, corrected=_corrected(material.plain))
-
-
-def _corrected(model: FloatModel) -> Corrected:
-    return lockstep.walk(model.graph, model.pixels, model.min_max, lockstep.nearest)
+    model = material.plain
+    corrected = lockstep.walk(model.graph, model.pixels, model.means, model.min_max)
+    return material.draft(model, corrected=corrected)

@@ -20,4 +20,4 @@ def draft(material: Material) -> Draft:
 
 def learned(model: FloatModel) -> Corrected:
     """The model's constants after learned rounding."""
-    return lockstep.walk(model.graph, model.pixels, model.min_max, adaptive)
+    return lockstep.walk(model.graph, model.pixels, model.means, model.min_max, adaptive)

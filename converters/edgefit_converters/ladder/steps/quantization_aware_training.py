@@ -22,8 +22,9 @@ def draft(material: Material) -> Draft:
 
 def _trained(material: Material) -> Corrected:
     model, evidence = material.equalized, material.evidence
-    shown, held_back = qat.hold_back(evidence.calibration)
-    start = lockstep.walk(model.graph, shown, model.min_max, adaptive)
+    kept, back = qat.hold_back(len(model.pixels))
+    shown, means = model.pixels[kept], {name: own[kept] for name, own in model.means.items()}
+    start = lockstep.walk(model.graph, shown, means, model.min_max, adaptive)
     if evidence.more_pixels is not None:
         shown = np.concatenate((shown, evidence.more_pixels()))
-    return qat.train(model.graph, start, model.min_max, shown, held_back, on_progress=evidence.on_progress)
+    return qat.train(model.graph, start, model.min_max, shown, model.pixels[back], on_progress=evidence.on_progress)
