@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from edgefit_converters.int8 import adaptive_rounding, equalization, lockstep, q
 from edgefit_converters.judge import guard, layer_parity, parity
 from edgefit_converters.judge.holdout import JudgedStep
 from edgefit_converters.ladder import steps
-from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.climb import _scratch, climb
 from edgefit_converters.ladder.material import Evidence, Material
 from edgefit_converters.ladder.steps import STEPS
 from edgefit_converters.recipe import Floors, Recipe
@@ -252,3 +254,19 @@ def test_a_layer_broken_on_purpose_is_named(small_float_tflite: Path, small_int8
     assert layer_parity.worst(broken, 1)[0].name == "blocks.4.depthwise"
     (said,) = guard.shortfalls(parity.compare(small_float_tflite, tmp_path / "broken.tflite", HOLDOUT), LENIENT)
     assert "SQNR" in said
+
+
+def test_what_a_killed_climb_left_goes_and_that_of_another_stays(tmp_path: Path) -> None:
+    out = tmp_path / "model.tflite"
+    with _scratch(tmp_path / "other.tflite") as going_on, _scratch(out) as own:
+        code = (
+            "import os, signal; from pathlib import Path; from edgefit_converters.ladder.climb import _scratch\n"
+            f"with _scratch(Path({str(out)!r})) as folder:\n    print(folder, flush=True)\n    os.kill(os.getpid(), 9)"
+        )
+        killed = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+        left = Path(killed.stdout.strip())
+        assert left.is_dir()
+        with _scratch(out) as folder:
+            assert not left.exists()
+            assert all(other.is_dir() for other in (folder, going_on, own))
+    assert not list(tmp_path.iterdir())

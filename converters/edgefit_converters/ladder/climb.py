@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,12 +68,12 @@ def climb(
     judged: list[JudgedStep] = []
     models: list[TFLiteModel] = []
     declined = {step.name: route.declines(step.own_ranges) for step in steps}
-    with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".ladder-") as folder:
-        material = Material(evidence, Path(folder))
+    with _scratch(out_path) as folder:
+        material = Material(evidence, folder)
         for number, step in enumerate(steps):
             if declined[step.name]:
                 continue
-            model = route.quantize(step.draft(material), Path(folder) / f"{number}.tflite", recipe)
+            model = route.quantize(step.draft(material), folder / f"{number}.tflite", recipe)
             seconds, before = time.monotonic() - started, judged[-1] if judged else None
             judged.append(holdout.judge(step.name, step.why, model, recipe.floors, seconds, before))
             started = time.monotonic()
@@ -95,6 +99,20 @@ def best_passing(steps: Sequence[JudgedStep]) -> JudgedStep | None:
     """The step whose model is handed over: of those that pass the best in SQNR, the earlier of two equal ones."""
     passing = [step for step in steps if not step.shortfalls]
     return max(passing, key=lambda step: step.parity.sqnr_db, default=None)
+
+
+@contextlib.contextmanager
+def _scratch(out_path: Path) -> Iterator[Path]:
+    """A folder for the steps' files beside the model that is made. What a killed climb to the same model left goes
+    first; that of a climb which goes on is locked, and stays."""
+    prefix = f".ladder-{out_path.name}-"
+    for left in out_path.parent.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(OSError), (left / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=out_path.parent, prefix=prefix) as folder, open(f"{folder}/lock", "w") as own:
+        fcntl.flock(own, fcntl.LOCK_EX)
+        yield Path(folder)
 
 
 def _none_passes(steps: list[JudgedStep], models: list[TFLiteModel], float_path: Path, holdout: Holdout) -> GuardFailed:

@@ -46,12 +46,12 @@ class FlatModel:
         """`CONV_2D`, `ADD`, ...; a custom operator by its own name."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         builtin = _OPERATORS[flatbuffer_utils.get_builtin_code_from_operator_code(code)]
-        return str(code.customCode.decode()) if builtin == "CUSTOM" and code.customCode else builtin
+        return str(code.customCode.decode(errors="replace")) if builtin == "CUSTOM" and code.customCode else builtin
 
     def name(self, tensor: int) -> str:
         """A tensor's name."""
         raw = self.graph.tensors[tensor].name or b""
-        return str(raw.decode() if isinstance(raw, bytes) else raw)
+        return str(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
 
     def dtype(self, tensor: int) -> str:
         """A tensor's type: `float32`, `int8`, ..."""

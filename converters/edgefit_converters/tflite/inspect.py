@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import signal
+import struct
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgefit_converters.tflite.flatfile import FlatModel
-from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.errors import EdgefitError, InputError
+from edgefit_toolkit.host import python_module
 from edgefit_toolkit.interpreter import TensorFacts, open_interpreter, read_ends
 from edgefit_toolkit.records import TFLiteModel
 
 FILE_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
+READING_S = 120.0  # a healthy file takes less than one
 FORBIDDEN = ("TRANSPOSE", "PAD", "PADV2")  # each is a pass over memory, and a sign of a layout gone wrong
 IO_CASTS = ("QUANTIZE", "DEQUANTIZE")
 
@@ -54,6 +61,19 @@ class ModelFacts:
         )
 
 
+def read_foreign(path: str | Path) -> ModelFacts:
+    """`read_model` of a file from anywhere: a process of its own reads it first, for damage can kill the native
+    runtime, which no exception tells. Raises InputError then, too."""
+    command, damaged = (*python_module(__name__), str(path)), "it is damaged: make or fetch it again"
+    try:
+        died_of = -subprocess.run(command, capture_output=True, timeout=READING_S, check=False).returncode
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"LiteRT cannot open {path} within {READING_S:.0f} s", damaged) from error
+    if died_of > 0:
+        raise InputError(f"LiteRT dies of {signal.Signals(died_of).name} when it opens {path}", damaged)
+    return read_model(path)
+
+
 def read_model(path: str | Path) -> ModelFacts:
     """Reads any .tflite. Raises InputError when the file is missing or is something else."""
     path = Path(path)
@@ -65,6 +85,13 @@ def read_model(path: str | Path) -> ModelFacts:
             f"{path} is not a .tflite model: bytes 4 to 8 are {content[4:8]!r}, not {FILE_IDENTIFIER!r}",
             "hand over a .tflite file, such as model.tflite in a run directory",
         )
+    try:
+        return _read(path, content)
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error) as error:  # names, offsets, missing parts
+        raise InputError(f"{path} is damaged: {error or type(error).__name__}", "make or fetch it again") from error
+
+
+def _read(path: Path, content: bytes) -> ModelFacts:
     interpreter = open_interpreter(path, threads=1)  # first: it verifies what the parser would trip over
     flat = FlatModel(content)
     inputs, outputs = read_ends(interpreter)
@@ -123,3 +150,8 @@ def _outside(nodes: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> li
             inside.add(node["index"])
             todo += [int(t) for t in node["inputs"] if t >= 0]
     return [str(n["op_name"]) for n in nodes if n["op_name"] != "DELEGATE" and n["index"] not in inside]
+
+
+if __name__ == "__main__":  # for read_foreign, which reads again: an error has its words there
+    with contextlib.suppress(EdgefitError):
+        read_model(sys.argv[1])

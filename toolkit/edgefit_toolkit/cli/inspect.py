@@ -42,7 +42,7 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
 
     from edgefit_benchmarks.targets.local import LocalTarget
     from edgefit_converters.tflite.gpu import QUANTIZED_NOTE, gpu_fallback
-    from edgefit_converters.tflite.inspect import read_model
+    from edgefit_converters.tflite.inspect import read_foreign
     from edgefit_toolkit.api.console import PlainConsole
     from edgefit_toolkit.pipeline.bench import host_threads
     from edgefit_toolkit.pipeline.int8_speed import compare_speed, profile_models
@@ -50,9 +50,9 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
     from edgefit_toolkit.records import as_json as plain
 
     model, float_path = _models(model, float_path)
-    facts = {"model": read_model(model)}
+    facts = {"model": read_foreign(model)}
     if float_path is not None:
-        facts["float"] = read_model(float_path)
+        facts["float"] = read_foreign(float_path)
         if not _quantized(facts["model"]) or _quantized(facts["float"]):
             raise InputError(
                 f"{model} is no quantized model with {float_path} as its float twin",
