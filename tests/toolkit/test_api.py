@@ -114,10 +114,13 @@ def test_silence_does_not_last(capsys: pytest.CaptureFixture[str]) -> None:
     ui.progress("features", 0, 100)
     ui.progress("features", 40, 100)
     time.sleep(0.5)
+    ui.progress("features", 100, 100)
+    time.sleep(0.5)
     ui.close()
     lines = capsys.readouterr().err.splitlines()
     assert any(re.search(r"\.\.\. fine-tune: \d+ s so far", line) for line in lines)
     assert any(re.search(r"\.\.\. features: 40 of 100, \d+(\.\d+)?/s, \d+ s left", line) for line in lines)
+    assert "fine-tune" in lines[-1], "a count that is full is over: what goes on is the stage"
     told = len(lines)
     time.sleep(0.5)
     assert capsys.readouterr().err == "" or told == 0

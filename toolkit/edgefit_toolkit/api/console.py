@@ -66,7 +66,8 @@ class Terminal:
         self._every_s = every_s
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._work: _Work | None = None
+        self._stage: _Work | None = None
+        self._work: _Work | None = None  # what is under way: a part of the stage that has a count, else the stage
         self._started = self._said_s = time.monotonic()
         self._ended = threading.Event()
         self._speaker: threading.Thread | None = None
@@ -74,7 +75,7 @@ class Terminal:
     def stage(self, number: int, total: int, title: str, *, resumed: bool = False) -> None:
         """One line per stage, with the time since the start."""
         self._take_bar_away()
-        self._work = _Work(title, time.monotonic(), 0)
+        self._stage = self._work = _Work(title, time.monotonic(), 0)
         if self.verbosity < 1:
             return
         if self._speaker is None:
@@ -95,24 +96,11 @@ class Terminal:
             self._take_bar_away()
             self._work = _Work(label, time.monotonic(), done)
         self._work.done, self._work.total, self._work.detail = done, total, detail
-        if not self.console.is_terminal:
-            return
-        if self._bar is None:
-            self._bar = Bar(
-                TextColumn("      {task.description}", markup=False),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}", markup=False),
-                TimeRemainingColumn(compact=True),
-                console=self.console,
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(label, total=total, detail=detail)
-        assert self._task is not None
-        self._bar.update(self._task, completed=done, total=total, detail=detail)
+        if self.console.is_terminal:
+            self._move_bar(label, done, total, detail)
         if done >= total:
             self._take_bar_away()
+            self._work = self._stage
 
     def note(self, text: str) -> None:
         """An indented line under the stage."""
@@ -138,6 +126,22 @@ class Terminal:
             now_s, work = time.monotonic(), self._work
             if work is not None and self._bar is None and now_s - self._said_s >= self._every_s:
                 self._say(Text("      ... " + work.line(now_s), "dim"))
+
+    def _move_bar(self, label: str, done: int, total: int, detail: str) -> None:
+        if self._bar is None:
+            self._bar = Bar(
+                TextColumn("      {task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[detail]}", markup=False),
+                TimeRemainingColumn(compact=True),
+                console=self.console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(label, total=total, detail=detail)
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, total=total, detail=detail)
 
     def _take_bar_away(self) -> None:
         if self._bar is not None:
