@@ -80,12 +80,90 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         pass  # the lock went with its holder
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "edgefit.run/0", "stages": {}}', '{"schema": 1}'])
-def test_a_broken_manifest_is_said_and_left_alone(tmp_path: Path, text: str) -> None:
+BROKEN = ["", "{", "[]", '{"schema": "edgefit.run/0", "stages": {}}', '{"schema": 1}', "[" * 100_000, "\0", "null"]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_manifest_is_named_kept_and_made_again(tmp_path: Path, text: str) -> None:
+    finish(tmp_path)
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(OutputError, match="cannot be read"), open_run(tmp_path, settings={}, environment={}):
+    said: list[str] = []
+    with open_run(tmp_path, settings={}, environment={}, warn=said.append) as run:
+        assert run.done("train", key(), Result) is None
+    assert "manifest.json cannot be read" in said[0]
+    assert "kept as manifest.broken-1.json" in said[0]
+    assert (tmp_path / "manifest.broken-1.json").read_text() == text
+    finish(tmp_path)
+    with open_run(tmp_path, settings={}, environment={}, warn=said.append) as run:
+        assert run.done("train", key(), Result) == Result(0.5)
+    assert len(said) == 1
+
+
+def test_a_broken_manifest_of_a_killed_rescue(tmp_path: Path) -> None:
+    finish(tmp_path)
+    (tmp_path / MANIFEST).rename(tmp_path / "manifest.broken-1.json")
+    finish(tmp_path)
+    (tmp_path / MANIFEST).write_text("{")
+    with open_run(tmp_path, settings={}, environment={}):
         pass
-    assert (tmp_path / MANIFEST).read_text() == text
+    assert {p.name for p in tmp_path.glob("manifest*")} == {
+        MANIFEST,
+        "manifest.broken-1.json",
+        "manifest.broken-2.json",
+    }
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [7, [], {}, None, {"key": 1}, {"key": "k", "files": []}, {"key": "k", "files": {"a": 1}, "value": 0}, "text"],
+)
+def test_a_broken_stage_is_named_kept_and_done_again(tmp_path: Path, entry: object) -> None:
+    finish(tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["stages"]["convert"] = entry
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    said: list[str] = []
+    with open_run(tmp_path, settings={}, environment={}, warn=said.append) as run:
+        assert run.done("convert", key(), Result) is None
+        assert run.why_again("convert", key()) == ""
+        assert run.done("train", key(), Result) == Result(0.5)
+    assert "stage convert cannot be read" in said[0]
+    assert json.loads((tmp_path / "manifest.broken-1.json").read_text()) == manifest
+
+
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+    finish(tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["stages"]["train"]["value"] = {"top1": "high"}
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    said: list[str] = []
+    with open_run(tmp_path, settings={}, environment={}, warn=said.append) as run:
+        assert run.done("train", key(), Result) is None
+        assert "train" not in run.manifest["stages"]
+    assert "stage train cannot be read" in said[0]
+    assert (tmp_path / "manifest.broken-1.json").exists()
+
+
+def test_a_manifest_is_read_under_the_lock(tmp_path: Path) -> None:
+    """Nobody sets aside what another edgefit is writing."""
+    with open_run(tmp_path, settings={}, environment={}):
+        (tmp_path / MANIFEST).write_text("{")
+        with pytest.raises(OutputError, match="another edgefit"), open_run(tmp_path, settings={}, environment={}):
+            pass
+        assert (tmp_path / MANIFEST).read_text() == "{"
+
+
+def test_what_killed_runs_left_behind_goes(tmp_path: Path) -> None:
+    finish(tmp_path)
+    (tmp_path / ".ladder-x1").mkdir()
+    (tmp_path / ".ladder-x1" / "0.tflite").write_text("half")
+    for name in (".manifest.json.ab12_x9z", ".model_int8.tflite.unchecked", "weights.part", ".gitignore", "notes.txt"):
+        (tmp_path / name).write_text("half")
+    with open_run(tmp_path, settings={}, environment={}):
+        pass
+    assert {p.name for p in tmp_path.iterdir()} == {
+        MANIFEST, "model.bin", ".lock", ".gitignore", "notes.txt",
+    }  # fmt: skip
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel, schema
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels, silent_stderr
+from edgefit_toolkit.interrupts import native
 from edgefit_toolkit.records import TFLiteModel
 
 WEIGHT_LEVELS = 127  # symmetric: -127 .. 127
@@ -148,7 +149,7 @@ def _weight_statistics(flat: FlatModel, ranges: Mapping[str, Range], given: Scal
 
 def _quantize(content: bytes, statistics: dict[str, Statistics]) -> bytes:
     tqdm_bar = io.StringIO()  # the quantizer draws one whatever it is told
-    with silent_stderr(), contextlib.redirect_stderr(tqdm_bar), warnings.catch_warnings():
+    with silent_stderr(), contextlib.redirect_stderr(tqdm_bar), warnings.catch_warnings(), native():
         warnings.simplefilter("ignore")  # of the imports
         from ai_edge_quantizer import quantizer, recipe
 

@@ -27,6 +27,7 @@ from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import silent_stderr
+from edgefit_toolkit.interrupts import native
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import TFLiteModel
@@ -92,7 +93,7 @@ def _convert(deployed: deploy.Deployed) -> bytes:
     size_px = deployed.variant.resolution_px
     shown, config.show_progress = config.show_progress, False
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), native():
             warnings.simplefilter("ignore")  # torch.export's and jax's own deprecations
             nhwc = litert_torch.to_channel_last_io(deploy.Scores(deployed), args=[0]).eval()
             model = litert_torch.convert(nhwc, (torch.zeros(1, size_px, size_px, 3),))
@@ -110,7 +111,7 @@ def _convert(deployed: deploy.Deployed) -> bytes:
 def _import_litert_torch() -> tuple[Any, Any]:
     """The package and its settings. litert-torch takes 3 s to import, and jax, torchao and absl talk while it does."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silent_stderr(), warnings.catch_warnings():
+    with silent_stderr(), warnings.catch_warnings(), native():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)

@@ -6,13 +6,13 @@ import errno
 import importlib
 import logging
 import os
-import signal
 import sys
-from typing import NoReturn
+import traceback
 
 import click
 
-from edgefit_toolkit import __version__
+from edgefit_toolkit import __version__, interrupts
+from edgefit_toolkit.cli.crash import kept_traceback
 from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.progress import plain_lines
 
@@ -23,7 +23,10 @@ Exit codes:
   2    usage or input: a flag, a file, a folder
   3    the device is unavailable or unfit
   4    conversion failed
-  130  interrupted"""
+  70   a fault of edgefit's own; its traceback is kept in a file
+  130  interrupted by Ctrl-C (143: by SIGTERM)"""
+
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 # name -> (module, its page in docs/, one line for --help); the module is imported when its command runs, so that --help
 # stays instant
@@ -92,48 +95,52 @@ def main() -> None:
     """The console script: errors become one message and the documented exit code."""
     # torch's idle threads would spin at every barrier; on a busy machine that costs far more than sleeping does
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    verbose = "-v" in sys.argv or "--verbose" in sys.argv
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)  # other libraries' own chatter
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupts.watch()
     try:
         code = cli.main(prog_name="edgefit", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("interrupted", "run the same command again to go on from the last finished stage", 130)
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        sys.exit(error.exit_code)
-    except EdgefitError as error:
-        _fail(error.message, error.hint, error.exit_code, error if verbose else None)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
-        sys.exit(0)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        _fail(
-            f"cannot write {error.filename or 'a file'}: {error.strerror}",
-            "make room (or choose another --out DIR) and run the same command again: finished stages are kept",
-            2,
-            error if verbose else None,
-        )
+    except BaseException as error:  # noqa: BLE001  (the one place where errors become exit codes)
+        code = _told(error)
+        if interrupts.interrupted():
+            interrupts.end()  # not by way of native libraries' own endings
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminated(number: int, _: object) -> NoReturn:
-    """Ends like Ctrl-C, by unwinding: what lies on a phone is removed, what runs here is ended."""
-    raise SystemExit(128 + number)
-
-
-def _fail(message: str, hint: str, code: int, error: BaseException | None = None) -> None:
-    if error is not None:
-        import traceback
-
+def _told(error: BaseException) -> int | str | None:
+    """What the user reads of an error, and the exit code."""
+    if interrupts.interrupted() or isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
+        # whatever arrives here then: native code may have made something else of the interrupt
+        return _say("interrupted", "run the same command again to go on from the last finished stage", 130)
+    if isinstance(error, SystemExit):
+        return error.code
+    if "-v" in sys.argv or "--verbose" in sys.argv:
         traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        error.show(sys.stderr)
+        return error.exit_code
+    if isinstance(error, EdgefitError):
+        return _say(error.message, error.hint, error.exit_code)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
+        return 0
+    if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+        what = f"cannot write {error.filename or 'a file'}: {error.strerror}"
+        return _say(
+            what, "make room (or choose another --out DIR) and run the same command again: finished stages are kept", 2
+        )
+    return _say(
+        f"a fault of edgefit's own: {type(error).__name__}: {error}".rstrip(": "),
+        f"please report it with {kept_traceback(error)}; finished stages are kept, the same command goes on from there",
+        70,
+    )
+
+
+def _say(message: str, hint: str, code: int) -> int:
     click.echo(click.style("error: ", fg="red", bold=True) + plain_lines(message), err=True, color=_colour())
     if hint:
         click.echo(click.style("next:  ", bold=True) + plain_lines(hint), err=True, color=_colour())
-    sys.exit(code)
+    return code
 
 
 def _colour() -> bool | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgefit_toolkit import interrupts
 from edgefit_toolkit.cli.options import say
 
 
@@ -44,4 +45,5 @@ def command(run: Path, host: str, port: int) -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
+            interrupts.handled()
             click.echo("", err=True)

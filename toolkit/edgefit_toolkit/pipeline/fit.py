@@ -23,6 +23,7 @@ from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
+from edgefit_toolkit.pipeline.place import place_of
 from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
@@ -55,7 +56,10 @@ def run_stages(
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     if last >= CONVERT:
         open_route(settings.converter, offline=settings.offline).check()
-    with open_run(run_dir, settings=asdict(settings) | {"command": command}, environment=environment()) as run:
+    saved = asdict(settings) | {"command": command}
+    if settings.data is not None:
+        saved["data"] = place_of(settings.data)
+    with open_run(run_dir, settings=saved, environment=environment(), warn=ui.warn) as run:
         clear_refusal(run_dir)
         plan, bench = pick.pick(predicted, settings, run, ui, last)
 

@@ -5,16 +5,18 @@
 
 A stage is done when the manifest holds the same key and every file it made still has its hash; the key covers the
 stage's own settings and sources and the keys of the stages before it (key.py), so one change redoes what depends on it
-and no more.
+and no more. What cannot be read of a manifest is kept beside it (manifest.broken-1.json) and done again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +29,27 @@ from edgefit_toolkit import __version__
 from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.files import sha256_of, write_atomic
 from edgefit_toolkit.pipeline.key import Key
+from edgefit_toolkit.pipeline.place import check_keeps
 from edgefit_toolkit.records import as_json
 
 SCHEMA = "edgefit.run/1"
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", ".lock"
+OURS = ("manifest.broken-", "training-state", "checkpoint.")  # a run whose manifest is gone
 NEEDED_BYTES = 200_000_000  # a checkpoint, its optimizer state, two .tflite files and a report of a large variant
 
+# What a process that was killed leaves: the ladder's folder, mkstemp's names (files.write_atomic), partial files
+LEFT_BEHIND = re.compile(r"\.ladder-.*|\..+\.[a-z0-9_]{8}|\..*\.unchecked|.*\.part")
+
 R = TypeVar("R")
+
+
+class Entry(msgspec.Struct):
+    """What the manifest holds of a finished stage."""
+
+    key: str
+    files: dict[str, str]  # name -> SHA-256
+    value: Any
+    parts: dict[str, Any] = {}  # of the key
 
 
 @dataclass
@@ -42,12 +58,17 @@ class Run:
 
     path: Path
     manifest: dict[str, Any]
+    warn: Callable[[str], None]  # hears what was broken in the manifest
 
     def done(self, stage: str, key: Key, result: type[R]) -> R | None:
         """What the stage recorded when it ran with this very key and its files are intact; else None."""
         if stage not in self.manifest["stages"] or self.why_again(stage, key):
             return None
-        return msgspec.convert(self.manifest["stages"][stage]["value"], result)
+        try:
+            return msgspec.convert(self.manifest["stages"][stage]["value"], result)
+        except msgspec.ValidationError as error:
+            self.manifest = _without(self.path, self.manifest, {stage: str(error)}, self.warn)
+            return None
 
     def why_again(self, stage: str, key: Key) -> str:
         """Why an older result of the stage cannot be used: what it depends on has changed, or a file that it made.
@@ -79,6 +100,11 @@ class Run:
         }
         self.save()
 
+    def forget_report(self) -> None:
+        """A report of what is about to be replaced would describe other files than those beside it."""
+        for name in ("report.json", "report.md", "report.html"):
+            (self.path / name).unlink(missing_ok=True)
+
     def save(self) -> None:
         """Write the manifest."""
         write_atomic(self.path / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
@@ -103,36 +129,83 @@ def _check_writable(path: Path) -> None:
         )
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not file.exists():
-        others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-        if others:
-            raise OutputError(
-                f"{path} is not a run directory: it holds {', '.join(others[:3])} and no {MANIFEST}",
-                "choose an empty or new directory with --out DIR",
-            )
-        return {"schema": SCHEMA, "stages": {}}
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text())
-        if manifest["schema"] != SCHEMA or not isinstance(manifest["stages"], dict):
-            raise ValueError(f"schema {manifest['schema']!r}, expected {SCHEMA!r}")
-    except (ValueError, KeyError, TypeError) as error:
+def _check_ours(path: Path) -> None:
+    names = sorted(p.name for p in path.iterdir())
+    others = [name for name in names if not name.startswith(".")]
+    if MANIFEST in names or (LOCK in names and any(name.startswith(OURS) for name in names)):
+        return
+    if others:
         raise OutputError(
-            f"{file} cannot be read: {error}", "remove that file to start this run anew, or choose another --out DIR"
-        ) from error
-    return manifest
+            f"{path} is not a run directory: it holds {', '.join(others[:3])} and no {MANIFEST}",
+            "choose an empty or new directory with --out DIR",
+        )
+
+
+def _read_manifest(path: Path, warn: Callable[[str], None]) -> dict[str, Any]:
+    """The manifest without what is broken in it."""
+    file = path / MANIFEST
+    fresh = {"schema": SCHEMA, "stages": {}}
+    try:
+        manifest = json.loads(file.read_bytes())
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("stages"), dict):
+            raise ValueError("it is no list of stages")
+        if manifest.get("schema") != SCHEMA:
+            raise ValueError(f"schema {manifest.get('schema')!r}, expected {SCHEMA!r}")
+    except FileNotFoundError:
+        return fresh
+    except (OSError, ValueError, RecursionError) as error:
+        warn(f"{MANIFEST} cannot be read: {error}; {_set_aside(path)}")
+        return fresh
+    broken = {}
+    for name, entry in manifest["stages"].items():
+        try:
+            msgspec.convert(entry, Entry)
+        except msgspec.ValidationError as error:
+            broken[name] = str(error)
+    if not isinstance(manifest.get("created", ""), str):
+        del manifest["created"]
+    return _without(path, manifest, broken, warn) if broken else manifest
+
+
+def _without(
+    path: Path, manifest: dict[str, Any], broken: dict[str, str], warn: Callable[[str], None]
+) -> dict[str, Any]:
+    """The manifest without the broken stages (name -> why), the whole one being set aside."""
+    what = ", ".join(f"stage {name} cannot be read ({why})" for name, why in broken.items())
+    warn(f"{MANIFEST}: {what}; {_set_aside(path)}")
+    whole = {name: entry for name, entry in manifest["stages"].items() if name not in broken}
+    write_atomic(path / MANIFEST, json.dumps(manifest | {"stages": whole}, indent=1) + "\n")
+    return manifest | {"stages": whole}
+
+
+def _set_aside(path: Path) -> str:
+    """Renames the manifest, never onto another one."""
+    number = next(n for n in itertools.count(1) if not (path / f"manifest.broken-{n}.json").exists())
+    kept = (path / MANIFEST).rename(path / f"manifest.broken-{number}.json")
+    return f"kept as {kept.name}, and what it told of is done again"
+
+
+def _sweep(path: Path) -> None:
+    for left in path.iterdir():
+        if LEFT_BEHIND.fullmatch(left.name):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any]) -> Iterator[Run]:
-    """Create or reopen a run directory and hold its lock.
+def open_run(
+    path: Path, *, settings: dict[str, Any], environment: dict[str, Any], warn: Callable[[str], None] = lambda _: None
+) -> Iterator[Run]:
+    """Create or reopen a run directory and hold its lock. `warn` hears what of it was broken and is set aside.
 
-    Raises OutputError when it cannot be written, is nearly full, belongs to something else, or another edgefit uses it.
+    Raises OutputError when it cannot be written, is nearly full, belongs to something else, another edgefit uses it, or
+    it holds a finished run of other data, another device or budget.
     """
     _check_writable(path)
-    manifest = _read_manifest(path)
-    lock = FileLock(path / ".lock", blocking=False)
+    _check_ours(path)
+    lock = FileLock(path / LOCK, blocking=False)
     try:
         lock.acquire()
     except Timeout as error:
@@ -140,9 +213,12 @@ def open_run(path: Path, *, settings: dict[str, Any], environment: dict[str, Any
             f"another edgefit is working in {path}", "wait for it, or choose another directory with --out DIR"
         ) from error
     try:
+        manifest = _read_manifest(path, warn)
+        check_keeps(path, manifest.get("settings"), settings)
+        _sweep(path)
         manifest.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))
         manifest |= {"edgefit": __version__, "settings": settings, "environment": environment}
-        run = Run(path, manifest)
+        run = Run(path, manifest, warn)
         run.save()
         yield run
     finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.families import DEFAULT_FAMILY
+from edgefit_toolkit.pipeline.place import first_free
 from edgefit_toolkit.pipeline.run import MANIFEST
 from edgefit_toolkit.records import IoDtype
 
@@ -60,25 +62,28 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(f"{settings.io_dtype}-io")
     if settings.converter != "litert":
         parts.append(settings.converter)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
-    return Path("edgefit-runs") / name
+    if settings.epochs is not None:
+        parts.append(f"{settings.epochs}epochs")
+    return first_free("-".join(parts), dataclasses.asdict(settings))
 
 
 def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:
     """The settings and the command that a run directory was made with. Raises InputError when it is none."""
     file = run_dir / MANIFEST
     try:
-        saved = json.loads(file.read_text())["settings"]
+        saved = dict(json.loads(file.read_bytes())["settings"])
         fields = {field.name: field for field in dataclasses.fields(FitSettings)}
         missing = [name for name, field in fields.items() if name not in saved and field.default is dataclasses.MISSING]
         if missing:
             raise ValueError(f"it has no {missing[0]}")
         saved.setdefault("where", {flag: saved[flag] for flag in ("serial", "host") if saved.get(flag)})
         known = {name: saved[name] for name in fields if name in saved}  # an older run knows fewer choices
-        return FitSettings(**known), str(saved["command"])
+        return msgspec.convert(known, FitSettings), str(saved["command"])
     except FileNotFoundError as error:
         raise InputError(
             f"{run_dir} is not a run directory: it has no {MANIFEST}", "name the --out of a run"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} cannot be read: {error}", "make the run again with `edgefit fit`") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as error:
+        raise InputError(
+            f"{file} cannot be read: {error}", "the `edgefit fit` command that made the run does what is missing again"
+        ) from error

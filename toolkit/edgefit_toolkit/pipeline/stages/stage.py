@@ -53,6 +53,7 @@ class Stage(ABC, Generic[R]):
             return before
         if why := run.why_again(self.name, self.key):
             ui.note(f"{self.name} again: {why}")
+            run.forget_report()
         started = time.monotonic()
         result, files = self.work()
         run.finish(self.name, self.key, result, files, time.monotonic() - started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,7 @@ class Train(Stage[Trained]):
         """Raises DownloadError, DataError, OutputError."""
         job, ui = self.job, self.job.ui
 
+        states = job.run.path / "training-state"
         network, provenance = initial_network(
             job.variant, job.dataset, job.settings.seed, allow_download=not job.settings.offline,
             on_progress=ui.progress, device=self.compute.device,
@@ -86,7 +88,7 @@ class Train(Stage[Trained]):
         ui.note(provenance.note)
         found = fine_tune(
             network, job.dataset, self.settings, ui.progress,
-            state_dir=job.run.path / "training-state" / self.key.hash[:16], compute=self.compute,
+            state_dir=states / self.key.hash[:16], compute=self.compute,
         )  # fmt: skip
         for line in found.trace:
             what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
@@ -107,6 +109,7 @@ class Train(Stage[Trained]):
             versions=job.run.manifest["environment"]["versions"],
         )  # fmt: skip
         save_checkpoint(job.checkpoint, found.network, meta)
+        shutil.rmtree(states, ignore_errors=True)  # of other settings, too
         write_atomic(job.labels_file, "".join(f"{name}\n" for name in job.dataset.classes))
         write_atomic(job.preprocessing_file, json.dumps(asdict(found.preprocessing), indent=2) + "\n")
         files = [job.checkpoint, sidecar_of(job.checkpoint), job.labels_file, job.preprocessing_file]

@@ -1,0 +1,96 @@
+"""Which directory a run gets, and what it may replace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.settings import FitSettings, default_out
+
+PHOTOS = FitSettings(30.0, "pixel7", data="A/photos")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def made(settings: FitSettings, out: Path | None = None, *, finished: bool = True) -> Path:
+    """The directory of a run."""
+    path = out or default_out(settings)
+    with open_run(path, settings=asdict(settings), environment={}):
+        if finished:
+            plan = {"device": settings.device, "budget_ms": settings.budget_ms, "percentile": settings.percentile}
+            (path / "report.json").write_text(json.dumps({"plan": plan, "models": {"int8": {}}}))
+    return path
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_data_of_one_name_has_a_directory_each(finished: bool) -> None:
+    first, second = made(PHOTOS, finished=finished), made(replace(PHOTOS, data="B/photos"), finished=finished)
+    assert (first.name, second.name) == ("pixel7-30ms-photos-seed0", "pixel7-30ms-photos-seed0-2")
+    for data in ("A/photos", "./A/../A/photos/", str(Path("A/photos").absolute())):
+        assert default_out(replace(PHOTOS, data=data)) == first
+    assert default_out(replace(PHOTOS, data="B/photos")) == second
+    assert default_out(replace(PHOTOS, data="C/photos")).name.endswith("-3")
+
+
+def test_choices_that_make_another_model_have_one_too() -> None:
+    others = {"budget_ms": 31.0, "device": "pixel4", "percentile": 50, "epochs": 3, "seed": 1, "family": "b"}
+    taken = {made(PHOTOS)}
+    for name, value in others.items():
+        path = made(replace(PHOTOS, **{name: value}))
+        assert path not in taken
+        assert default_out(replace(PHOTOS, **{name: value})) == path
+        taken.add(path)
+    for name, value in {"threads": 2, "offline": True, "measure": False}.items():
+        assert default_out(replace(PHOTOS, **{name: value})) == default_out(PHOTOS)
+
+
+def test_budgets_that_print_alike_do_not_share_one() -> None:
+    assert made(replace(PHOTOS, budget_ms=30.00000001)) != made(PHOTOS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("data", "B/photos"), ("device", "pixel4"), ("budget_ms", 20.0), ("percentile", 50)]
+)
+def test_a_finished_run_of_something_else_is_kept(tmp_path: Path, name: str, value: object) -> None:
+    out = made(PHOTOS, tmp_path / "run")
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(OutputError, match=f"holds a finished run with {name} ") as refused:
+        made(replace(PHOTOS, **{name: value}), out)  # type: ignore[arg-type]
+    assert "--out" in refused.value.hint
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_an_unfinished_one_and_other_training_go_on_in_place(tmp_path: Path) -> None:
+    out = made(PHOTOS, tmp_path / "run", finished=False)
+    made(replace(PHOTOS, budget_ms=20.0), out)
+    made(replace(PHOTOS, budget_ms=20.0, epochs=7, threads=1), out)
+
+
+def test_a_finished_run_without_its_manifest_is_kept_by_its_report(tmp_path: Path) -> None:
+    out = made(PHOTOS, tmp_path / "run")
+    (out / "manifest.json").write_text("{")
+    with pytest.raises(OutputError, match="budget_ms"):
+        made(replace(PHOTOS, budget_ms=20.0), out)
+
+
+def test_a_default_directory_whose_manifest_is_broken() -> None:
+    unfinished = made(PHOTOS, finished=False)
+    (unfinished / "manifest.json").write_text("{")
+    assert default_out(PHOTOS) == unfinished
+    finished = made(PHOTOS)
+    (finished / "manifest.json").write_text("{")
+    assert default_out(PHOTOS).name.endswith("-2")  # whose it was, nobody knows
+
+
+def test_a_default_directory_that_is_something_else() -> None:
+    default_out(PHOTOS).mkdir(parents=True)
+    (default_out(PHOTOS) / "thesis.tex").write_text("mine")
+    assert default_out(PHOTOS).name.endswith("-2")
