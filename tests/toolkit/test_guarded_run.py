@@ -30,6 +30,8 @@ from edgefit_toolkit.app.shipped_model import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite
@@ -40,6 +42,7 @@ from edgefit_toolkit.pipeline.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
 from edgefit_toolkit.pipeline.stages import measure
 from edgefit_toolkit.pipeline.stages.convert import Convert, check_float
+from edgefit_toolkit.pipeline.stages.evaluate import Evaluate, Evaluated
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.quantize import Quantize, Quantized, held_out
 from edgefit_toolkit.pipeline.stages.report import report_refusal
@@ -47,6 +50,7 @@ from edgefit_toolkit.pipeline.stages.train import Train, Trained, Training
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing, as_json
 from edgefit_toolkit.report import clear_refusal, read_refusal, read_report
+from edgefit_toolkit.taxonomy import read_answer_doc
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.settings import TrainSettings
 
@@ -315,3 +319,31 @@ def test_answers_do_not_depend_on_the_input(small_float_tflite: Path, small_int8
     )
     pixels = drawn_pixels(6, seed=6)[0]
     np.testing.assert_array_equal(TFLite(made.path).logits(pixels), TFLite(small_int8_tflite).logits(pixels))
+
+
+def test_thresholds_up_a_taxonomy_come_from_the_int8_files_answers_on_val(
+    open_job: Open, small_float_tflite: Path, small_int8_tflite: Path
+) -> None:
+    job = open_job(precision=0.9)
+    shutil.copy(small_float_tflite, job.float_tflite)
+    shutil.copy(small_int8_tflite, job.int8_tflite)
+    plain = Evaluate(job)
+    flat = plain.run()
+    assert flat.taxonomy is None
+    assert not job.answer_file.exists()
+    job.taxonomy = parse_taxonomy("class,ground\ngrass,soft\nbrick,hard\nsand,soft\nsky,\n", CLASSES, "t.csv")
+    stage = Evaluate(job)
+    assert stage.key.hash != plain.key.hash
+    evaluated = stage.run()
+    assert evaluated.threshold == flat.threshold
+    tree, thresholds = read_answer_doc(json.loads(job.answer_file.read_text()), CLASSES)
+    assert tree == job.taxonomy
+    sums = tree.sums(TFLite(job.int8_tflite).predict(job.val_pixels))
+    assert thresholds == tree.thresholds(sums, labels_of(job.dataset.val), 0.9)
+    doc = evaluated.taxonomy
+    assert doc is not None
+    assert (doc["precision_wanted"], doc["n"], doc["n_val"]) == (0.9, 20, 60)
+    assert doc["tree"]["answered"] >= doc["flat"]["answered"]
+    assert job.run.done("evaluate", stage.key, Evaluated) == evaluated
+    job.answer_file.unlink()
+    assert "answer.json is gone" in job.run.why_again("evaluate", stage.key)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 run_options = together(
     budget_options,
     click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`."),
+    click.option("--taxonomy", type=click.Path(dir_okay=False), metavar="FILE", default=None,
+                 help="CSV, class,species,genus,family: where unsure of the class, the app names the genus or family."),
+    click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
+                 help="Wanted share of right answers among those that the app is sure of."),
     click.option("--out", type=click.Path(path_type=Path), default=None,
                  help="Run directory; finished stages are reused."),
     seed_option,

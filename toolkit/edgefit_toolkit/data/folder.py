@@ -16,6 +16,7 @@ from typing import BinaryIO
 from edgefit_toolkit.data.assembly import assemble
 from edgefit_toolkit.data.attribution import Attributions
 from edgefit_toolkit.data.dataset import Candidate, Credit, Dataset, Kind
+from edgefit_toolkit.data.taxonomy_table import FILE
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -84,6 +85,7 @@ def _open_file(path: Path) -> BinaryIO:
 def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
     """Part ("all" or train, val, test) -> class -> files, and notes on what lies beside them."""
     files, folders = _listing(folder)
+    files = [file for file in files if file.name != FILE]
     by_part: dict[str, Path] = {}
     for sub in folders:
         part = _SPLIT_NAMES.get(sub.name.casefold())

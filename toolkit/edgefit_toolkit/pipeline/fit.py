@@ -65,6 +65,7 @@ def run_stages(
 
         # 2. data
         dataset = data.load(settings, ui, last)
+        taxonomy = data.taxonomy(settings, dataset, ui)
 
         from edgefit_toolkit.pipeline import stepdown  # only now: what trains and converts takes seconds to load
         from edgefit_toolkit.pipeline.stages.convert import Convert
@@ -77,7 +78,8 @@ def run_stages(
 
         attempts: list[Attempt] = []
         while True:  # 3 to 7, again with a smaller network when the trained one misses the budget
-            job = Job(settings, run, ui, with_classes(plan.pick.variant, len(dataset.classes)), dataset, bench, last)
+            variant = with_classes(plan.pick.variant, len(dataset.classes))
+            job = Job(settings, run, ui, variant, dataset, bench, last, taxonomy)
             train = Train(job)
             convert = Convert(job, after=train)
             quantize = Quantize(job, after=convert)

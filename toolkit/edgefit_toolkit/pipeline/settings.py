@@ -28,6 +28,8 @@ class FitSettings:
     network: str | None = None  # a released one by name, instead of picking
     phi: float | None = None  # this one, instead of picking
     data: str | None = None  # a folder, "flowers", or None for the drawn demo set
+    taxonomy: str | None = None  # a table of the classes' species, genera, ...; None: the data folder's, if it has one
+    precision: float = 0.95  # wanted share of right answers among those that the app is sure of
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4

@@ -20,6 +20,7 @@ from edgefit_toolkit.report.schema import (
     ShotsDoc,
     VerdictDoc,
 )
+from edgefit_toolkit.taxonomy import LEAST, lowest_confidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,14 +138,8 @@ def not_sure_below(confidence: Sequence[float], correct: Sequence[bool], wanted:
     The lowest confidence from which on at least `wanted` of the answers are right; never below 0.5, where all other
     classes together are likelier; 1.0 where no confidence is enough.
     """
-    threshold, right = 1.0, 0
-    ranked = sorted(zip(confidence, correct, strict=True), key=lambda answer: -float(answer[0]))
-    for n, (sure, ok) in enumerate(ranked, start=1):
-        right += bool(ok)
-        tied = n < len(ranked) and ranked[n][0] == sure  # equal confidences are accepted together or not at all
-        if not tied and right >= wanted * n:
-            threshold = float(sure)
-    return max(threshold, 0.5)
+    lowest = lowest_confidence(confidence, correct, wanted)
+    return 1.0 if lowest is None else max(lowest, LEAST)
 
 
 def prediction(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from edgefit_toolkit.progress import plain_lines
 from edgefit_toolkit.report import view, words
 from edgefit_toolkit.report.schema import ReportDoc
-from edgefit_toolkit.report.tables import EMPTY, classes, figures, plan
+from edgefit_toolkit.report.tables import EMPTY, classes, figures, plan, taxonomy
 
 
 def environment(*, html: bool) -> jinja2.Environment:
@@ -59,6 +59,8 @@ def shared(doc: ReportDoc) -> dict[str, Any]:
         "proof": plan.proof(doc["plan"]),
         "recall": classes.recall(doc),
         "shots": classes.shots(doc),
+        "ranks": taxonomy.ranks(doc),
+        "precisions": taxonomy.curve(doc),
         "untested": classes.untested(doc),
         "confused": classes.confused(doc),
         "weakest": classes.WEAKEST,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.sources import load_dataset
+from edgefit_toolkit.data.taxonomy_table import find_taxonomy
+from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Ui
+from edgefit_toolkit.taxonomy import Taxonomy
 
 
 def load(settings: FitSettings, ui: Ui, last: int) -> Dataset:
@@ -20,3 +23,17 @@ def load(settings: FitSettings, ui: Ui, last: int) -> Dataset:
     for note in dataset.notes:
         ui.note(note)
     return dataset
+
+
+def taxonomy(settings: FitSettings, dataset: Dataset, ui: Ui) -> Taxonomy | None:
+    """The tree over the data set's classes, where there is a table of one.
+
+    Raises DataError for a table that is none or does not fit, InputError for a precision that is no share.
+    """
+    if not 0 < settings.precision <= 1:
+        raise InputError(f"a precision of {settings.precision:g} is no share", "valid: above 0, at most 1, such as .95")
+    found = find_taxonomy(settings.taxonomy, settings.data, dataset.classes)
+    if found is not None:
+        counted = [f"{span.stop - span.start} {rank}" for rank, span in zip(found.ranks, found.spans, strict=True)]
+        ui.note(f"taxonomy, names of each rank: {', '.join(counted)}")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.pipeline.bench import host_threads
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
-from edgefit_toolkit.report import derive
+from edgefit_toolkit.report import derive, rollup
+from edgefit_toolkit.report.schema import TaxonomyDoc
+from edgefit_toolkit.taxonomy import answer_doc
 from edgefit_toolkit.training.evaluation import predict
 
 
@@ -27,20 +30,28 @@ class Evaluated:
 
     agreement: Parity
     threshold: float  # an app should say "not sure" below this confidence
+    taxonomy: TaxonomyDoc | None = None
 
 
 class Evaluate(Stage[Evaluated]):
-    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N]."""
+    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N].
+
+    With a taxonomy also answer.json.
+    """
 
     number, name, result = 6, "evaluate", Evaluated
     title = "evaluate on test pictures, which nothing has learnt from"
 
     def depends_on(self) -> dict[str, Any]:
-        """How many threads compute."""
-        return {"settings": {"threads": self.job.settings.threads}}
+        """How many threads compute; what is chosen on the answers."""
+        settings, tree = self.job.settings, self.job.taxonomy
+        return {
+            "settings": {"threads": settings.threads, "precision": settings.precision},
+            "taxonomy": answer_doc(tree, {}) if tree else None,
+        }
 
     def work(self) -> tuple[Evaluated, list[Path]]:
-        """The threshold is chosen on validation pictures."""
+        """The thresholds are chosen on validation pictures."""
         job = self.job
         pixels, truth = job.test_pixels, labels_of(job.dataset.test)
         threads = job.settings.threads or host_threads()
@@ -56,12 +67,20 @@ class Evaluate(Stage[Evaluated]):
         parity = compare(job.float_tflite, job.int8_tflite, pixels)
         job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
         val = TFLite(job.int8_tflite, threads=threads).predict(job.val_pixels)
-        right = val.argmax(1) == labels_of(job.dataset.val)
-        threshold = derive.not_sure_below(val.max(1).tolist(), right.tolist())
+        val_truth, wanted = labels_of(job.dataset.val), job.settings.precision
+        threshold = derive.not_sure_below(val.max(1).tolist(), (val.argmax(1) == val_truth).tolist(), wanted)
         job.ui.note(
             f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)"
         )
-        return Evaluated(replace(parity, per_image=()), threshold), [job.answers_file]
+        evaluated = Evaluated(replace(parity, per_image=()), threshold)
+        if job.taxonomy is None:
+            return evaluated, [job.answers_file]
+        tree = job.taxonomy
+        thresholds = tree.thresholds(tree.sums(val), val_truth, wanted)
+        write_atomic(job.answer_file, json.dumps(answer_doc(tree, thresholds), indent=1, ensure_ascii=False) + "\n")
+        doc = rollup.taxonomy_doc(tree, (val, val_truth), (answers["int8_tflite"], truth), wanted)
+        job.ui.note(rollup.sentence(doc))
+        return replace(evaluated, taxonomy=doc), [job.answers_file, job.answer_file]
 
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

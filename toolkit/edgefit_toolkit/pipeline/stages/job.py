@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
     from edgefit_toolkit.pipeline.bench import Bench
+    from edgefit_toolkit.taxonomy import Taxonomy
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Job:
     dataset: Dataset
     bench: Bench | None = None  # where the budget is to be met; None: not at hand
     last: int = 8  # number of the run's last stage
+    taxonomy: Taxonomy | None = None  # over the data set's classes
 
     @property
     def checkpoint(self) -> Path:
@@ -63,6 +65,11 @@ class Job:
     def answers_file(self) -> Path:
         """Probabilities of the test pictures, of all three networks."""
         return self.run.path / "answers.npz"
+
+    @property
+    def answer_file(self) -> Path:
+        """The tree of answers with its thresholds, for an app; only of a run with a taxonomy."""
+        return self.run.path / "answer.json"
 
     @cached_property
     def preprocessing(self) -> Preprocessing:

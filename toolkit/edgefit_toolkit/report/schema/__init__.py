@@ -39,19 +39,24 @@ from edgefit_toolkit.report.schema.refusal import RefusalDoc
 from edgefit_toolkit.report.schema.results import (
     AccuracyDoc,
     AgreementDoc,
+    AnsweredDoc,
     BalanceDoc,
     ConfusionDoc,
     DeviceAccuracyDoc,
     MeasurementDoc,
     OperatorTime,
     OperatorTimesDoc,
+    PrecisionDoc,
     PredictionDoc,
+    RankDoc,
     RecallDoc,
     ReferenceDoc,
     ReliabilityBin,
     ReliabilityDoc,
     ScoreDoc,
     ShotsDoc,
+    TaxonomyDoc,
+    TreeDoc,
 )
 from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
 from edgefit_toolkit.report.schema.validation import check, json_schema
@@ -69,6 +74,7 @@ __all__ = [
     "SCHEMA",
     "AccuracyDoc",
     "AgreementDoc",
+    "AnsweredDoc",
     "AttemptDoc",
     "BalanceDoc",
     "CalibrationDoc",
@@ -89,11 +95,13 @@ __all__ = [
     "OperatorTime",
     "OperatorTimesDoc",
     "PlanDoc",
+    "PrecisionDoc",
     "PredictionDoc",
     "PredictionStep",
     "PredictionTraceDoc",
     "ProofDoc",
     "QuantizationDoc",
+    "RankDoc",
     "RecallDoc",
     "ReferenceDoc",
     "RefusalDoc",
@@ -108,8 +116,10 @@ __all__ = [
     "SkippedDoc",
     "SplitCounts",
     "StageDoc",
+    "TaxonomyDoc",
     "TraceStep",
     "TrainingDoc",
+    "TreeDoc",
     "VerdictDoc",
     "WeightsDoc",
     "WorkedPixel",
@@ -148,6 +158,7 @@ class ReportDoc(TypedDict):
     balance: NotRequired[BalanceDoc]
     confusion: NotRequired[ConfusionDoc]
     reliability: NotRequired[ReliabilityDoc]
+    taxonomy: NotRequired[TaxonomyDoc]
     predictions: NotRequired[list[PredictionDoc]]
     worst_mistakes: NotRequired[list[PredictionDoc]]
     pipeline_trace: NotRequired[list[TraceStep]]

@@ -80,6 +80,49 @@ class ReliabilityDoc(TypedDict):
     threshold: NotRequired[Share]  # below this confidence the app says "not sure"
 
 
+class AnsweredDoc(TypedDict):
+    """Test pictures that int8 answers when it is sure, and how many of those answers are right; shares."""
+
+    answered: float
+    precision: float | None  # None: nothing was answered
+
+
+class RankDoc(TypedDict):
+    """One rank of the taxonomy."""
+
+    rank: str
+    names: int  # nodes of the rank
+    accuracy: float  # share of the test pictures whose likeliest name of this rank is right, sure or not
+    answered: float  # share of the test pictures that are answered at this very rank
+    precision: float | None  # of those answers; None: there are none
+    threshold: NotRequired[float]  # missing: the rank never answers
+
+
+class TreeDoc(AnsweredDoc):
+    """Answers at any rank."""
+
+    by_rank: list[RankDoc]  # from fine to coarse
+
+
+class PrecisionDoc(TypedDict):
+    """What another wanted precision would give, its thresholds chosen on val as well."""
+
+    precision_wanted: float
+    flat: AnsweredDoc
+    tree: AnsweredDoc
+
+
+class TaxonomyDoc(TypedDict):
+    """Answers up the taxonomy against one threshold on the class, both chosen on val for the same precision."""
+
+    precision_wanted: float
+    n: int  # test pictures
+    n_val: int  # validation pictures that chose the thresholds
+    flat: AnsweredDoc
+    tree: TreeDoc
+    curve: list[PrecisionDoc]
+
+
 class AgreementDoc(TypedDict):
     """int8 against float on the same pictures: the same first answer, not accuracy."""
 

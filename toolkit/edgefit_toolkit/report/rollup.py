@@ -1,0 +1,83 @@
+"""What answering up a taxonomy gives: more answers than one threshold on the class, at the same precision. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefit_toolkit.report import words
+from edgefit_toolkit.report.schema import AnsweredDoc, RankDoc, TaxonomyDoc
+from edgefit_toolkit.taxonomy import CLASS, Taxonomy
+
+OTHERS = (0.8, 0.9, 0.95, 0.98, 0.99)  # wanted precisions of the curve
+
+Judged = tuple[NDArray[np.float32], NDArray[np.int64]]  # int8's probabilities [N, classes], true classes [N]
+
+
+def taxonomy_doc(tree: Taxonomy, val: Judged, test: Judged, wanted: float) -> TaxonomyDoc:
+    """Thresholds are chosen on `val` alone; every figure is of `test`."""
+    val_sums, (sums, truth) = tree.sums(val[0]), (tree.sums(test[0]), test[1])
+    thresholds = {one: tree.thresholds(val_sums, val[1], one) for one in sorted({*OTHERS, wanted})}
+    chosen = thresholds[wanted]
+    answers = tree.answers(sums, chosen)
+    right, ranks = tree.right(answers, truth), np.array([node.rank for node in tree.nodes])[answers]
+    by_rank: list[RankDoc] = []
+    for rank, name in enumerate(tree.ranks):
+        here = (answers >= 0) & (ranks == rank)
+        answered = _answered(here, right)
+        row: RankDoc = {
+            "rank": name,
+            "names": tree.spans[rank].stop - tree.spans[rank].start,
+            "accuracy": float(tree.right(tree.likeliest(sums, rank)[0], truth).mean()),
+            "answered": answered["answered"],
+            "precision": answered["precision"],
+        }
+        if name in chosen:
+            row["threshold"] = chosen[name]
+        by_rank.append(row)
+    return {
+        "precision_wanted": wanted,
+        "n": len(truth),
+        "n_val": len(val[1]),
+        "flat": _of(tree, sums, truth, _flat(chosen)),
+        "tree": {**_answered(answers >= 0, right), "by_rank": by_rank},
+        "curve": [
+            {"precision_wanted": one, "flat": _of(tree, sums, truth, _flat(own)), "tree": _of(tree, sums, truth, own)}
+            for one, own in thresholds.items()
+        ],
+    }
+
+
+def sentence(doc: TaxonomyDoc) -> str:
+    """The gain in one line, for the screen."""
+    flat, tree = doc["flat"], doc["tree"]
+    return (
+        f"up the taxonomy {words.percent(tree['answered'])} of the test pictures are answered, "
+        f"{share(tree['precision'])} of them rightly; by the class alone {words.percent(flat['answered'])}, "
+        f"{share(flat['precision'])} rightly"
+    )
+
+
+def share(precision: float | None) -> str:
+    """A precision in words; a dash where nothing was answered."""
+    return "–" if precision is None else words.percent(precision)
+
+
+def _flat(thresholds: Mapping[str, float]) -> dict[str, float]:
+    return {rank: at for rank, at in thresholds.items() if rank == CLASS}
+
+
+def _of(tree: Taxonomy, sums: NDArray[np.float64], truth: NDArray[np.int64], at: Mapping[str, float]) -> AnsweredDoc:
+    answers = tree.answers(sums, at)
+    return _answered(answers >= 0, tree.right(answers, truth))
+
+
+def _answered(answered: NDArray[Any], right: NDArray[Any]) -> AnsweredDoc:
+    n = int(answered.sum())
+    return {
+        "answered": n / len(answered),
+        "precision": int((answered & right).sum()) / n if n else None,
+    }

@@ -1,0 +1,161 @@
+"""Answers on a tree of names: probabilities are summed up it, and the deepest node that is sure enough is the answer.
+
+Pure. `answer.json` carries the tree with its thresholds; answer.js and Answer.kt follow the same rules to the bit: sums
+are of 64-bit floats in the order of the nodes, equal sums go to the first node, a threshold is passed when it is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefit_toolkit.errors import InputError
+
+SCHEMA = "edgefit.answer/1"
+CLASS = "class"  # the finest rank
+LEAST = 0.5  # below this probability everything else together is likelier
+
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A class, or what several of them are together."""
+
+    name: str
+    rank: int  # index into Taxonomy.ranks
+    parent: int = -1  # index into Taxonomy.nodes, always a later one of a coarser rank; -1: none
+    names: Mapping[str, str] = field(default_factory=dict)  # language -> as people call it
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """A tree over a model's classes. `nodes` holds the classes in the model's order, then each coarser rank."""
+
+    ranks: tuple[str, ...]  # CLASS first, then from fine to coarse
+    nodes: tuple[Node, ...]
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """Where in `nodes` each rank stands."""
+        ranks = np.array([node.rank for node in self.nodes])
+        edges = np.searchsorted(ranks, range(len(self.ranks) + 1)).tolist()
+        return tuple(slice(low, high) for low, high in pairwise(edges))
+
+    @cached_property
+    def above(self) -> Indices:
+        """int64 [classes, ranks]: the node that a class belongs to at a rank, itself at CLASS; -1 where it has none."""
+        table = np.full((self.spans[0].stop, len(self.ranks)), -1)
+        for label in range(len(table)):
+            at = label
+            while at >= 0:
+                table[label, self.nodes[at].rank] = at
+                at = self.nodes[at].parent
+        return table
+
+    def sums(self, probabilities: NDArray[Any]) -> Doubles:
+        """float64 [N, nodes] of probabilities [N, classes]: what lies below each node, at most 1.
+
+        A parent's sum is never smaller than its child's.
+        """
+        found = np.zeros((len(probabilities), len(self.nodes)))
+        found[:, : probabilities.shape[1]] = probabilities
+        for at, node in enumerate(self.nodes):
+            if node.parent >= 0:
+                found[:, node.parent] += found[:, at]
+        return np.minimum(found, 1.0)  # uint8 probabilities may add up to a little more
+
+    def likeliest(self, sums: Doubles, rank: int) -> tuple[Indices, Doubles]:
+        """The likeliest node of a rank on each picture, and its sum; sums are [N, nodes]. The rank must hold nodes."""
+        span = self.spans[rank]
+        best = sums[:, span].argmax(1)
+        return best + span.start, sums[np.arange(len(sums)), best + span.start]
+
+    def answers(self, sums: Doubles, thresholds: Mapping[str, float]) -> Indices:
+        """The node that answers each picture: the likeliest one of the finest rank whose threshold its sum meets.
+
+        -1: not sure. A rank without a threshold never answers.
+        """
+        found = np.full(len(sums), -1)
+        for rank, name in enumerate(self.ranks):
+            if name in thresholds:
+                node, share = self.likeliest(sums, rank)
+                found = np.where((found < 0) & (share >= thresholds[name]), node, found)
+        return found
+
+    def right(self, answers: Indices, truth: Indices) -> NDArray[np.bool_]:
+        """Whether each picture's node holds its true class; -1 never does."""
+        ranks = np.array([node.rank for node in self.nodes])[answers]
+        found: NDArray[np.bool_] = (answers >= 0) & (self.above[truth, ranks] == answers)
+        return found
+
+    def thresholds(self, sums: Doubles, truth: Indices, wanted: float) -> dict[str, float]:
+        """Rank -> the lowest sum, from LEAST on, that answers at that rank, so that `wanted` of its answers are right.
+
+        Each rank is judged on the pictures that the finer ones leave unanswered. A rank where no sum is enough, or
+        that nothing is left for, has no threshold.
+        """
+        left, found = np.full(len(sums), True), dict[str, float]()
+        for rank, name in enumerate(self.ranks):
+            node, share = self.likeliest(sums, rank)
+            judged = left & (share >= LEAST)
+            lowest = lowest_confidence(share[judged].tolist(), self.right(node, truth)[judged].tolist(), wanted)
+            if lowest is not None:
+                found[name] = LEAST if lowest == share[judged].min() else lowest
+                left &= share < found[name]
+        return found
+
+
+def lowest_confidence(confidence: Sequence[float], correct: Sequence[bool], wanted: float) -> float | None:
+    """The lowest confidence from which on at least `wanted` of the answers are right; None where none is enough."""
+    threshold, right = None, 0
+    ranked = sorted(zip(confidence, correct, strict=True), key=lambda answer: -float(answer[0]))
+    for n, (sure, ok) in enumerate(ranked, start=1):
+        right += bool(ok)
+        tied = n < len(ranked) and ranked[n][0] == sure  # equal confidences are accepted together or not at all
+        if not tied and right >= wanted * n:
+            threshold = float(sure)
+    return threshold
+
+
+def answer_doc(taxonomy: Taxonomy, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """answer.json."""
+    nodes = [asdict(node) | {"rank": taxonomy.ranks[node.rank]} for node in taxonomy.nodes]
+    return {"schema": SCHEMA, "ranks": list(taxonomy.ranks), "thresholds": dict(thresholds), "nodes": nodes}
+
+
+def read_answer_doc(doc: Any, classes: Sequence[str]) -> tuple[Taxonomy, dict[str, float]]:
+    """The tree and the thresholds of answer.json. Raises InputError unless it is a tree over these very classes."""
+    try:
+        if doc["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {doc['schema']!r}, not {SCHEMA!r}")
+        ranks = tuple(str(name) for name in doc["ranks"])
+        nodes = tuple(
+            Node(str(n["name"]), ranks.index(n["rank"]), int(n["parent"]), {k: str(v) for k, v in n["names"].items()})
+            for n in doc["nodes"]
+        )
+        thresholds = {str(name): float(value) for name, value in doc["thresholds"].items()}
+        for at, node in enumerate(nodes):
+            later = at < node.parent < len(nodes) and nodes[node.parent].rank > node.rank
+            if node.parent != -1 and not later:
+                raise ValueError(f"the parent of node {at} ({node.name}) is {node.parent}")
+        if [node.rank for node in nodes] != sorted(node.rank for node in nodes) or ranks[0] != CLASS:
+            raise ValueError("its nodes do not stand by rank, classes first")
+        if len({node.rank for node in nodes}) != len(ranks) or not thresholds.keys() <= set(ranks):
+            raise ValueError("a rank has no nodes, or a threshold no rank")
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"answer.json is not the run's tree of answers: {error}", "run `edgefit fit` again") from error
+    found = [node.name for node in nodes if node.rank == 0]
+    if found != list(classes):
+        raise InputError(
+            f"answer.json names {len(found)} classes that are not the run's {len(classes)} in their order",
+            "run `edgefit fit` again",
+        )
+    return Taxonomy(ranks, nodes), thresholds
