@@ -88,7 +88,7 @@ def quantile_interval(samples: Sequence[float], q: float, confidence: float = CO
         before = cumulative
         cumulative += _binomial(n, k, q)
         if before <= tail:
-            low = min(k - 1, n - 1)  # P(B < k) <= tail: the quantile lies at or above x[k - 1]
+            low = k - 1  # P(B < k) <= tail: the quantile lies at or above x[k - 1]
         if not found_high and 1 - cumulative <= tail:
             high, found_high = min(k, n - 1), True  # P(B > k) <= tail: at or below x[k]
     return ordered[max(low, 0)], ordered[high]

@@ -154,6 +154,7 @@ def test_a_loss_of_accuracy_counts_when_it_is_too_large_and_no_chance() -> None:
     assert judged(answers(50, 0), 0.05) == ()  # at what is allowed
     assert judged(answers(50, 0), 0.0499)
     assert judged(answers(0, 50), 0.02) == ()  # better
+    assert judged(answers(400, 0), 0.3)[0].endswith(", allowed 30.0)")
     assert judged(answers(3, 0, 120), 0.02) == ()  # 2.5 points less, but that may be chance
     (said,) = judged(answers(60, 10), 0.02)
     low, high = answers(60, 10).difference_interval

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from edgefit_converters.int8 import ranges
-from edgefit_converters.int8.ranges import Observed
+from edgefit_converters.int8.ranges import Observed, Range
 from edgefit_converters.tflite.skeleton import write_graph
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.network.graph import Operator
 
 ends = st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(lambda pair: (min(pair), max(pair)))
+
+
+def seen_as(low: float, high: float, values: np.ndarray, fixed: Range | None = None, swish: str = "") -> Observed:
+    return Observed(low, high, values, np.zeros((1, 1), np.float32), fixed, swish)
 
 
 def swish(x: float) -> float:
@@ -46,11 +53,11 @@ def test_swish_is_flat_below_the_place_where_it_falls_under_the_error(error: flo
 def test_ranges_are_picked_but_for_the_fixed_the_swished_and_the_input() -> None:
     some = np.zeros(1, np.float32)
     observed = {
-        "image": Observed(-3.0, 3.0, some),
-        "gate": Observed(-9.0, 9.0, some, swish="gated"),
-        "shallow": Observed(-0.5, 9.0, some, swish="gated"),
-        "sigmoid": Observed(0.0, 0.7, some, fixed=ranges.SIGMOID_RANGE),
-        "gated": Observed(-0.28, 9.0, some),
+        "image": seen_as(-3.0, 3.0, some),
+        "gate": seen_as(-9.0, 9.0, some, swish="gated"),
+        "shallow": seen_as(-0.5, 9.0, some, swish="gated"),
+        "sigmoid": seen_as(0.0, 0.7, some, fixed=ranges.SIGMOID_RANGE),
+        "gated": seen_as(-0.28, 9.0, some),
     }
     found = ranges.choose_ranges(observed, ranges.min_max)
     assert found["image"] == (-127 / 128, 1.0)
@@ -76,7 +83,7 @@ def loss(values: np.ndarray, limits: tuple[float, float]) -> float:
 @settings(max_examples=20)
 def test_least_squares_gives_no_end_away_that_helps(seed: int, outlier: float) -> None:
     values = np.append(np.random.default_rng(seed).normal(size=400), outlier).astype(np.float32)
-    seen = Observed(float(values.min()), float(values.max()), values)
+    seen = seen_as(float(values.min()), float(values.max()), values)
     low, high = ranges.least_squares(seen)
     assert seen.low - 1e-6 <= low <= 0.3 * seen.low + 1e-6
     assert 0.3 * seen.high - 1e-6 <= high <= seen.high + 1e-6
@@ -89,18 +96,18 @@ def test_least_squares_gives_no_end_away_that_helps(seed: int, outlier: float) -
 def test_least_squares_clips_a_lone_value_where_that_pays_and_keeps_zero_inside() -> None:
     """Rounding costs scale^2 / 12 per value, clipping e^2 / n: the least of both is at e = n * 3 / 255^2 / 12."""
     values = np.append(np.random.default_rng(0).uniform(0.1, 2.8, 39_998), 3.0).astype(np.float32)
-    low, high = ranges.least_squares(Observed(0.1, 3.0, values))
+    low, high = ranges.least_squares(seen_as(0.1, 3.0, values))
     assert (low, high) == (0.0, pytest.approx(3.0 - 39_999 * 3 / 255**2 / 12, abs=0.05))
-    assert ranges.least_squares(Observed(-3.0, -0.1, -values)) == (pytest.approx(-high, abs=0.05), 0.0)
+    assert ranges.least_squares(seen_as(-3.0, -0.1, -values)) == (pytest.approx(-high, abs=0.05), 0.0)
 
 
 def test_a_large_sample_is_thinned_evenly() -> None:
     values = np.zeros(60_000, np.float32)
     values[1::3] = 100.0  # between those that are looked at
-    assert ranges.least_squares(Observed(-1.0, 1.0, values)) == (-1.0, 1.0)  # all losses are 0: nothing to gain
+    assert ranges.least_squares(seen_as(-1.0, 1.0, values)) == (-1.0, 1.0)  # all losses are 0: nothing to gain
     values = np.full(40_000, 0.25, np.float32)
     values[::2] = 1.0
-    assert ranges.least_squares(Observed(0.0, 2.0, values))[1] == pytest.approx(1.0, abs=0.02)
+    assert ranges.least_squares(seen_as(0.0, 2.0, values))[1] == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +141,64 @@ def test_samples_of_large_maps_are_bounded_and_drawn_by_the_seed(tmp_path: Path)
     assert all((one[name].low, one[name].high) == (other[name].low, other[name].high) for name in one)
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    from ai_edge_litert.tools import flatbuffer_utils
+def test_a_channels_mean_is_its_mean_on_each_photograph(one_convolution: Path) -> None:
+    pictures = np.zeros((2, 8, 8, 3), np.uint8)
+    pictures[0, ..., 1], pictures[1, ..., 2] = 254, 127
+    image = next(iter(ranges.observe(one_convolution, pictures).values()))
+    black = -127 / 128
+    assert image.means == pytest.approx(np.array([[black, -black, black], [black, black, 0.0]]))
+    assert ranges.means({"image": image})["image"] is image.means
 
+
+@given(st.integers(1, 400))
+def test_means_are_taken_from_enough_places_inside_the_map(size: int) -> None:
+    places = np.arange(size)[ranges.mean_places(size)]
+    assert min(size, ranges.MEAN_POSITIONS) <= len(places) < 2 * ranges.MEAN_POSITIONS
+    assert len(set(np.diff(places))) <= 1
+    if size >= 2 * ranges.MEAN_POSITIONS:
+        assert places[0] > 0
+    else:
+        assert len(places) == size
+
+
+def test_a_sigmoid_is_fixed_and_what_it_gates_is_known(one_convolution: Path, tmp_path: Path) -> None:
+    """x -> LOGISTIC -> s, MUL(x, s): a swish. MUL(x, x) is none."""
+    model = flatbuffer_utils.read_model(str(one_convolution))
+    graph = model.subgraphs[0]
+    x = int(graph.operators[-1].outputs[0])
+
+    def append(code: int, inputs: list[int], name: bytes) -> int:
+        tensor = deepcopy(graph.tensors[x])
+        tensor.name, tensor.buffer = name, 0
+        graph.tensors.append(tensor)
+        kind, operator = schema.OperatorCodeT(), schema.OperatorT()
+        kind.builtinCode = kind.deprecatedBuiltinCode = code
+        kind.version = 1
+        model.operatorCodes.append(kind)
+        operator.opcodeIndex, operator.inputs = len(model.operatorCodes) - 1, inputs
+        operator.outputs = [len(graph.tensors) - 1]
+        if code == schema.BuiltinOperator.MUL:
+            operator.builtinOptionsType, operator.builtinOptions = (
+                schema.BuiltinOptions.MulOptions,
+                schema.MulOptionsT(),
+            )
+        graph.operators.append(operator)
+        return len(graph.tensors) - 1
+
+    gate = append(schema.BuiltinOperator.LOGISTIC, [x], b"gate")
+    gated = append(schema.BuiltinOperator.MUL, [x, gate], b"gated")
+    append(schema.BuiltinOperator.MUL, [gated, gated], b"square")
+    graph.outputs = [len(graph.tensors) - 1]
+    model.signatureDefs[0].outputs[0].tensorIndex = graph.outputs[0]
+    path = tmp_path / "swish.tflite"
+    flatbuffer_utils.write_model(model, str(path))
+    seen = ranges.observe(path, np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8))
+    assert {name: what.fixed for name, what in seen.items() if what.fixed} == {"gate": ranges.SIGMOID_RANGE}
+    assert [what.swish for what in seen.values() if what.swish] == ["gated"]
+    assert seen[graph.tensors[x].name.decode()].swish == "gated"
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     graph = (Operator("project", "pointwise", 0, (8, 8, 3), (8, 8, 4), 1, 1, 0, 0),)
     path = write_graph(graph, tmp_path / "broken.tflite", "float32")
     model = flatbuffer_utils.read_model(str(path))

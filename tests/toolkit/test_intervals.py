@@ -66,7 +66,7 @@ def independent(both: int, first: int, second: int, neither: int) -> tuple[float
     return difference - math.hypot(p1 - low1, high2 - p2), difference + math.hypot(high1 - p1, p2 - low2)
 
 
-@pytest.mark.parametrize("table", [(20, 20, 20, 20), (11, 10, 10, 10), (30, 10, 60, 21)])
+@pytest.mark.parametrize("table", [(20, 20, 20, 20), (11, 10, 10, 10), (12, 10, 10, 10), (30, 10, 60, 21)])
 def test_pairs_hardly_more_alike_than_by_chance_count_as_independent(table: tuple[int, int, int, int]) -> None:
     """both * neither - first * second between 0 and n / 2: Newcombe's continuity correction."""
     assert paired_interval(*table) == pytest.approx(independent(*table), abs=1e-12)

@@ -148,7 +148,7 @@ def test_a_second_core_helps_by_a_little_less_than_itself() -> None:
     gain = one.ms_per_million / two.ms_per_million
     assert 1.5 < gain < 2
     assert two.ms_per_million / four.ms_per_million == pytest.approx(gain)
-    assert two.fixed_ms == four.fixed_ms != one.fixed_ms  # known for one thread and for several
+    assert two.fixed_ms == four.fixed_ms < one.fixed_ms  # cores.toml: 2.429 GHz ms for one thread, 2.126 for several
 
 
 def test_nothing_known_is_exactly_what_cores_promise() -> None:
