@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +95,10 @@ def _alone(part: Path, on_progress: Progress, label: str, size_bytes: int | None
 
 
 def _lock(file: BinaryIO) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody else is kept out
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

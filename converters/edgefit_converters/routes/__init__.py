@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgefit_converters.routes.installed import check_installed
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.progress import Progress
 
@@ -17,6 +18,17 @@ ROUTES = {  # name, as in --converter -> module and class, imported when it is o
     "tensorflow": ("edgefit_converters.routes.tensorflow", "TensorFlow"),
 }
 DEFAULT = "litert"
+
+
+def check_route(name: str, *, offline: bool = False) -> None:
+    """Whether the route can convert on this machine, asked before anything is trained for it.
+
+    Raises ConversionError, SideEnvironmentError, and InputError for an unknown name.
+    """
+    if name == DEFAULT:
+        check_installed()  # at once, without loading what would convert
+    else:
+        open_route(name, offline=offline).check()
 
 
 def open_route(name: str, on_progress: Progress | None = None, *, offline: bool = False) -> Route:

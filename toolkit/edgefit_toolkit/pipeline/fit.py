@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgefit_converters.routes import open_route
+from edgefit_converters.routes import check_route
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
@@ -55,7 +55,7 @@ def run_stages(
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     if last >= CONVERT:
-        open_route(settings.converter, offline=settings.offline).check()
+        check_route(settings.converter, offline=settings.offline)
     saved = asdict(settings) | {"command": command}
     if settings.data is not None:
         saved["data"] = place_of(settings.data)
