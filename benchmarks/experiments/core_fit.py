@@ -1,65 +1,50 @@
-"""How fast each microarchitecture is per GHz, from published latencies of many devices at once.
+"""What the pipeline models cannot know, from published latencies of many devices at once.
 
-    latency_ms = cycles(software, precision) * work / speed + fixed(threads) / (speed of the fastest core)
-    speed      = sum over the cores in use of GHz * per_ghz(precision, core)  * threads ** -loss(phone or board)
+    latency_ms = software * threads ** loss(phone or board) / sum of GHz / (core * cycles)  +  calls / GHz
+    sum over the cores in use; cycles: of the network on that core, in millions (kernels.toml)
 
-`work` counts millions of instructions, so `cycles` is cycles per instruction of a core with per_ghz 1 (Cortex-A76).
-All unknowns but the losses are logarithms, found together by damped least squares on log latency, each held to a prior:
-what the microarchitecture's vector width and issue rate promise. Outliers weigh less, and n rows of one device and
-setting count as the square root of n, so that 35 rows of one phone do not outvote four of another.
+`software` is what memory and calls add to a core's own cycles, one factor for each software and precision; `core` is
+what is left of a core's own, near 1; `calls` is what each operator's call costs, more where threads must meet. Models
+of cores that run in order are far off where loads and arithmetic pair up: those are held as loosely as stand-ins. All
+unknowns but the losses are logarithms, found together by damped least squares on log latency, each held to a prior.
+Rows of software other than XNNPACK have a loose factor of their own: they teach how cores compare, not how fast the
+runtime is that edgefit ships. Outliers weigh less, and n rows of one device and setting count as the square root of n.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgefit_toolkit.latency.kernels import graph_work
+from experiments.core_cycles.kernels import CORES
+from experiments.core_cycles.pipeline import IN_ORDER
+from experiments.networks import network
 from experiments.published import Row
 
 Array = npt.NDArray[np.float64]
 
-PRIOR_PER_GHZ = {  # 128-bit vector pipes and issue width against a Cortex-A76; Arm's software optimisation guides
-    "Cortex-A53": 0.42,
-    "Cortex-A55": 0.45,
-    "Cortex-A510": 0.45,
-    "Cortex-A520": 0.5,
-    "Cortex-A57": 0.6,
-    "Kryo": 0.7,
-    "Cortex-A72": 0.62,
-    "Cortex-A73": 0.6,
-    "Cortex-A75": 0.75,
-    "Cortex-A76": 1.0,
-    "Cortex-A77": 1.15,
-    "Cortex-A78": 1.15,
-    "Cortex-A710": 1.15,
-    "Cortex-A715": 1.2,
-    "Cortex-A720": 1.25,
-    "Cortex-A725": 1.3,
-    "Cortex-X1": 1.7,
-    "Cortex-X2": 1.8,
-    "Cortex-X3": 1.9,
-    "Cortex-X4": 2.1,
-    "Cortex-X925": 2.4,
-    "Oryon-L": 2.2,
-    "Oryon-M": 1.8,
-}
 PRECISIONS = ("float32", "int8", "float16")
-FIXED_PRIOR = (0.5, 1.2)  # GHz * ms: one thread, several
+SOFTWARE_PRIOR = 0.2  # log: memory and calls add about a fifth
+CALL_PRIOR = (np.log(2.0), np.log(12.0), np.log(12.0))  # microseconds * GHz of one operator, by CALLS
+CALLS = ("one", "phone", "board")  # one thread; several that meet, on a phone and on a board
 LOSS_PRIOR = 0.15
 NOISE = 0.12  # of one published latency around the model, in log
-SIGMA = {"cycles": 3.0, "core": 0.15, "precision": 0.12, "fixed": 0.7, "loss": 0.1}  # of the priors, in log
+SIGMA = {"software": 0.15, "other software": 3.0, "own": 0.1, "stand-in": 0.3, "precision": 0.05}
+SIGMA_CALLS = (0.7, 0.2, 1.0)  # a phone's is pthreadpool's own; boards also run what is no operator of ours in turn
+SIGMA_LOSS = 0.1
 
 
 @dataclass(frozen=True)
 class Options:
     """What the alternatives that are compared differ in."""
 
-    elementwise_weight: float | None = None  # of instructions outside of matrix products; None: as kernels.toml says
-    plain_madds: bool = False  # work = multiply-adds, the model to beat
+    plain_madds: bool = False  # cycles = multiply-adds over the core's vector width, the model to beat
 
 
 @dataclass(frozen=True)
@@ -68,28 +53,28 @@ class CoreModel:
 
     options: Options
     groups: tuple[tuple[str, str], ...]  # (software, precision)
-    values: Array  # logarithms, in the order of _Layout
+    values: Array  # logarithms: software of each group, core (float32), precision offsets, calls, losses
 
     def predict(self, rows: list[Row]) -> Array:
         """Latency of each row in ms. The rows' software and precision must have been in the fit."""
         return np.exp(_forward(self.values, _Table(rows, self.groups, self.options))[0])
 
-    def cycles(self, software: str, precision: str) -> float:
-        """Cycles per instruction on a core with per_ghz 1."""
+    def software(self, software: str, precision: str) -> float:
+        """What that software adds to the cores' own cycles, as a factor."""
         return float(np.exp(self.values[self.groups.index((software, precision))]))
 
-    def per_ghz(self, precision: str, core: str) -> float:
-        """Speed of one core per GHz, Cortex-A76 near 1."""
-        n, at = len(self.groups), list(PRIOR_PER_GHZ).index(core)
-        own = 0.0
+    def core(self, core: str, precision: str) -> float:
+        """Cycles of the core over those of its pipeline model."""
+        n, cores = len(self.groups), list(CORES)
+        own = self.values[n + cores.index(core)]
         if precision != PRECISIONS[0]:
-            own = self.values[n + PRECISIONS.index(precision) * len(PRIOR_PER_GHZ) + at]
-        return float(np.exp(self.values[n + at] + own))
+            own += self.values[n + PRECISIONS.index(precision) * len(cores) + cores.index(core)]
+        return float(np.exp(own))
 
     @property
-    def fixed_ghz_ms(self) -> tuple[float, float]:
-        """Cost that does not grow with the network: one thread, several; divided by the fastest core's speed."""
-        return float(np.exp(self.values[-4])), float(np.exp(self.values[-3]))
+    def call_us_ghz(self) -> dict[str, float]:
+        """Cost of one operator's call, by CALLS; divided by the fastest core's clock."""
+        return {name: float(np.exp(value)) for name, value in zip(CALLS, self.values[-5:-2], strict=True)}
 
     @property
     def loss(self) -> dict[str, float]:
@@ -101,45 +86,56 @@ class _Table:
     """Rows as arrays."""
 
     def __init__(self, rows: list[Row], groups: tuple[tuple[str, str], ...], options: Options) -> None:
-        cores = list(PRIOR_PER_GHZ)
-        self.used, self.top = np.zeros((len(rows), len(cores))), np.zeros((len(rows), len(cores)))
+        cores = list(CORES)
+        self.rate = np.zeros((len(rows), len(cores)))  # networks per ms of the cores in use, by kind
+        self.top_ghz = np.zeros(len(rows))
         for at, row in enumerate(rows):
-            order = sorted(row.device.cores, key=lambda core: core[1] * PRIOR_PER_GHZ[core[0]], reverse=True)
-            for kind, ghz in order[: row.threads]:
-                self.used[at, cores.index(kind)] += ghz
-            self.top[at, cores.index(order[0][0])] = order[0][1]
+            each = sorted(
+                ((ghz / _cycles(row, kind, options), kind, ghz) for kind, ghz in row.device.cores), reverse=True
+            )
+            for rate, kind, _ in each[: row.threads]:
+                self.rate[at, cores.index(kind)] += rate
+            self.top_ghz[at] = each[0][2]
         self.group = np.array([groups.index((row.software, row.precision)) for row in rows])
         self.precision = np.array([PRECISIONS.index(row.precision) for row in rows])
         self.threads = np.array([float(min(row.threads, len(row.device.cores))) for row in rows])
         self.phone = np.array([row.device.kind == "phone" for row in rows])
-        if options.plain_madds:
-            self.work = np.array([row.madds / 4e6 for row in rows])  # about four per instruction
-        else:
-            self.work = np.array([sum(row.work(options.elementwise_weight)) for row in rows])
+        self.calls = np.array([row.operators / 1000 for row in rows])
+
+
+def _cycles(row: Row, core: str, options: Options) -> float:
+    if options.plain_madds:  # sixteen a cycle and pipe; a small core's pace
+        pipes = {"neoverse-v1": 4, "neoverse-v2": 4, "neoverse-n1": 2, "neoverse-n2": 2}
+        return row.madds / 1e6 / 16 / pipes.get(CORES[core].pipeline, 0.9)
+    return _simulated(row.network, row.input_px, row.tables(core))
+
+
+@cache
+def _simulated(name: str, input_px: int, tables: str) -> float:
+    return sum(graph_work(network(name, input_px), tables))
 
 
 def _forward(values: Array, table: _Table) -> tuple[Array, Array]:
     """(log latency, its derivative by every unknown)."""
-    cores = len(PRIOR_PER_GHZ)
-    n = len(values) - 3 * cores - 4
-    speeds = values[n : n + 3 * cores].reshape(3, cores).copy()
-    speeds[1:] += speeds[0]
-    each = np.exp(speeds[table.precision])
-    used, top = table.used * each, table.top * each
+    cores = len(CORES)
+    n = len(values) - 3 * cores - 5
+    factors = values[n : n + 3 * cores].reshape(3, cores).copy()
+    factors[1:] += factors[0]
+    rate = table.rate * np.exp(-factors[table.precision])
     loss = np.where(table.phone, values[-2], values[-1])
-    busy = np.exp(values[table.group]) * table.work / used.sum(1) * table.threads**loss
+    busy = np.exp(values[table.group]) * table.threads**loss / rate.sum(1)
     alone = table.threads == 1
-    fixed = np.exp(np.where(alone, values[-4], values[-3])) / top.sum(1)
-    total = busy + fixed
+    met = np.stack([alone, ~alone & table.phone, ~alone & ~table.phone], 1)
+    calls = met @ np.exp(values[-5:-2]) * table.calls / table.top_ghz
+    total = busy + calls
     share = busy / total
     slope = np.zeros((len(total), len(values)))
     slope[np.arange(len(total)), table.group] = share
-    by_core = -share[:, None] * used / used.sum(1, keepdims=True)
-    by_core -= (1 - share)[:, None] * top / top.sum(1, keepdims=True)
+    by_core = share[:, None] * rate / rate.sum(1, keepdims=True)
     slope[:, n : n + cores] = by_core
     for index in (1, 2):
         slope[:, n + index * cores : n + (index + 1) * cores] = by_core * (table.precision == index)[:, None]
-    slope[:, -4], slope[:, -3] = (1 - share) * alone, (1 - share) * ~alone
+    slope[:, -5:-2] = (1 - share)[:, None] * met
     by_loss = share * np.log(table.threads)
     slope[:, -2], slope[:, -1] = by_loss * table.phone, by_loss * ~table.phone
     return np.log(total), slope
@@ -148,20 +144,20 @@ def _forward(values: Array, table: _Table) -> tuple[Array, Array]:
 def fit_cores(rows: list[Row], options: Options = Options()) -> CoreModel:
     """Fit every unknown to the rows."""
     groups = tuple(sorted({(row.software, str(row.precision)) for row in rows}))
+    ours = {(row.software, str(row.precision)) for row in rows if row.by_xnnpack}
     table = _Table(rows, groups, options)
     measured = np.log([row.latency_ms for row in rows])
-    cores = len(PRIOR_PER_GHZ)
+    cores = len(CORES)
     prior = np.concatenate(
-        [
-            np.full(len(groups), np.log(0.5)),
-            np.log(list(PRIOR_PER_GHZ.values())),
-            np.zeros(2 * cores),
-            np.log(FIXED_PRIOR),
-            [LOSS_PRIOR, LOSS_PRIOR],
-        ]
+        [np.full(len(groups), SOFTWARE_PRIOR), np.zeros(3 * cores), CALL_PRIOR, [LOSS_PRIOR, LOSS_PRIOR]]
     )
-    counts = {"cycles": len(groups), "core": cores, "precision": 2 * cores, "fixed": 2, "loss": 2}
-    held = 1 / np.concatenate([np.full(count, SIGMA[name]) for name, count in counts.items()]) ** 2
+    sigma = [SIGMA["software" if group in ours and not options.plain_madds else "other software"] for group in groups]
+    sigma += [
+        SIGMA["own" if core.own and core.pipeline not in IN_ORDER and not options.plain_madds else "stand-in"]
+        for core in CORES.values()
+    ]
+    sigma += [SIGMA["precision"]] * 2 * cores + [*SIGMA_CALLS] + [SIGMA_LOSS] * 2
+    held = 1 / np.array(sigma) ** 2
     setting: Counter[Any] = Counter((row.device.name, row.software, row.precision, row.threads) for row in rows)
     crowd = np.array([setting[row.device.name, row.software, row.precision, row.threads] for row in rows])
     weight = crowd**-0.5 / NOISE**2
@@ -178,15 +174,17 @@ def fit_cores(rows: list[Row], options: Options = Options()) -> CoreModel:
     return CoreModel(options, groups, values)
 
 
-def leave_one_device_out(rows: list[Row], options: Options = Options()) -> dict[str, list[tuple[Row, float]]]:
-    """For every phone: its rows with the latency in ms that a model without that phone predicts.
+def leave_out(rows: list[Row], names: set[str], options: Options = Options()) -> list[tuple[Row, float]]:
+    """The rows of these devices, each with the latency in ms that a model without all of them predicts.
 
     A row whose software nobody else was measured with has no prediction and is left out.
     """
-    found = {}
-    for phone in sorted({row.device.name for row in rows if row.device.kind == "phone"}):
-        model = fit_cores([row for row in rows if row.device.name != phone], options)
-        mine = [row for row in rows if row.device.name == phone and (row.software, row.precision) in model.groups]
-        if mine:
-            found[phone] = list(zip(mine, model.predict(mine).tolist(), strict=True))
-    return found
+    model = fit_cores([row for row in rows if row.device.name not in names], options)
+    mine = [row for row in rows if row.device.name in names and (row.software, row.precision) in model.groups]
+    return list(zip(mine, model.predict(mine).tolist(), strict=True)) if mine else []
+
+
+def leave_one_device_out(rows: list[Row], options: Options = Options()) -> dict[str, list[tuple[Row, float]]]:
+    """For every device: its rows with the latency in ms that a model without that device predicts."""
+    found = {name: leave_out(rows, {name}, options) for name in sorted({row.device.name for row in rows})}
+    return {name: pairs for name, pairs in found.items() if pairs}

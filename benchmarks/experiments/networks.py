@@ -1,7 +1,7 @@
 """Operators of other people's networks, so that their published latencies can teach and test the predictor.
 
-Only what the committed rows need: MobileNet v1-v3, MnasNet-A1, EfficientNet (Lite and B) and EfficientDet-Lite. Their
-multiply-adds agree with the papers' counts (tests/test_published_latency.py).
+Only what the committed rows need: MobileNet v1-v4, MobileOne, the multi-hardware MobileNets, MnasNet-A1, EfficientNet
+(Lite and B) and EfficientDet-Lite. Their multiply-adds agree with the papers' counts (test_published_latency.py).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from edgefit_toolkit.network.scaling import released, variant_from_factors
 def network(name: str, input_px: int) -> tuple[Operator, ...]:
     """Every operator of a published network, 1000 classes (detectors: 90). Raises InputError for one that is not known.
 
-    Names: mobilenet_v1_0.75, mobilenet_v2_1.0, mobilenet_v3_large, mobilenet_v3_small, mnasnet_a1_1.0,
-    efficientnet_lite0.., efficientnet_b0.., efficientdet_lite0.. (a width without a number is 1.0).
+    Names: mobilenet_v1_0.75, mobilenet_v2_1.0, mobilenet_v3_large_0.5, mobilenet_v3_small, mobilenetv4_conv_small
+    (_medium, _large), mobileone_s0 (_s4), mobilenet_multihw_max_1.5 (_avg_), mnasnet_a1_1.0, efficientnet_lite0..,
+    efficientnet_b0.., efficientdet_lite0.. (a width without a number is 1.0).
     """
     for pattern, build in _BUILDERS.items():
         if found := re.fullmatch(pattern, name):
@@ -30,7 +31,7 @@ def network(name: str, input_px: int) -> tuple[Operator, ...]:
 
 
 class _Chain:
-    """Operators appended one after another, with the shape that the next one reads."""
+    """Layers appended one after another, with the shape that the next one reads."""
 
     def __init__(self, input_px: int, channels: int = 3) -> None:
         self.operators: list[Operator] = []
@@ -51,8 +52,9 @@ class _Chain:
         before, size = (self.size, self.size, self.channels), -(-self.size // stride)
         weights = kernel * kernel * depth * out
         shape = (size, size, out)
-        madds = weights * size * size
-        self.operators.append(Operator("", kind, 0, before, shape, kernel, stride, madds, weights + 2 * out))
+        self.operators.append(
+            Operator("", kind, 0, before, shape, kernel, stride, weights * size * size, weights + 2 * out)
+        )
         self.size, self.channels = size, out
 
     def plain(self, kind: OperatorKind) -> None:
@@ -71,6 +73,18 @@ class _Chain:
         self.depthwise(kernel, stride, act)
         if squeezed:
             self.squeeze(squeezed)
+        self.conv(out)
+        if skip:
+            self.plain("add")
+
+    def universal(self, first: int, second: int, hidden: int, out: int, stride: int) -> None:
+        """MobileNetV4's block: kernels of the depthwise convolutions before and after the expansion, 0 for none."""
+        skip = stride == 1 and self.channels == out
+        if first:
+            self.depthwise(first, stride if not second else 1)
+        self.conv(hidden)
+        if second:
+            self.depthwise(second, stride)
         self.conv(out)
         if skip:
             self.plain("add")
@@ -146,15 +160,101 @@ _V3 = {  # Howard et al. 2019, tables 1 and 2: kernel, hidden, out, squeeze-exci
 _V3_HEAD = {"large": (960, 1280), "small": (576, 1024)}
 
 
-def _mobilenet_v3(size: str, input_px: int) -> list[Operator]:
+def _mobilenet_v3(name: str, input_px: int) -> list[Operator]:
+    size, _, width = name.partition("_")
+    alpha = float(width or 1)
     last, features = _V3_HEAD[size]
     chain = _Chain(input_px)
-    chain.conv(16, 3, 2, act=True)
-    for kernel, hidden, out, squeeze, swish, stride in _V3[size]:
-        chain.bottleneck(hidden, out, kernel, stride, _eights(hidden / 4) if squeeze else 0, bool(swish))
-    chain.conv(last, act=True)
+    chain.conv(_eights(16 * alpha), 3, 2, act=True)
+    for kernel, expanded, out, squeeze, swish, stride in _V3[size]:
+        hidden = _eights(expanded * alpha)
+        chain.bottleneck(
+            hidden, _eights(out * alpha), kernel, stride, _eights(hidden / 4) if squeeze else 0, bool(swish)
+        )
+    chain.conv(_eights(last * alpha), act=True)
     chain.pool()
     chain.conv(features, act=True)
+    chain.classify()
+    return chain.operators
+
+
+# Qin et al. 2024, tables 11, 12, 14: stem, fused blocks (kernel 3, stride 2), then kernels before and after the
+# expansion, hidden, out, stride
+_V4 = {
+    "small": (32, [(32, 32), (96, 64)], "5 5 192 96 2, 0 3 192 96 1 *4, 3 0 384 96 1, 3 3 576 128 2, 5 5 512 128 1, "
+        "0 5 512 128 1, 0 5 384 128 1, 0 3 512 128 1 *2"),
+    "medium": (32, [(128, 48)], "3 5 192 80 2, 3 3 160 80 1, 3 5 480 160 2, 3 3 640 160 1 *2, 3 5 640 160 1, "
+        "3 3 640 160 1, 3 0 640 160 1, 0 0 320 160 1, 3 0 640 160 1, 5 5 960 256 2, 5 5 1024 256 1, 3 5 1024 256 1 *2, "
+        "0 0 1024 256 1, 3 0 1024 256 1, 3 5 512 256 1, 5 5 1024 256 1, 0 0 1024 256 1 *2, 5 0 512 256 1"),
+    "large": (24, [(96, 48)], "3 5 192 96 2, 3 3 384 96 1, 3 5 384 192 2, 3 3 768 192 1 *3, 3 5 768 192 1, "
+        "5 3 768 192 1 *5, 3 0 768 192 1, 5 5 768 512 2, 5 5 2048 512 1 *3, 5 0 2048 512 1, 5 3 2048 512 1, "
+        "5 0 2048 512 1 *2, 5 3 2048 512 1, 5 5 2048 512 1, 5 0 2048 512 1 *3"),
+}  # fmt: skip
+
+
+def _mobilenet_v4(size: str, input_px: int) -> list[Operator]:
+    stem, fused, rows = _V4[size]
+    chain = _Chain(input_px)
+    chain.conv(stem, 3, 2)
+    for hidden, out in fused:
+        chain.conv(hidden, 3, 2)
+        chain.conv(out)
+    for row in rows.split(", "):
+        spec, _, repeats = row.partition(" *")
+        first, second, hidden, out, stride = map(int, spec.split())
+        for _ in range(int(repeats or 1)):
+            chain.universal(first, second, hidden, out, stride)
+    chain.conv(960)
+    chain.pool()
+    chain.conv(1280)
+    chain.classify()
+    return chain.operators
+
+
+_ONE = {  # Vasu et al. 2023, tables 2 and 3: channels of the stages, squeezed blocks of the stages
+    "0": ((48, 128, 256, 1024), (0, 0, 0, 0)),
+    "4": ((192, 448, 896, 2048), (0, 0, 5, 1)),
+}
+
+
+def _mobileone(size: str, input_px: int) -> list[Operator]:
+    channels, squeezed = _ONE[size]
+    chain = _Chain(input_px)
+    chain.conv(min(64, channels[0]), 3, 2)
+    for out, repeats, last in zip(channels, (2, 8, 10, 1), squeezed, strict=True):
+        for repeat in range(repeats):
+            squeeze = repeat >= repeats - last
+            chain.depthwise(3, 2 if repeat == 0 else 1)
+            if squeeze:
+                chain.squeeze(chain.channels // 16)
+            chain.conv(out)
+            if squeeze:
+                chain.squeeze(out // 16)
+    chain.classify()
+    return chain.operators
+
+
+_MULTI = {  # Chu et al. 2021, as in tensorflow/models official/vision mobilenet.py: kernel, stride, out, expansion
+    "max": "3 2 32 3, 5 2 64 6, 3 1 64 2 *2, 5 2 128 6, 3 1 128 4, 3 1 128 3 *2, 3 1 128 6, 3 1 128 3, 3 2 160 6, "
+    "5 1 160 4, 3 1 160 5, 5 1 160 4",
+    "avg": "3 2 32 3, 3 1 32 2, 5 2 64 5, 3 1 64 3, 3 1 64 2, 3 1 64 3, 5 2 128 6, 3 1 128 3 *3, 3 1 160 6, 3 1 160 4, "
+    "3 2 192 6, 5 1 192 4 *3",
+}
+
+
+def _multi_hardware(name: str, input_px: int) -> list[Operator]:
+    kind, _, width = name.partition("_")
+    alpha = float(width or 1)
+    chain = _Chain(input_px)
+    chain.conv(_eights(32 * alpha), 3, 2)
+    for row in _MULTI[kind].split(", "):
+        spec, _, repeats = row.partition(" *")
+        kernel, stride, out, expand = map(int, spec.split())
+        for _ in range(int(repeats or 1)):
+            chain.bottleneck(chain.channels * expand, _eights(out * alpha), kernel, stride)
+    chain.conv(_eights(960 * alpha))
+    chain.pool()
+    chain.conv(_eights(1280 * alpha))
     chain.classify()
     return chain.operators
 
@@ -196,7 +296,7 @@ def _efficientdet_lite(name: str, input_px: int) -> list[Operator]:
     spec = released(base)
     trunk = blocks("lite", spec.width, spec.depth)
     features = variant_from_factors(spec.width, spec.depth, input_px, "lite", phi=spec.phi)
-    found = [operator for operator in operators(features) if operator.stage < 7]
+    found = [layer for layer in operators(features) if layer.stage < 7]
     size = -(-input_px // 8)
     sizes = [size, -(-size // 2), -(-size // 4), -(-size // 8), -(-size // 16)]  # levels 3 to 7
     widths = [next(b.out_channels for b in reversed(trunk) if b.stage == stage) for stage in (2, 4, 6)]
@@ -240,7 +340,10 @@ def _run(size: int, channels: int, build: Callable[[_Chain], None]) -> list[Oper
 _BUILDERS: dict[str, Callable[[str, int], list[Operator]]] = {
     r"mobilenet_v1(?:_([\d.]+))?": _mobilenet_v1,
     r"mobilenet_v2(?:_([\d.]+))?": _mobilenet_v2,
-    r"mobilenet_v3_(large|small)": _mobilenet_v3,
+    r"mobilenet_v3_((?:large|small)(?:_[\d.]+)?)": _mobilenet_v3,
+    r"mobilenetv4_conv_(small|medium|large)": _mobilenet_v4,
+    r"mobileone_s([04])": _mobileone,
+    r"mobilenet_multihw_((?:max|avg)(?:_[\d.]+)?)": _multi_hardware,
     r"mnasnet_a1(?:_([\d.]+))?": _mnasnet_a1,
     r"efficientnet_(lite\d|b\d)": _efficientnet,
     r"efficientdet_lite(\d|3x)": _efficientdet_lite,

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
-from edgefit_toolkit.latency.kernels import engine, engine_name, graph_work
 from edgefit_toolkit.records import Precision
+from experiments.core_cycles.kernels import CORES, KERNEL_SETS
 from experiments.networks import network
 
 RESULTS = Path(__file__).parents[1] / "results"
+XNNPACK = ("tflite xnnpack 2024", "xnnpack 2020", "tflite 2.18")  # software whose 64-bit convolutions are XNNPACK's
+UNVERSIONED = ("ncnn",)  # its rows span years of kernels without a version: they teach nothing and are not compared
+SDOT, SMMLA = "a76", "x3"  # kernel sets
+# Taken to have run SDOT's kernels where later versions run SMMLA's: a Galaxy S23's rows are then 1.18 times its core's
+# own cycles, as an X1's are 1.27 times (by SMMLA's 1.45). A doubt: so no row counts as evidence of SMMLA's kernels.
+BEFORE_SMMLA = ("tflite xnnpack 2024",)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Row:
-    """One published latency."""
+    """One published latency on a CPU."""
 
     device: Hardware
     software: str  # "tflite 2020", "paddle-lite 2.11": whose kernels ran
@@ -46,18 +51,24 @@ class Row:
     latency_ms: float
     source: str
 
-    def work(self, elementwise_weight: float | None = None) -> tuple[float, float]:
-        """(matrix products, everything else) in millions of instructions on this device's kernels.
+    def tables(self, core: str) -> str:
+        """The kernels (a table of kernels.toml) that this row's software ran on that core."""
+        known = CORES[core]
+        if self.precision != "int8":  # float16 arithmetic halves every count alike: its software factor takes that up
+            return f"float32-{known.float32}-{known.pipeline}"
+        older = self.software in BEFORE_SMMLA and known.pipeline in KERNEL_SETS[SDOT].pipelines
+        kernels = SDOT if known.int8 == SMMLA and older else known.int8
+        return f"int8-{kernels}-{known.pipeline}"
 
-        The latter is weighted as kernels.toml says, or by the weight given.
-        """
-        # float16 arithmetic halves every count alike: its own cycles per instruction take that up
-        precision: Precision = "int8" if self.precision == "int8" else "float32"
-        kernels = engine_name(precision, "arm64", self.device.dotprod, self.device.i8mm)
-        matmul, other = _work(kernels, self.network, self.input_px)
-        if elementwise_weight is None:
-            return matmul, other
-        return matmul, other / engine(kernels).elementwise_weight * elementwise_weight
+    @property
+    def by_xnnpack(self) -> bool:
+        """Whether the kernels are those of the runtime that edgefit ships."""
+        return self.software in XNNPACK
+
+    @property
+    def operators(self) -> int:
+        """How many operators one inference calls."""
+        return len(network(self.network, self.input_px))
 
     @property
     def madds(self) -> int:
@@ -65,13 +76,8 @@ class Row:
         return sum(layer.madds for layer in network(self.network, self.input_px))
 
 
-@lru_cache(maxsize=1024)
-def _work(kernels: str, name: str, input_px: int) -> tuple[float, float]:
-    return graph_work(network(name, input_px), engine(kernels))
-
-
 def read_rows() -> list[Row]:
-    """Every usable published latency."""
+    """Every usable published latency of software whose version is known."""
     devices = _devices()
     with (RESULTS / "published_latency.csv").open(newline="") as file:
         return [
@@ -86,6 +92,7 @@ def read_rows() -> list[Row]:
                 row["source"],
             )
             for row in csv.DictReader(file)
+            if row["software"] not in UNVERSIONED
         ]
 
 

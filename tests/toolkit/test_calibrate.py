@@ -75,6 +75,16 @@ def test_calibrating_again_replaces_only_what_was_measured() -> None:
     assert sum(not point.measured for point in second.points_of("int8")) == 5
 
 
+def test_one_probe_sets_the_speed_and_says_that_it_cannot_check_itself() -> None:
+    (probe,) = probes(1)
+    slow = 2.5 * predict(probe, PIXEL7).p50
+    calibration = fit_profile(PIXEL7, [(probe, slow)], source="a simulation")
+    assert calibration.after_percent == ()
+    assert "cannot check itself" in calibration.sentence
+    assert predict(probe, calibration.profile).p50 == pytest.approx(slow, rel=0.02)
+    assert predict(probe, calibration.profile).basis.startswith("measured here: 1 int8 latency")
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_latencies_that_are_none(bad: float) -> None:
     with pytest.raises(InputError, match="positive number"):
@@ -82,11 +92,11 @@ def test_latencies_that_are_none(bad: float) -> None:
 
 
 def test_probes_that_say_too_little() -> None:
-    with pytest.raises(InputError, match="at least 2"):
-        fit_profile(PIXEL7, [(released("lite0"), 1.0)], source="x")
+    with pytest.raises(InputError, match="no probe was measured"):
+        fit_profile(PIXEL7, [], source="x")
     odd = variant_from_factors(1.3, 1.0, 224)
     with pytest.raises(InputError, match="cannot be a probe"):
         fit_profile(PIXEL7, [(odd, 1.0), (released("lite0"), 1.0)], source="x")
-    with pytest.raises(InputError, match="2 to 5"):
+    with pytest.raises(InputError, match="1 to 5"):
         probes(9)
     assert [variant.phi for variant in probes(3)] == [-2.0, 0.8, 3.0]

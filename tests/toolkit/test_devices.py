@@ -35,7 +35,7 @@ def test_every_source_is_used_and_every_figure_has_one() -> None:
     for path in SHIPPED:
         profile = devices.read_profile(path)
         used = {profile.source, profile.soc_source}
-        used |= {entry.source for entry in (*profile.cores, *profile.points)}
+        used |= {entry.source for entry in (*profile.cores, *profile.points, *profile.accelerators)}
         assert used == set(profile.sources), path
 
 

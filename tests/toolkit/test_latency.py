@@ -12,28 +12,15 @@ from hypothesis import strategies as st
 from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
 from edgefit_toolkit.devices.profile import Core
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency.predict import core_speed, fit_terms, operator_us, point_variant, predict
+from edgefit_toolkit.latency.points import FIXED_MS, point_variant
+from edgefit_toolkit.latency.predict import fit_terms, operator_us, predict
+from edgefit_toolkit.latency.speed import EVIDENCE, Speed, core_data, cpu_speed
 from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.records import Precision
 
 SHIPPED: dict[str, DeviceProfile] = {path.stem: read_profile(path) for path in SHIPPED_DIR.glob("*.toml")}
 PIXEL4 = SHIPPED["pixel4"]
-
-
-def _left_out(precision: Precision, index: int) -> float:
-    """Relative error on one of a device's points when the prediction has not seen it."""
-    mine = PIXEL4.points_of(precision)
-    held = mine[index]
-    others = tuple(point for point in PIXEL4.points if point != held)
-    predicted = predict(released(held.network), dataclasses.replace(PIXEL4, points=others), precision)
-    return predicted.p50 / held.latency_ms - 1
-
-
-@pytest.mark.parametrize(("precision", "worst"), [("int8", 0.03), ("float32", 0.06)])
-def test_leave_one_out_on_the_published_pixel_4(precision: Precision, worst: float) -> None:
-    errors = [_left_out(precision, index) for index in range(5)]
-    assert max(map(abs, errors)) <= worst, errors
 
 
 @given(st.floats(-4, 6), st.sampled_from(sorted(SHIPPED)), st.sampled_from(["int8", "float32"]))
@@ -90,10 +77,27 @@ def test_points_of_another_thread_count_do_not_count() -> None:
     assert predict(released("lite0"), alone).p50 > 1.5 * predict(released("lite0"), PIXEL4).p50
 
 
-def test_a_gpu_is_predicted_from_its_own_points_only() -> None:
+def test_a_gpu_is_predicted_from_its_own_rows_only() -> None:
     assert predict(released("lite2"), PIXEL4, "float16").p50 == pytest.approx(10, rel=0.05)
-    with pytest.raises(InputError, match="GPU of Google Pixel 7"):
-        predict(released("lite2"), SHIPPED["pixel7"], "float16")
+    assert "Mali-G710" in predict(released("lite2"), SHIPPED["pixel7"], "float16").basis
+    with pytest.raises(InputError, match="GPU of Google Pixel 5"):
+        predict(released("lite2"), SHIPPED["pixel5"], "float16")
+    own = dataclasses.replace(PIXEL4.points_of("float16")[0], latency_ms=20.0, source="soc", measured=True)
+    seen = dataclasses.replace(SHIPPED["pixel5"], points=(own,))
+    assert predict(released("lite0"), seen, "float16").p50 == pytest.approx(20, rel=0.1)
+
+
+def test_an_x1_is_what_its_pipeline_says() -> None:
+    """MobileNetV4's paper, one thread of a Pixel 6: 5.0 ms for MobileNetV2, 300 M multiply-adds; Lite0 has 385 M."""
+    alone = dataclasses.replace(SHIPPED["pixel6"], threads=1)
+    assert 5.0 < predict(released("lite0"), alone).p50 < 8.0
+
+
+def test_less_evidence_is_no_narrower_interval() -> None:
+    by_class = core_data()["interval"]
+    for threads in ("one", "several"):
+        widths = [by_class[threads][evidence] for evidence in EVIDENCE]
+        assert widths == sorted(widths)
 
 
 def test_a_core_that_nobody_knows() -> None:
@@ -108,8 +112,6 @@ def test_more_and_faster_cores_are_never_slower() -> None:
     faster = tuple(dataclasses.replace(core, clock_ghz=core.clock_ghz * 1.1) for core in pixel7.cores)
     assert predict(released("lite2"), dataclasses.replace(pixel7, cores=faster)).p50 < base
     assert predict(released("lite2"), dataclasses.replace(pixel7, threads=2)).p50 > base
-    without = dataclasses.replace(pixel7, dotprod=False)
-    assert predict(released("lite2"), without).p50 > 1.4 * base
 
 
 def test_the_interval_widens_outside_of_the_points() -> None:
@@ -127,7 +129,7 @@ def test_twice_the_clock_is_half_the_time() -> None:
             predict(released("lite1"), dataclasses.replace(UNKNOWN, cores=c), precision)
             for c in (UNKNOWN.cores, faster)
         )
-        assert fast.p50 == pytest.approx(slow.p50 / 2)
+        assert fast.p50 - FIXED_MS == pytest.approx((slow.p50 - FIXED_MS) / 2)
 
 
 def test_the_fastest_cores_are_used_wherever_they_stand() -> None:
@@ -135,8 +137,8 @@ def test_the_fastest_cores_are_used_wherever_they_stand() -> None:
     assert predict(released("lite1"), turned) == dataclasses.replace(
         predict(released("lite1"), UNKNOWN), basis=predict(released("lite1"), turned).basis
     )
-    best = max(UNKNOWN.cores, key=lambda core: core_speed(alone(UNKNOWN, core), "int8").ms_per_million ** -1)
-    assert core_speed(alone(UNKNOWN, best), "int8") == core_speed(dataclasses.replace(UNKNOWN, threads=1), "int8")
+    best = min(UNKNOWN.cores, key=lambda core: matmul_ms(cpu_speed(alone(UNKNOWN, core), "int8")))
+    assert cpu_speed(alone(UNKNOWN, best), "int8") == cpu_speed(dataclasses.replace(UNKNOWN, threads=1), "int8")
 
 
 def alone(profile: DeviceProfile, core: Core, count: int = 1) -> DeviceProfile:
@@ -144,17 +146,21 @@ def alone(profile: DeviceProfile, core: Core, count: int = 1) -> DeviceProfile:
 
 
 def test_a_second_core_helps_by_a_little_less_than_itself() -> None:
-    one, two, four = (core_speed(alone(UNKNOWN, UNKNOWN.cores[0], n), "int8") for n in (1, 2, 4))
-    gain = one.ms_per_million / two.ms_per_million
+    one, two, four = (cpu_speed(alone(UNKNOWN, UNKNOWN.cores[0], n), "int8") for n in (1, 2, 4))
+    gain = matmul_ms(one) / matmul_ms(two)
     assert 1.5 < gain < 2
-    assert two.ms_per_million / four.ms_per_million == pytest.approx(gain)
-    assert two.fixed_ms == four.fixed_ms < one.fixed_ms  # cores.toml: 2.429 GHz ms for one thread, 2.126 for several
+    assert matmul_ms(two) / matmul_ms(four) == pytest.approx(gain)
+    assert two.call_ms == four.call_ms > one.call_ms  # known for one thread and for several
+
+
+def matmul_ms(speed: Speed) -> float:
+    return speed.variant_ms(released("lite1"))[0]
 
 
 def test_nothing_known_is_exactly_what_cores_promise() -> None:
     terms = fit_terms(UNKNOWN, "int8")
     assert (terms.matmul_scale, terms.other_scale, terms.known_ms) == (1.0, 1.0, None)
-    assert terms.fixed_ms == core_speed(UNKNOWN, "int8").fixed_ms
+    assert terms.fixed_ms == FIXED_MS
     latency = predict(released("lite1"), UNKNOWN)
     assert f"{UNKNOWN.cores[0].count}x {UNKNOWN.cores[0].kind} {UNKNOWN.cores[0].clock_ghz:g} GHz + " in latency.basis
 
@@ -213,7 +219,7 @@ def test_cores_hold_a_device_whose_points_say_too_little() -> None:
     terms = fit_terms(dataclasses.replace(UNKNOWN, points=(point,)), "int8")
     assert terms.matmul_scale / terms.other_scale == pytest.approx(1, abs=0.25)
     assert 1.5 < terms.matmul_scale < 2.5
-    assert 0 <= terms.fixed_ms < 6 * core_speed(UNKNOWN, "int8").fixed_ms
+    assert 0 <= terms.fixed_ms < 1.0
 
 
 def test_a_basis_counts_its_latencies_and_names_each_source_once() -> None:

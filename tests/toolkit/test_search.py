@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -18,7 +19,7 @@ from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.picker.rule import RELEASED_REACH_PHI
-from edgefit_toolkit.picker.search import PHI_RANGE, candidates, distinct_phis, pick
+from edgefit_toolkit.picker.search import PHI_RANGE, candidates, distinct_phis, make_plan, pick
 from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant
 
@@ -237,7 +238,9 @@ def by_phi(ms_per_phi: float, low: float = 0.9, high: float = 1.2) -> Callable[[
 
 def test_notes_say_what_they_are_about_and_nothing_else() -> None:
     def notes(plan: Plan) -> str:
-        return " | ".join(plan.notes)
+        *notes, confidence = plan.notes
+        assert confidence.startswith("picked to fit with 50% confidence, the median of the prediction")
+        return " | ".join(notes)
 
     roomy = pick(Budget(7.2), by_phi(1.0, 1.0, 1.0))
     assert roomy.misses_below == ()
@@ -254,11 +257,56 @@ def test_notes_say_what_they_are_about_and_nothing_else() -> None:
         f"{largest.phi - lite2.phi:.2f} of phi larger, with weights made from those"
     )
     at = pick(Budget(lite2.phi + 5), by_phi(1.0, 1.0, 1.0))
-    assert (at.pick.variant, at.notes) == (lite2, ())
+    assert (at.pick.variant, notes(at)) == (lite2, "")
     tight = pick(Budget(7.2), by_phi(1.0, 0.99, 1.01))
     assert "inside the pick's 80% interval" in notes(tight)
     assert "inside" not in notes(pick(Budget(7.2), by_phi(1.0, 1.05, 1.1)))  # it begins above the budget
     assert "inside" not in notes(pick(Budget(7.2), by_phi(1.0, 0.8, 0.9)))  # it ends below
+
+
+def test_a_confident_pick_is_the_largest_whose_interval_allows_it() -> None:
+    profile = read_profile(SHIPPED_DIR / "pixel7.toml")
+
+    def pixel7(variant: Variant) -> Latency:
+        return predict(variant, profile)
+
+    median, sure = (pick(Budget(30, 90, level), pixel7) for level in (0.5, 0.9))
+    assert sure.pick.phi < median.pick.phi
+    assert sure.pick.latency.at(90, 0.9) <= 30 < median.pick.latency.at(90, 0.9)
+    assert [level for level, _ in median.picks] == [0.5, 0.9]
+    assert [candidate.phi for _, candidate in median.picks] == [median.pick.phi, sure.pick.phi]
+    assert f"with --confidence 0.9 it would be {sure.pick.variant.label}" in median.notes[-1]
+    assert sure.notes[-1].startswith("picked to fit with 90% confidence, a cautious pick")
+    doc = plan_json(sure)
+    assert (doc["confidence"], [row["confidence"] for row in doc["picks"]]) == (0.9, [0.5, 0.9])
+    with pytest.raises(InputError, match="at least"):
+        pick(Budget(30, 90, 0.3), pixel7)
+
+
+@given(st.floats(0.51, 0.99))
+def test_the_interval_is_that_of_80_percent(level: float) -> None:
+    latency = Latency(10.0, 12.0, 9.0, 16.0, "predicted", "a test")
+    assert latency.at(90, 0.9) == pytest.approx(16.0)
+    assert 12.0 < latency.at(90, level) < latency.at(90, min(0.999, level + 0.005))
+    assert dataclasses.replace(latency, origin="measured on host").at(90, level) == 12.0
+
+
+def test_accelerators() -> None:
+    """A Pixel 7's GPU has rows and is slow to start; a Galaxy S23's is quick; a Pixel 5's has none."""
+
+    def plan(ms: float, device: str, accelerator: str) -> Plan:
+        return make_plan(ms, device, 90, "lite", "continuous", accelerator=accelerator)
+
+    assert plan(8, "pixel7", "auto").accelerator == "cpu"
+    fast = plan(8, "galaxys23", "auto")
+    assert fast.accelerator == "gpu"
+    assert any("GPU" in note and "Adreno 740" in note for note in fast.notes)
+    assert any(note.startswith("CPU: ") for note in fast.notes)
+    unknown = plan(20, "pixel5", "auto")
+    assert unknown.accelerator == "cpu"
+    assert any("nothing is known of float16" in note for note in unknown.notes)
+    with pytest.raises(InputError, match="nothing is known of float16"):
+        plan(20, "pixel5", "gpu")
 
 
 def test_networks_that_miss_below_the_pick_are_counted() -> None:

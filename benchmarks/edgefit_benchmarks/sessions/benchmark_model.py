@@ -21,6 +21,7 @@ from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.progress import plain
 
 SAMPLES_PER_START = 3
+ACCELERATORS = ("gpu", "nnapi", "hexagon", "coreml", "edgetpu")  # what benchmark_model can be asked for
 WARMUP_SECONDS = 0.5  # benchmark_model's own default: enough for a phone's governor to raise the clock
 
 
@@ -46,6 +47,15 @@ class Steady:
     init_ms: float | None
     delegate: str  # "xnnpack", "gpu", "none"
     partly: bool  # the delegate left operators over
+    asked: str = ""  # the accelerator that the log's parameters ask for: "gpu", "nnapi"
+
+    @property
+    def fell_back(self) -> str:
+        """What to say where an accelerator was asked for and another processor ran; empty where all is well."""
+        if not self.asked or self.asked == self.delegate:
+            return ""
+        ran = {"xnnpack": "XNNPACK on the CPU", "none": "the CPU without a delegate"}.get(self.delegate, self.delegate)
+        return f"the log asks for {self.asked}, yet {ran} ran the model: its times are not {self.asked}'s"
 
     @property
     def samples_ms(self) -> tuple[float, ...]:
@@ -78,6 +88,7 @@ def parse_log(text: str) -> Steady:
     same = values.get("curr", math.nan)  # with one sample, or equal ones, only `curr` is printed
     init = re.search(r"Initialized session in ([0-9.e+]+)ms", text)
     applied = re.search(r"Explicitly applied (\w+) delegate, and the model graph will be (\w+) executed", text)
+    asked = [name.lower() for name in re.findall(r"[Uu]se (\w+)\s*: \[(?:1|true)\]", text)]
     return Steady(
         count=int(steady.group(1)),
         last_us=same,
@@ -87,6 +98,7 @@ def parse_log(text: str) -> Steady:
         init_ms=float(init.group(1)) if init else None,
         delegate=applied.group(1).lower() if applied else "none",
         partly=bool(applied and applied.group(2) == "partially"),
+        asked=next((name for name in asked if name in ACCELERATORS), ""),
     )
 
 
@@ -116,9 +128,10 @@ class BenchmarkModelSession:
         self.log = list(whole)
         self.block_s = 0.0  # the fewest samples: every three of them are a start of their own
         first = self._start(1)
-        if options.gpu and first.delegate != "gpu":
+        if first.fell_back or (options.gpu and first.delegate != "gpu"):
             raise DeviceError(
-                f"the GPU of {shell.address} does not take {model_path.name}", "time it on the CPU instead"
+                first.fell_back or f"the GPU of {shell.address} does not take {model_path.name}",
+                "time it on the CPU instead",
             )
         self.delegate = first.delegate
         notes = [

@@ -48,6 +48,8 @@ def plan(
     device: str,
     *,
     percentile: int = 90,
+    confidence: float = 0.5,
+    accelerator: str = "cpu",
     family: str = DEFAULT_FAMILY,
     scaling: str = "continuous",
     network: str | None = None,
@@ -61,14 +63,18 @@ def plan(
 
     When the device is attached (or is "host") and `measure` is true, untrained networks are timed until both are
     proven; else the latency is predicted, and says so. `network` (a released one by name) or `phi` skip the picking:
-    the plan is then about that one. `where` names one phone or board as the flags do: {"serial": ...} or
-    {"host": "user@board"}. Raises BudgetMissed, DeviceUnknown, InputError, DeviceError.
+    the plan is then about that one. A prediction must hold with probability `confidence`; `accelerator` is "cpu"
+    (int8), "gpu" (float16, predicted only) or "auto", whichever takes the larger network. `where` names one phone or
+    board as the flags do: {"serial": ...} or {"host": "user@board"}. Raises BudgetMissed, DeviceUnknown, InputError,
+    DeviceError.
     """
     from edgefit_toolkit.picker.search import chosen_variant, make_plan
 
     chosen = chosen_variant(network, phi, family)
-    found = make_plan(budget_ms, device, percentile, family, scaling, chosen=chosen)
-    if measure and chosen is None:
+    found = make_plan(
+        budget_ms, device, percentile, family, scaling, chosen=chosen, confidence=confidence, accelerator=accelerator
+    )
+    if measure and chosen is None and found.accelerator == "cpu":  # probes are int8
         found = _measured(found, where, threads, on_progress)
     return Plan(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "bench": ("bench", "phone", "Time a .tflite model."),
     "inspect": ("inspect", "converters", "Show what is inside a .tflite model."),
     "compare": ("compare", "converters", "Convert one checkpoint by every route and compare the int8 models."),
+    "latency": ("latency", "latency", "Predict what a network of ours or any .tflite takes on a device."),
     "calibrate": ("calibrate", "phone", "Fit a device's profile to a few measured probes."),
     "doctor": ("doctor", "phone", "Look at adb, attached phones, runners and this host."),
     "report": ("report", "report", "Print a run's report, or several side by side."),

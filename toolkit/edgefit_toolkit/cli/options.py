@@ -47,6 +47,8 @@ budget_options = together(
     click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
     click.option("--percentile", type=Percentile(), default="p90", show_default=True,
                  help="Which share of frames the budget bounds: p90 is 9 of 10."),
+    click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.5, show_default=True, metavar="P",
+                 help="A predicted pick must fit with this probability; 0.5 is the median of the prediction."),
     click.option("--family", type=click.Choice(list(FAMILIES)), default=DEFAULT_FAMILY, show_default=True,
                  help="; ".join(f"{name}: {family.summary}" for name, family in FAMILIES.items()) + "."),
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,

@@ -19,6 +19,13 @@ from edgefit_toolkit.cli.options import (
 
 @click.command("plan")
 @budget_options
+@click.option(
+    "--accelerator",
+    type=click.Choice(["cpu", "gpu", "auto"]),
+    default="cpu",
+    show_default=True,
+    help="int8 on the CPU, float16 on the GPU (where it is known), or whichever takes the larger network.",
+)
 @target_options
 @threads_option
 @json_option

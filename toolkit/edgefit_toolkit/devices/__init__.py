@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
+from edgefit_toolkit.devices.profile import Accelerator, Core, DeviceProfile, Point
 from edgefit_toolkit.devices.render import render_profile
 from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import DeviceUnknown
 
 __all__ = [
     "SHIPPED_DIR",
+    "Accelerator",
     "Core",
     "DeviceProfile",
     "Point",

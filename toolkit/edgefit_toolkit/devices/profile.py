@@ -36,6 +36,18 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Accelerator:
+    """What somebody measured on a processor that edgefit never picks: shown, and no more."""
+
+    kind: str  # "EdgeTPU", "NPU", "Hexagon"
+    network: str  # as its source calls it
+    precision: str
+    latency_ms: float
+    software: str  # "tflite, QNN delegate"
+    source: str
+
+
+@dataclass(frozen=True)
 class DeviceProfile:
     """Everything known about one device."""
 
@@ -56,6 +68,7 @@ class DeviceProfile:
     gpu: str | None = None
     architecture: Literal["arm64", "x86_64"] = "arm64"
     points: tuple[Point, ...] = ()
+    accelerators: tuple[Accelerator, ...] = ()
     note: str = ""
     p90_over_p50: float | None = None  # measured spread, where there is one
     path: Path | None = None

@@ -52,6 +52,18 @@ def render_profile(profile: DeviceProfile) -> RenderableType:
             value = f"{point.latency_ms:g} ms {point.stat}"
             table.add_row(_network(point), point.precision, threads, value, Text(f"[{numbers[point.source]}]"))
         parts += [Text(), table]
+    if profile.accelerators:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("accelerator", "network", "precision", "latency", "software", "source"):
+            table.add_column(column, justify="right" if column == "latency" else "left")
+        for known in profile.accelerators:
+            row = (known.kind, known.network, known.precision, f"{known.latency_ms:g} ms", known.software)
+            table.add_row(*row, Text(f"[{numbers[known.source]}]"))
+        parts += [
+            Text(),
+            Text("Measured by others on accelerators that edgefit never picks: no model of ours ran there"),
+            table,
+        ]
     parts += [Text(), *(Text(f"[{number}] {profile.sources[name]}") for name, number in numbers.items())]
     return Group(*parts)
 

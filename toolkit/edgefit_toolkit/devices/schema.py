@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgefit_toolkit.devices.profile import Core, DeviceProfile, Point
+from edgefit_toolkit.devices.profile import Accelerator, Core, DeviceProfile, Point
 from edgefit_toolkit.errors import OutputError, ProfileError
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.network.families import FAMILIES, released_names
@@ -97,6 +97,14 @@ SCHEMA: dict[str, dict[str, tuple[Check, bool]]] = {  # table -> key -> (check, 
         "measured": (_flag, False),
         "source": (_text, True),
     },
+    "accelerators": {
+        "kind": (_text, True),
+        "network": (_text, True),
+        "precision": (_text, True),
+        "latency_ms": (_positive, True),
+        "software": (_text, True),
+        "source": (_text, True),
+    },
 }
 
 
@@ -146,6 +154,7 @@ class _Reader:
             codenames=tuple(device.pop("codenames")),
             cores=cores,
             points=points,
+            accelerators=tuple(Accelerator(**values) for values in self._tables("accelerators")),
             sources=self.sources,
             path=self.path,
             **device,
@@ -249,6 +258,7 @@ def write_profile(profile: DeviceProfile, path: Path) -> None:
         ),
         *(("[[cores]]", vars(core)) for core in profile.cores),
         *(("[[points]]", vars(point)) for point in profile.points),
+        *(("[[accelerators]]", vars(known)) for known in profile.accelerators),
     ]
     blocks = [
         "\n".join([title, *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)])

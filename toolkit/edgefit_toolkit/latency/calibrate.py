@@ -21,7 +21,8 @@ PROBE_PHIS = (
     2.0,
     3.0,
 )  # spread over the latencies that budgets ask for; about 0.2 to 3 G multiply-adds
-MIN_PROBES = 2  # a scale and a fixed cost
+FEW = {1: (0.8,), 2: (-0.5, 2.0)}  # nearer to the middle, where one scale is right for most budgets
+MOST_PROBES = len(PROBE_PHIS)
 MEASURED = "measured"  # the source's name in the profile
 
 Probe = tuple[Variant, float]  # and its p50 in ms
@@ -33,11 +34,16 @@ class Calibration:
 
     profile: DeviceProfile
     before_percent: tuple[float, ...]  # error of the old profile on each probe, signed
-    after_percent: tuple[float, ...]  # error of a profile fitted to the other probes, signed: what a new network gets
+    after_percent: tuple[float, ...]  # error of a profile fitted to the other probes, signed; empty for one probe
 
     @property
     def sentence(self) -> str:
         """Both errors in words."""
+        if not self.after_percent:
+            return (
+                f"predicted {self.before_percent[0]:+.0f}% off before; one probe sets the speed and cannot check "
+                "itself: measure two or more to know the error"
+            )
         before, after = (statistics.median(map(abs, errors)) for errors in (self.before_percent, self.after_percent))
         worst = [max(map(abs, errors)) for errors in (self.before_percent, self.after_percent)]
         return (
@@ -47,11 +53,12 @@ class Calibration:
 
 
 def probes(count: int = len(PROBE_PHIS)) -> tuple[Variant, ...]:
-    """Networks to measure, 2 to 5 of them, smallest first."""
-    if not MIN_PROBES <= count <= len(PROBE_PHIS):
-        raise InputError(f"{count} probes; 2 to {len(PROBE_PHIS)} are possible")
-    last = len(PROBE_PHIS) - 1
-    return tuple(variant_from_phi(PROBE_PHIS[round(index * last / (count - 1))]) for index in range(count))
+    """Networks to measure, 1 to 5 of them, smallest first."""
+    if not 1 <= count <= MOST_PROBES:
+        raise InputError(f"{count} probes; 1 to {MOST_PROBES} are possible")
+    step = (MOST_PROBES - 1) / max(1, count - 1)
+    phis = FEW.get(count) or tuple(PROBE_PHIS[round(index * step)] for index in range(count))
+    return tuple(variant_from_phi(phi) for phi in phis)
 
 
 def fit_profile(
@@ -64,11 +71,11 @@ def fit_profile(
 ) -> Calibration:
     """The profile with these latencies as its own points of that precision; earlier measured ones are replaced.
 
-    `source` says what measured them (tool, version, date); `threads` becomes the profile's. Raises InputError for too
-    few probes, a latency that is none, or a network that a profile cannot name (neither released nor of a phi).
+    `source` says what measured them (tool, version, date); `threads` becomes the profile's. Raises InputError for no
+    probe, a latency that is none, or a network that a profile cannot name (neither released nor of a phi).
     """
-    if len(measured) < MIN_PROBES:
-        raise InputError(f"{len(measured)} probe; at least {MIN_PROBES} are needed for a scale and a fixed cost")
+    if not measured:
+        raise InputError("no probe was measured; one is needed for the device's speed")
     for variant, p50_ms in measured:
         if not (math.isfinite(p50_ms) and p50_ms > 0):
             raise InputError(f"{variant.label} was measured at {p50_ms} ms; it must be a positive number")
@@ -77,10 +84,10 @@ def fit_profile(
     fitted = _with_points(profile, points, source)
     before = [predict(variant, dataclasses.replace(profile, threads=threads), precision).p50 for variant, _ in measured]
     after = []
-    for left_out, (variant, _) in enumerate(measured):
+    for left_out, (variant, _) in enumerate(measured if len(measured) > 1 else []):
         others = [point for index, point in enumerate(points) if index != left_out]
         after.append(predict(variant, _with_points(profile, others, source), precision).p50)
-    return Calibration(fitted, _percent(before, measured), _percent(after, measured))
+    return Calibration(fitted, _percent(before, measured), _percent(after, measured if after else []))
 
 
 def _with_points(profile: DeviceProfile, points: list[Point], source: str) -> DeviceProfile:

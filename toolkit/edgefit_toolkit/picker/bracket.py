@@ -87,6 +87,7 @@ def apply(plan: Plan, found: Bracket) -> Plan:
         next=by_variant[found.next.variant] if found.next else None,
         frontier=tuple(by_variant.get(candidate.variant, candidate) for candidate in plan.frontier),
         notes=found.notes,
+        picks=(),
         proof=found.measured,
     )
 

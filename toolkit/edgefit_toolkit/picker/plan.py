@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edgefit_toolkit.records import Budget, Latency, Variant
 
 SCHEMA = "edgefit.plan/1"
+Accelerator = Literal["cpu", "gpu"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Candidate:
         return self.variant.phi
 
     def fits(self, budget: Budget) -> bool:
-        """Whether the budget's percentile stays within the budget."""
-        return self.latency.at(budget.percentile) <= budget.latency_ms
+        """Whether the budget's percentile stays within the budget, with the budget's confidence."""
+        return self.latency.at(budget.percentile, budget.confidence) <= budget.latency_ms
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Plan:
     frontier: tuple[Candidate, ...]  # every distinct network of the range, in order of phi
     notes: tuple[str, ...] = ()
     proof: tuple[Measured, ...] = ()  # everything that was measured, in that order; empty for a predicted plan
+    accelerator: Accelerator = "cpu"  # int8 on the CPU, or float16 on the GPU
+    picks: tuple[tuple[float, Candidate], ...] = ()  # of a predicted plan: (confidence, what it would pick)
 
     @property
     def misses_below(self) -> tuple[Candidate, ...]:
@@ -63,12 +66,15 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "device": plan.device,
         "budget_ms": plan.budget.latency_ms,
         "percentile": plan.budget.percentile,
+        "confidence": plan.budget.confidence,
+        "accelerator": plan.accelerator,
         "family": plan.family,
         "scaling": plan.scaling,
         "phi_range": list(plan.phi_range),
         "pick": candidate_json(plan.pick),
         "next": candidate_json(plan.next) if plan.next else None,
         "notes": list(plan.notes),
+        "picks": [candidate_json(candidate) | {"confidence": level} for level, candidate in plan.picks],
         **({"proof": [_proof_json(measured, plan.budget) for measured in plan.proof]} if plan.proof else {}),
         "frontier": [_point_json(candidate, plan.budget) for candidate in plan.frontier],
     }

@@ -52,3 +52,5 @@ def check_budget(budget: Budget) -> None:
         )
     if budget.percentile not in (50, 90):
         raise InputError(f"percentile {budget.percentile}; predictions exist for 50 and 90", "use p50 or p90")
+    if not 0.5 <= budget.confidence < 1:
+        raise InputError(f"confidence is {budget.confidence:g}; it must be at least 0.5 and below 1", "such as 0.9")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.errors import BudgetMissed, InputError
+from edgefit_toolkit.errors import BudgetMissed, EdgefitError, InputError
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.blocks import CHANNEL_DIVISOR, blocks, head_channels
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, family_named
@@ -30,11 +30,13 @@ from edgefit_toolkit.network.scaling import (
     variant_from_phi,
     with_classes,
 )
-from edgefit_toolkit.picker.plan import Candidate, Plan
+from edgefit_toolkit.picker.plan import Accelerator, Candidate, Plan
 from edgefit_toolkit.picker.rule import all_within, check_budget, first_beyond, released_or
-from edgefit_toolkit.records import Budget, Latency, Variant
+from edgefit_toolkit.records import Budget, Latency, Precision, Variant
 
 PHI_RANGE = (-4.0, 6.0)  # lite: 128 px, 50 M multiply-adds .. 518 px, 17 G; beyond, nothing trains or runs well
+
+CONFIDENCES = (0.5, 0.9)  # whose picks every predicted plan names
 
 Predictor = Callable[[Variant], Latency]
 
@@ -57,7 +59,7 @@ def pick(
     check_budget(budget)
     variants = candidates(family, scaling, classes, phi_range)
     frontier = tuple(Candidate(variant, predictor(variant)) for variant in variants)
-    times_ms = [candidate.latency.at(budget.percentile) for candidate in frontier]
+    times_ms = _times_ms(frontier, budget, budget.confidence)
     fitting = all_within(times_ms, budget.latency_ms)
     if not fitting:
         raise _missed(budget, device, frontier, scaling)
@@ -65,8 +67,16 @@ def pick(
     after = first_beyond(times_ms, budget.latency_ms, above=largest)
     best = frontier[released_or(variants, fitting, largest)]
     beyond = None if after is None else frontier[after]
-    plan = Plan(budget, device, family, scaling, phi_range, best, beyond, frontier)
+    picks = []
+    for level in sorted({*CONFIDENCES, budget.confidence}):
+        if places := all_within(_times_ms(frontier, budget, level), budget.latency_ms):
+            picks.append((level, frontier[released_or(variants, places, places[-1])]))
+    plan = Plan(budget, device, family, scaling, phi_range, best, beyond, frontier, picks=tuple(picks))
     return replace(plan, notes=tuple(_notes(plan, frontier[largest], [frontier[place] for place in fitting])))
+
+
+def _times_ms(frontier: Sequence[Candidate], budget: Budget, confidence: float) -> list[float]:
+    return [candidate.latency.at(budget.percentile, confidence) for candidate in frontier]
 
 
 def around(budget: Budget, predictor: Predictor, chosen: Variant, *, device: str = "") -> Plan:
@@ -77,7 +87,7 @@ def around(budget: Budget, predictor: Predictor, chosen: Variant, *, device: str
     candidate = Candidate(chosen, predictor(chosen))
     larger = (other for other in frontier if other.phi > chosen.phi and not other.fits(budget))
     plan = Plan(budget, device, chosen.family, "continuous", PHI_RANGE, candidate, next(larger, None), frontier)
-    over_ms = candidate.latency.at(budget.percentile) - budget.latency_ms
+    over_ms = candidate.latency.at(budget.percentile, budget.confidence) - budget.latency_ms
     said = "fits" if candidate.fits(budget) else f"does not fit: {over_ms:.1f} ms over the budget"
     return replace(plan, notes=(f"{chosen.label} was asked for, not picked; it {said}",))
 
@@ -99,20 +109,55 @@ def make_plan(
     scaling: str,
     classes: int = 1000,
     chosen: Variant | None = None,
+    *,
+    confidence: float = 0.5,
+    accelerator: str = "cpu",
 ) -> Plan:
     """`pick` by the latencies predicted for the device of that name, or `around` the network that was chosen.
 
-    Raises InputError for a device that is none, too.
+    int8 on the CPU, float16 on the GPU, or ("auto") whichever takes the larger network, with what each rests on in the
+    notes. Raises InputError for a device that is none, or a GPU that nothing is known of, too.
     """
     profile = load_profile(device)
-    budget = Budget(budget_ms, percentile)
+    budget = Budget(budget_ms, percentile, confidence)
 
-    def predictor(variant: Variant) -> Latency:
-        return predict(variant, profile, percentile=percentile)
+    def planned(on: Accelerator) -> Plan:
+        precision: Precision = "float16" if on == "gpu" else "int8"
 
-    if chosen is not None:
-        return around(budget, predictor, chosen, device=profile.name)
-    return pick(budget, predictor, device=profile.name, family=family, scaling=scaling, classes=classes)
+        def predictor(variant: Variant) -> Latency:
+            return predict(variant, profile, precision, percentile=percentile)
+
+        if chosen is not None:
+            return replace(around(budget, predictor, chosen, device=profile.name), accelerator=on)
+        found = pick(budget, predictor, device=profile.name, family=family, scaling=scaling, classes=classes)
+        return replace(found, accelerator=on)
+
+    if accelerator != "auto":
+        return planned("gpu" if accelerator == "gpu" else "cpu")
+    return _auto(planned)
+
+
+def _auto(planned: Callable[[Accelerator], Plan]) -> Plan:
+    """The plan with the larger pick (of one network: the faster); where one accelerator has none, the other's."""
+    plans: dict[Accelerator, Plan] = {}
+    refused: dict[Accelerator, EdgefitError] = {}
+    both: tuple[Accelerator, ...] = ("cpu", "gpu")
+    for on in both:
+        try:
+            plans[on] = planned(on)
+        except (InputError, BudgetMissed) as error:
+            refused[on] = error
+    if not plans:
+        raise refused["cpu"]
+    taken = max(plans.values(), key=lambda plan: (plan.pick.variant.madds, -plan.pick.latency.p50))
+    notes = [
+        f"{on.upper()}: {plan.pick.variant.label}, p50 {plan.pick.latency.p50:.1f} ms ({plan.pick.latency.basis})"
+        for on, plan in plans.items()
+    ]
+    notes += [f"{on.upper()}: {error.message}" for on, error in refused.items()]
+    return replace(
+        taken, notes=(f"{taken.accelerator.upper()} rather than the other: it takes more", *notes, *taken.notes)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -202,12 +247,14 @@ def _network(family: str, width: float, depth: float, resolution_px: int) -> tup
 
 
 def _missed(budget: Budget, device: str, frontier: Sequence[Candidate], scaling: str) -> BudgetMissed:
-    quickest = min(frontier, key=lambda candidate: candidate.latency.at(budget.percentile))
-    needs = quickest.latency.at(budget.percentile)
+    level = budget.confidence
+    quickest = min(frontier, key=lambda candidate: candidate.latency.at(budget.percentile, level))
+    needs = quickest.latency.at(budget.percentile, level)
     where = f" on {device}" if device else ""
     return BudgetMissed(
         f"no network answers within {budget.latency_ms:g} ms{where}: the quickest, {quickest.variant.label}, has a "
-        f"{quickest.latency.origin} p{budget.percentile} of {needs:.2f} ms",
+        f"{quickest.latency.origin} p{budget.percentile} of {needs:.2f} ms"
+        + (f", held with {level:.0%} confidence" if level != 0.5 else ""),
         f"--budget-ms {math.ceil(needs * 10) / 10:g} is the smallest budget that a network meets there"
         + (", and --scaling continuous has smaller networks" if scaling == "released" else ""),
     )
@@ -238,3 +285,11 @@ def _notes(plan: Plan, largest: Candidate, fitting: Sequence[Candidate]) -> Iter
         )
     if plan.pick.latency.low <= budget.latency_ms < plan.pick.latency.high:
         yield "the budget lies inside the pick's 80% interval: measure on the device before you promise it"
+    if plan.pick.latency.origin == "predicted":
+        others = [
+            f"with --confidence {level:g} it would be {candidate.variant.label}"
+            for level, candidate in plan.picks
+            if level != budget.confidence and candidate is not plan.pick
+        ]
+        taken = "the median of the prediction" if budget.confidence == 0.5 else "a cautious pick"
+        yield "; ".join([f"picked to fit with {budget.confidence:.0%} confidence, {taken}", *others])

@@ -29,7 +29,9 @@ def render_plan(plan: Plan) -> RenderableType:
         table.add_row(
             row, *(column.get(row, "none: the whole range fits" if row == "network" else "") for column in columns)
         )
-    title = f"{plan.device or 'device'}: p{percentile} within {budget.latency_ms:g} ms, {plan.scaling} {plan.family}"
+    runs = {"cpu": "int8 on the CPU", "gpu": "float16 on the GPU"}[plan.accelerator]
+    where = f"{plan.device or 'device'}, {runs}"
+    title = f"{where}: p{percentile} within {budget.latency_ms:g} ms, {plan.scaling} {plan.family}"
     lines: list[RenderableType] = [
         Text(title, style="bold"),
         table,

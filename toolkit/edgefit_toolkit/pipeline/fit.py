@@ -50,8 +50,9 @@ def run_stages(
     # 1. pick: a prediction before anything is written: a wrong flag, or a machine that cannot convert, leaves nothing
     chosen = chosen_variant(settings.network, settings.phi, settings.family)
     predicted = make_plan(
-        settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, chosen=chosen
-    )
+        settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, chosen=chosen,
+        confidence=settings.confidence,
+    )  # fmt: skip
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
     if last >= CONVERT:

@@ -23,6 +23,7 @@ class FitSettings:
     budget_ms: float
     device: str
     percentile: int = 90
+    confidence: float = 0.5  # that a predicted pick must fit with
     family: str = DEFAULT_FAMILY
     scaling: str = "continuous"
     network: str | None = None  # a released one by name, instead of picking
@@ -52,6 +53,8 @@ def default_out(settings: FitSettings) -> Path:
     parts = [settings.device, f"{settings.budget_ms:g}ms", data, f"seed{settings.seed}"]
     if settings.percentile != 90:
         parts.append(f"p{settings.percentile}")
+    if settings.confidence != 0.5:
+        parts.append(f"confidence{settings.confidence:g}")
     if settings.family != DEFAULT_FAMILY:
         parts.append(settings.family)
     if settings.scaling != "continuous":

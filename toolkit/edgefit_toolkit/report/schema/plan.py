@@ -50,6 +50,12 @@ class FrontierPoint(TypedDict):
     fits: NotRequired[bool]
 
 
+class PickDoc(CandidateDoc):
+    """What a predicted plan picks when it must fit with that probability."""
+
+    confidence: float
+
+
 class ProofDoc(CandidateDoc):
     """One untrained network of the same graph, measured before training; `latency_ms` is its most usual round."""
 
@@ -64,6 +70,9 @@ class PlanDoc(TypedDict):
     device: str
     budget_ms: BudgetMs
     percentile: int
+    accelerator: NotRequired[Literal["cpu", "gpu"]]  # int8 on the CPU where it is not said; the GPU runs float16
+    confidence: NotRequired[float]  # that the prediction must hold with; 0.5 where it is not said
+    picks: NotRequired[list[PickDoc]]  # of a predicted plan, by confidence; `pick` is the one that was taken
     pick: CandidateDoc | None  # None: nothing fits
     next: CandidateDoc | None  # the next phi up, which does not fit; None: the whole range fits
     frontier: NotRequired[list[FrontierPoint]]
