@@ -67,7 +67,26 @@ def test_the_same_pictures_from_files_are_the_same_data_set(memory: None, tmp_pa
     assert load_dataset(str(tmp_path), seed=3).sha256 == from_shelf.sha256
 
 
+def test_a_folder_may_be_called_like_a_list(tmp_path: Path) -> None:
+    folder = tmp_path / "plants.csv"
+    folder.mkdir()
+    assert sources.SOURCES["folder"].means(str(folder))
+    assert not sources.SOURCES["manifest"].means(str(folder))
+
+
 def test_what_is_no_other_source_is_a_folder() -> None:
-    assert list(sources.SOURCES) == ["demo", "flowers", "folder"]
-    for data, source in (("demo", "demo"), ("flowers", "flowers"), ("./demo", "folder"), ("demo ", "folder")):
+    assert list(sources.SOURCES) == ["demo", "flowers", "shards", "hugging face", "manifest", "coco", "folder"]
+    meant = {
+        "demo": "demo",
+        "flowers": "flowers",
+        "wds:a/{000..009}.tar": "shards",
+        "hf:owner/name:config": "hugging face",
+        "a/list.csv": "manifest",
+        "a/LIST.Parquet": "manifest",
+        "traps.json": "coco",
+        "./demo": "folder",
+        "demo ": "folder",
+        "a.tar": "folder",
+    }
+    for data, source in meant.items():
         assert next(name for name, entry in sources.SOURCES.items() if entry.means(data)) == source

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 run_options = together(
     budget_options,
-    click.option("--data", default=None, help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, `flowers`, or `demo`."),
+    click.option("--data", default=None,
+                 help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, a .csv or .parquet of path,label[,split], a COCO "
+                 ".json, wds:DIR/{000..099}.tar, hf:owner/name or hf:DIR, `flowers`, or `demo`."),
     click.option("--taxonomy", type=click.Path(dir_okay=False), metavar="FILE", default=None,
                  help="CSV, class,species,genus,family: where unsure of the class, the app names the genus or family."),
     click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,

@@ -173,7 +173,7 @@ def _into_parts(
     if "all" not in usable:
         for part, share in (("val", val_share), ("test", test_share)):
             if share:
-                notes.append(f"the folder has no {part} split: {share:.0%} of train was set aside for it")
+                notes.append(f"there is no {part} split: {share:.0%} of train was set aside for it")
     return {"train": train, "val": usable.get("val", val), "test": usable.get("test", test)}
 
 

@@ -8,6 +8,15 @@ from typing import BinaryIO, Literal
 
 Kind = Literal["photographs", "drawn"]
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}  # what folders, files and columns call them, in any case
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,12 @@ from typing import BinaryIO
 
 from edgefit_toolkit.data.assembly import assemble
 from edgefit_toolkit.data.attribution import Attributions
-from edgefit_toolkit.data.dataset import Candidate, Credit, Dataset, Kind
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Credit, Dataset, Kind
 from edgefit_toolkit.data.taxonomy_table import FILE
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
 LAYOUT_HINT = "expected DIR/<class>/<photographs> or DIR/{train,val,test}/<class>/<photographs>"
-_SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}  # with everything that starts with a dot
 
 ClassFiles = dict[str, list[Path]]
@@ -88,7 +79,7 @@ def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
     files = [file for file in files if file.name != FILE]
     by_part: dict[str, Path] = {}
     for sub in folders:
-        part = _SPLIT_NAMES.get(sub.name.casefold())
+        part = SPLIT_WORDS.get(sub.name.casefold())
         if part in by_part:
             raise DataError(f"{folder} has two {part} folders: {by_part[part].name} and {sub.name}", "keep one of them")
         if part is not None:

@@ -15,6 +15,8 @@ from edgefit_toolkit.progress import Progress
 
 DEMO = "demo"
 FLOWERS = "flowers"
+SHARDS = "wds:"
+HUGGING_FACE = "hf:"
 
 
 class Load(Protocol):
@@ -60,6 +62,36 @@ def _flowers(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | N
     return flower_photos.load(seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
+def _shards(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
+    from edgefit_toolkit.data import shards
+
+    return shards.load_shards(data.removeprefix(SHARDS), seed=seed, on_progress=on_progress)
+
+
+def _hugging_face(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
+    from edgefit_toolkit.data import hugging_face
+
+    named = data.removeprefix(HUGGING_FACE)
+    return hugging_face.load_hugging_face(named, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
+
+
+def _manifest(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
+    from edgefit_toolkit.data import manifest
+
+    return manifest.load_manifest(Path(data).expanduser(), seed=seed, on_progress=on_progress)
+
+
+def _coco(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
+    from edgefit_toolkit.data import coco
+
+    return coco.load_coco(Path(data).expanduser(), seed=seed, on_progress=on_progress)
+
+
+def _is_file(data: str, *suffixes: str) -> bool:
+    path = Path(data).expanduser()
+    return path.suffix.casefold() in suffixes and not path.is_dir()
+
+
 def _folder(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
     return load_folder(Path(data).expanduser(), seed=seed, on_progress=on_progress)
 
@@ -67,5 +99,9 @@ def _folder(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | No
 SOURCES = {
     DEMO: Source(DEMO.__eq__, _demo),  # plants drawn by our own code
     FLOWERS: Source(FLOWERS.__eq__, _flowers),  # TensorFlow's flower_photos, fetched once
+    "shards": Source(lambda data: data.startswith(SHARDS), _shards),  # tar files by WebDataset's conventions
+    "hugging face": Source(lambda data: data.startswith(HUGGING_FACE), _hugging_face),  # of the hub, or a copy
+    "manifest": Source(lambda data: _is_file(data, ".csv", ".parquet"), _manifest),  # path,label[,split]
+    "coco": Source(lambda data: _is_file(data, ".json"), _coco),
     "folder": Source(lambda data: True, _folder),  # the last: whatever is nothing else
 }

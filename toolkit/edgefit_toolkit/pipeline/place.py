@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.data.sources import DEMO, FLOWERS
+from edgefit_toolkit.data.sources import DEMO, FLOWERS, HUGGING_FACE, SHARDS
 from edgefit_toolkit.errors import OutputError
 
 RUNS = Path("edgefit-runs")
@@ -22,7 +22,17 @@ def place_of(data: str | None) -> str:
     """What --data names, as it can be named from any folder."""
     if data is None or data in (DEMO, FLOWERS):
         return data or DEMO
-    return str(Path(data).expanduser().absolute())
+    if data.startswith(HUGGING_FACE):
+        named = data.removeprefix(HUGGING_FACE)
+        here = any(Path(text).expanduser().is_dir() for text in (named, named.partition(":")[0]))
+        return HUGGING_FACE + _absolute(named) if here else data  # else a name on the hub
+    if data.startswith(SHARDS):
+        return SHARDS + _absolute(data.removeprefix(SHARDS))
+    return _absolute(data)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def first_free(name: str, settings: Mapping[str, Any]) -> Path:

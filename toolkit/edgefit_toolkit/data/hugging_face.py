@@ -1,0 +1,129 @@
+"""`hf:`: a data set of the Hugging Face hub, by the datasets library, or a folder with a copy of its Parquet files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, NamedTuple
+
+from edgefit_toolkit.data import extras, parquet_pictures
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Dataset
+from edgefit_toolkit.data.listing import Row, load_rows, split_of
+from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.progress import Progress, plain
+
+_LABELS = ("label", "labels", "class", "species")  # columns that are taken for it where there is no single ClassLabel
+
+
+class Columns(NamedTuple):
+    """Which columns of a data set hold the picture and its label, and how the label's numbers are called."""
+
+    image: str
+    label: str
+    names: tuple[str, ...]  # of a ClassLabel; empty where labels are what they say
+
+    def name_of(self, label: Any) -> str:
+        """The class that a cell means; empty for none (the hub writes -1 for an unknown label)."""
+        if label is None:
+            return ""
+        if not isinstance(label, int | str):
+            raise DataError(f"the label column {plain(self.label)} holds {plain(str(label))}", "one class a picture")
+        if not self.names or isinstance(label, str):
+            return str(label)
+        return self.names[label] if 0 <= label < len(self.names) else ""
+
+
+def load_hugging_face(named: str, *, seed: int, cache_dir: Path, on_progress: Progress | None = None) -> Dataset:
+    """The pictures of `owner/name[:config]` or `DIR[:config]`, checked and split.
+
+    Raises DataError where it cannot be had, has no pictures or labels, or as `listing.load_rows` does.
+    """
+    whole = Path(named).expanduser().is_dir()
+    place, config = (named, "") if whole else named.partition(":")[::2]
+    folder = Path(place).expanduser()
+    if any(folder.rglob("*.parquet")):
+        rows, notes = _local(folder, config, cache_dir, on_progress)
+        name = folder.resolve().name
+    else:
+        rows, notes = _fetched(str(folder) if folder.is_dir() else place, config)
+        name = folder.resolve().name if folder.is_dir() else place
+    return load_rows(rows, where=f"hf:{named}", name=name, seed=seed, notes=notes, on_progress=on_progress)
+
+
+def choose_columns(features: Mapping[str, Any], where: str) -> Columns:
+    """The columns of a data set's features, as the hub writes them: name -> {"_type": "Image"}, {"_type":
+    "ClassLabel", "names": [...]} or others. Raises DataError where the picture's or the label's is not clear."""
+    kinds = {name: kind.get("_type") if isinstance(kind, Mapping) else None for name, kind in features.items()}
+    has = plain(", ".join(f"{name} ({kind or 'nested'})" for name, kind in kinds.items()))
+    images = [name for name, kind in kinds.items() if kind == "Image"]
+    if len(images) != 1:
+        raise DataError(
+            f"{plain(where)} has {len(images) or 'no'} columns of images; its columns are {has}",
+            "name a data set of labelled pictures with one column of them",
+        )
+    classed = [name for name, kind in kinds.items() if kind == "ClassLabel"]
+    known = [name for name in _LABELS if name in features]
+    choice = known[:1] if known and (not classed or known[0] in classed) else classed
+    if len(choice) != 1:
+        raise DataError(
+            f"{plain(where)} has {len(choice) or 'no'} columns of labels; its columns are {has}",
+            f"a label is the one ClassLabel column or the one called {', '.join(_LABELS)}",
+        )
+    label = choice[0]
+    names = features[label].get("names") if kinds[label] == "ClassLabel" else None
+    return Columns(images[0], label, tuple(names or ()))
+
+
+def _local(folder: Path, config: str, cache_dir: Path, on_progress: Progress | None) -> tuple[list[Row], Sequence[str]]:
+    files = parquet_pictures.files_of(folder, config)
+    features = parquet_pictures.features_of(files[0])
+    columns = choose_columns(features, str(files[0].relative_to(folder)))
+    by_column = "split" in features and not any(split_of(file.relative_to(folder)) for file in files)
+    split = "split" if by_column else None
+    found = parquet_pictures.read(folder, files, columns.image, columns.label, split, cache_dir, on_progress)
+    return [Row(p.picture, columns.name_of(p.label), p.split, p.said) for p in found], ()
+
+
+def _fetched(place: str, config: str) -> tuple[list[Row], list[str]]:
+    library = extras.need("datasets", "hf", f"hf:{place}")
+    faults = (OSError, ValueError, library.exceptions.DatasetsError)
+    try:
+        found = library.load_dataset(place, config or None)
+    except faults as error:
+        raise DataError(
+            f"the data set {plain(place)} cannot be had: {plain(str(error).strip())}",
+            "name it as the hub does, hf:owner/name[:config], or a folder with its Parquet files, hf:DIR",
+        ) from error
+    rows: list[Row] = []
+    notes = []
+    for split, part in found.items():
+        if len(found) > 1 and split not in SPLIT_WORDS:
+            notes.append(f"{split} is no split that is trained or judged on and was not used ({len(part)} rows)")
+            continue
+        columns = choose_columns(part.features.to_dict(), place)
+        pictures = part.select_columns([columns.image]).cast_column(columns.image, library.Image(decode=False))
+        paths = _file_names(pictures, columns.image)
+        for index, (path, label) in enumerate(zip(paths, part[columns.label], strict=True)):
+            said = f"row {index + 1} of {split}"
+            name = PurePath(path or "").name or f"{split}-{index:07d}"
+            picture = Candidate(
+                name=plain(name),
+                place=plain(f"{place}: {said}"),
+                opener=partial(_open_row, pictures, columns.image, index),
+            )
+            rows.append(Row(picture, columns.name_of(label), split if split in SPLIT_WORDS else "", said))
+    return rows, notes
+
+
+def _file_names(pictures: Any, column: str) -> Iterator[str | None]:
+    """What the pictures' files were called, without a look at their bytes."""
+    for table in pictures.with_format("arrow").iter(1000):
+        for chunk in table.column(column).chunks:
+            yield from chunk.field("path").to_pylist()
+
+
+def _open_row(pictures: Any, column: str, index: int) -> BinaryIO:
+    cell = pictures[index][column]
+    return io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"]).open("rb")

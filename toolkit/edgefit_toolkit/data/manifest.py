@@ -1,0 +1,77 @@
+"""A table of pictures, CSV or Parquet: the columns `path`, `label` and, where it brings its own, `split`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgefit_toolkit.data import extras
+from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.listing import FileRow, load_file_rows, read_error
+from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.progress import Progress, plain
+
+COLUMNS = ("path", "label", "split")
+_HINT = "a manifest has the columns path,label or path,label,split"
+
+
+def load_manifest(path: Path, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+    """The pictures that a CSV or Parquet file lists, checked and split.
+
+    Raises DataError for a table that is not a manifest, and as `listing.load_file_rows` does.
+    """
+    read = _read_parquet if path.suffix.casefold() == ".parquet" else _read_csv
+    columns, found = read(path)
+    unused = [column for column in columns if column not in COLUMNS]
+    notes = [f"columns of {plain(path.name)} that were not used: {plain(', '.join(unused))}"] if unused else []
+    listed = [
+        FileRow(_text(row.get("path")), _text(row.get("label")), _text(row.get("split")), f"row {number}")
+        for number, row in enumerate(found, start=1)
+    ]
+    return load_file_rows(listed, beside=path, seed=seed, notes=notes, on_progress=on_progress)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _require(path: Path, columns: Iterable[str]) -> None:
+    missing = [column for column in ("path", "label") if column not in columns]
+    if missing:
+        has = plain(", ".join(columns)) or "nothing"
+        raise DataError(f"{path} has no column {' and no column '.join(missing)}; it has {has}", _HINT)
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            table = csv.DictReader(stream)
+            columns = list(table.fieldnames or [])
+            _require(path, columns)
+            rows = list(table)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8", "save it as CSV in UTF-8") from error
+    except (OSError, csv.Error) as error:
+        raise read_error(path, error) from error
+    for number, row in enumerate(rows, start=1):
+        if None in row:  # where DictReader puts what goes beyond the header
+            raise DataError(
+                f"row {number} of {path} has more cells than the header's {len(columns)}",
+                'put a path or label that holds a comma in double quotes: "roses, red/1.jpg"',
+            )
+    return columns, rows
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
+    arrow = extras.need("pyarrow", "parquet", "a Parquet manifest")
+    parquet = extras.need("pyarrow.parquet", "parquet", "a Parquet manifest")
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = list(file.schema_arrow.names)
+            _require(path, columns)
+            rows = file.read(columns=[column for column in COLUMNS if column in columns]).to_pylist()
+    except (OSError, arrow.ArrowException) as error:
+        raise read_error(path, error) from error
+    return columns, rows

@@ -1,0 +1,180 @@
+"""Tar shards by WebDataset's conventions: `ivy/003.jpg` beside `ivy/003.cls` (or .json, .txt) is one labelled picture.
+
+By the standard library's tarfile: the webdataset package reads shards from their beginning to their end, and training
+goes to single pictures in any order.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+from edgefit_toolkit.data.dataset import Candidate, Dataset
+from edgefit_toolkit.data.listing import Row, load_rows, read_error, split_of
+from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.progress import Progress, plain
+
+PICTURES = ("jpg", "jpeg", "png", "webp", "avif", "tif", "tiff", "gif", "bmp", "ppm", "jp2")
+LABELS = ("cls", "json", "txt")  # the first that a sample has is its label
+LABEL_BYTES = 1 << 20  # more is no label
+_MOST_SHARDS = 1_000_000
+_HINT = "name shards like wds:DIR/{00000..00099}.tar, wds:DIR/*.tar or wds:DIR/plants.tar"
+
+
+class _Member(NamedTuple):
+    """Where the bytes of one file in a tar are."""
+
+    offset: int
+    size: int
+
+
+_Sample = dict[str, _Member]  # extension without its dot -> its member
+
+
+def load_shards(pattern: str, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+    """The labelled pictures of uncompressed tar files, checked and split; they are read where they lie.
+
+    Raises DataError for a shard that is missing, truncated, compressed or without labelled pictures, and as
+    `listing.load_rows` does.
+    """
+    shards = expand(pattern)
+    rows: list[Row] = []
+    without = 0
+    for done, shard in enumerate(shards, start=1):
+        found, unpictured = _rows(shard)
+        rows += found
+        without += unpictured
+        if on_progress is not None:
+            on_progress("reading shards", done, len(shards))
+    if not rows:
+        raise DataError(
+            f"{plain(pattern)} holds no pictures: {without} samples of other kinds in {len(shards)} shards",
+            f"a sample is KEY.jpg (or {', '.join(PICTURES[2:])}) beside KEY.cls, KEY.json or KEY.txt",
+        )
+    notes = [f"{without} samples without a picture were not used"] if without else []
+    path = Path(pattern)
+    name = path.absolute().parent.name if re.search(r"[{*?\[]", path.name) else path.stem
+    return load_rows(rows, where=pattern, name=name, seed=seed, notes=notes, on_progress=on_progress)
+
+
+def expand(pattern: str) -> list[Path]:
+    """The shards that a path with {00000..00099}, {a,b}, * or ? names. Raises DataError where there are none."""
+    paths: list[Path] = []
+    for text in _braces(pattern):
+        path = Path(text).expanduser()
+        if re.search(r"[*?\[]", path.name):
+            paths += sorted(path.parent.glob(path.name))
+        else:
+            paths.append(path)
+    if not paths:
+        raise DataError(f"{plain(pattern)} names no shard", _HINT)
+    return list(dict.fromkeys(paths))
+
+
+def _braces(text: str) -> list[str]:
+    found = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", text)
+    if found is None:
+        return [text]
+    first, last, words = found.groups()
+    if words is not None:
+        choices = words.split(",")
+    elif int(last) - int(first) >= _MOST_SHARDS or int(last) < int(first):
+        raise DataError(f"{found.group()} in {plain(text)} is no range of shards", _HINT)
+    else:
+        choices = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+    rest = _braces(text[found.end() :])
+    return [text[: found.start()] + choice + end for choice in choices for end in rest]
+
+
+def _rows(shard: Path) -> tuple[list[Row], int]:
+    """The labelled pictures of one shard, and how many of its samples have no picture."""
+    rows, without = [], 0
+    try:
+        with shard.open("rb") as stream:
+            for key, sample in _samples(shard, stream).items():
+                extension = next((e for e in PICTURES if e in sample), None)
+                if extension is None:
+                    without += 1
+                    continue
+                label, split = _label(stream, sample, f"{key} of {shard}")
+                name = f"{PurePosixPath(key).name}.{extension}"
+                picture = Candidate(
+                    name=plain(name),
+                    place=plain(f"{shard}: {key}.{extension}"),
+                    opener=partial(_open_member, shard, sample[extension]),
+                )
+                rows.append(Row(picture, label, split or split_of(shard), plain(f"{key} in {shard.name}")))
+    except (OSError, tarfile.TarError) as error:
+        raise read_error(shard, error) from error
+    return rows, without
+
+
+def _samples(shard: Path, stream: BinaryIO) -> dict[str, _Sample]:
+    """Key -> sample. A key is a member's path up to the first dot of its name, in lower case what follows."""
+    found: dict[str, _Sample] = {}
+    for name, member in _members(shard, stream):
+        path = PurePosixPath(name)
+        stem, _, extension = path.name.partition(".")
+        if not stem or not extension:  # hidden files and files without an extension belong to no sample
+            continue
+        sample = found.setdefault(str(path.with_name(stem)), {})
+        if extension.casefold() in sample:
+            raise DataError(f"{shard} holds {plain(name)} twice", "make the shard anew, with every file once")
+        sample[extension.casefold()] = member
+    return found
+
+
+def _members(shard: Path, stream: BinaryIO) -> Iterator[tuple[str, _Member]]:
+    """The plain files of an uncompressed tar. Raises DataError where it does not end as a tar does."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            for info in tar:
+                if info.isreg() and not info.issparse():
+                    yield info.name, _Member(info.offset_data, info.size)
+            end = tar.offset
+    except tarfile.ReadError as error:
+        if "end of data" in str(error):
+            raise _truncated(shard) from error
+        raise DataError(
+            f"{shard} is not an uncompressed tar file",
+            "pictures are read in any order, which a compressed one does not allow: gunzip it first",
+        ) from error
+    stream.seek(end)
+    if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:  # cut between or inside two headers
+        raise _truncated(shard)
+
+
+def _truncated(shard: Path) -> DataError:
+    return DataError(f"{shard} is truncated: it ends before its end mark", "copy it again, whole")
+
+
+def _label(stream: BinaryIO, sample: _Sample, what: str) -> tuple[str, str]:
+    """The class and, from .json alone, the split of a sample; empty where it has none."""
+    kind = next((kind for kind in LABELS if kind in sample), None)
+    if kind is None:
+        return "", ""
+    member = sample[kind]
+    stream.seek(member.offset)
+    try:
+        text = stream.read(min(member.size, LABEL_BYTES)).decode()
+        if kind != "json":
+            return text.strip(), ""
+        said = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"the .{kind} of {plain(what)} cannot be read: {plain(str(error))}", "write it anew") from error
+    if not isinstance(said, dict):
+        raise DataError(f"the .json of {plain(what)} is no object", 'it holds {"label": NAME}')
+    label, split = said.get("label"), said.get("split")
+    return "" if label is None else str(label), "" if split is None else str(split)
+
+
+def _open_member(shard: Path, member: _Member) -> BinaryIO:
+    with shard.open("rb") as stream:
+        stream.seek(member.offset)
+        return io.BytesIO(stream.read(member.size))
