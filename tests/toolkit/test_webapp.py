@@ -6,20 +6,25 @@ Needs Chromium and LiteRT.js (from npm, or from its cache); each missing part sk
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import report_fixture
 from support.chromium import chromium, site
 from support.pictures import open_file
 from support.small_run import RESOLUTION_PX, make_run
 
+from edgefit_toolkit.api.model import load
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.data import preprocessing as reference
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.report import rollup
+from edgefit_toolkit.taxonomy import Node, Taxonomy, answer_doc
 
 READY = "document.documentElement.dataset.model === 'ready'"
 ANSWERED = "!document.getElementById('timing').hidden"
@@ -146,3 +151,33 @@ def test_words_when_something_is_missing(app: Path, tmp_path: Path) -> None:
         browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.WebAssembly")
         browser.goto(address)
         assert "WebAssembly is missing" in browser.wait(problem)
+
+
+@pytest.mark.parametrize(("rank", "words"), [("family", "Korbblütler (family)"), ("class", "Gänseblümchen")])
+def test_the_page_says_what_python_says_of_a_taxonomy(tmp_path: Path, rank: str, words: str) -> None:
+    """All five in one family: whatever the model of these tests likes best, the family is sure of it."""
+    nodes = [Node(name, 0, 5, {"en": "Gänseblümchen"}) for name in report_fixture.CLASSES]
+    tree = Taxonomy(("class", "family"), (*nodes, Node("Asteraceae", 1, -1, {"en": "Korbblütler"})))
+    judged = (np.eye(5, dtype=np.float32), np.arange(5))
+    run = make_run(tmp_path / "run", taxonomy=rollup.taxonomy_doc(tree, judged, judged, 0.95))
+    (run / "answer.json").write_text(json.dumps(answer_doc(tree, {rank: 0.01})))
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(4).integers(0, 256, (90, 70, 3), dtype=np.uint8)).save(photo)
+    answer = load(run)(photo)
+    assert (answer.rank, answer.sure) == (rank, True)
+    try:
+        web = bundle(run, tmp_path / "bundle", "web").path / "web"
+    except DownloadError as error:
+        pytest.skip(f"LiteRT.js is not to be had here: {error.message}")
+    with chromium(tmp_path / "profile") as browser, site(web) as address:
+        browser.goto(address)
+        browser.wait(READY)
+        browser.choose_file("#file", photo)
+        browser.wait(ANSWERED)
+        headline = browser.evaluate("document.getElementById('headline').textContent")
+        assert headline.startswith(f"{words}, ")
+        assert headline.endswith(" sure")
+        shown_percent = float(headline.split(", ")[1].strip("<>% sure"))
+        assert shown_percent == pytest.approx(100 * answer.probability, abs=2)
+        assert browser.evaluate("document.getElementById('advice').hidden") == (rank == "class")
+        assert shown(browser)[0] == answer.classes[0].name

@@ -31,16 +31,23 @@ class Answer:
     """What the app would say of one picture."""
 
     picture: str
-    name: str  # the likeliest class
+    name: str  # the likeliest class, or the node of the taxonomy that is sure enough
     probability: float
     sure: bool  # False: the app says "not sure"
     classes: tuple[Guess, ...]  # every class, likeliest first
-    rank: str = "class"
+    rank: str = "class"  # or a rank of the taxonomy
     other: bool = False  # whether it is none of these
+
+    @property
+    def words(self) -> str:
+        """`rose`, `family Rosaceae` or `not sure`."""
+        if not self.sure:
+            return "not sure"
+        return self.name if self.rank == "class" else f"{self.rank} {self.name}"
 
     def __str__(self) -> str:
         guesses = ", ".join(f"{guess.name} {guess.probability:.2f}" for guess in self.classes[:3])
-        return f"{self.name} ({self.probability:.2f})" if self.sure else f"not sure ({guesses})"
+        return f"{self.words} ({self.probability:.2f})" if self.sure else f"not sure ({guesses})"
 
     def as_json(self, most: int | None = None) -> dict[str, Any]:
         """One of `answers` in `edgefit.answers/1`, with the `most` likeliest classes (None: all)."""
@@ -50,7 +57,8 @@ class Answer:
 class Model:
     """The int8 model of a run, callable on pictures; `load` makes it.
 
-    Attributes: `classes` (names in the model's order), `resolution_px`, `threshold` (below it: "not sure").
+    Attributes: `classes` (names in the model's order), `resolution_px`, `threshold` (below it: "not sure"); `taxonomy`
+    and `thresholds` of its ranks, where the run has one.
     """
 
     def __init__(self, run_dir: Path, threads: int | None = None) -> None:
@@ -60,6 +68,7 @@ class Model:
         source = read_source(run_dir)
         self.classes = tuple(label.common or label.label for label in source.labels)
         self.threshold = source.threshold
+        self.taxonomy, self.thresholds = source.taxonomy, source.thresholds
         self._preprocessing = source.preprocessing
         self._network = TFLite(run_dir / source.report["models"]["int8"]["path"], threads)
 
@@ -97,6 +106,14 @@ class Model:
         order = np.argsort(-probabilities, kind="stable")
         guesses = tuple(Guess(self.classes[i], round(float(probabilities[i]), 6)) for i in order)
         best = guesses[0]
+        if (tree := self.taxonomy) is not None:
+            sums = tree.sums(probabilities[None])
+            at = int(tree.answers(sums, self.thresholds)[0])
+            if at < 0:
+                return Answer(picture, best.name, best.probability, False, guesses)
+            name = self.classes[at] if at < len(self.classes) else tree.nodes[at].name
+            rank = tree.ranks[tree.nodes[at].rank]
+            return Answer(picture, name, round(float(sums[0, at]), 6), True, guesses, rank)
         return Answer(picture, best.name, best.probability, best.probability >= self.threshold, guesses)
 
 

@@ -9,7 +9,7 @@ ASSETS = "app/src/main/assets"
 
 
 def android_files(assets: dict[str, bytes]) -> dict[str, bytes]:
-    """Everything under android/; `assets` are model.tflite, labels.txt and app.json."""
+    """Everything under android/; `assets` are model.tflite, labels.txt, app.json and any other."""
     files = _tree(resources.files("edgefit_toolkit.app").joinpath("android"), "")
     files |= {f"{ASSETS}/{name}": data for name, data in assets.items()}
     return {f"android/{name}": data for name, data in files.items()}

@@ -27,6 +27,7 @@ from edgefit_toolkit.app.webapp import web_files
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.report import view
+from edgefit_toolkit.taxonomy import answer_doc
 
 App = Literal["web", "android", "all"]
 MARK = "bundle.json"  # a folder with this file is ours and may be replaced
@@ -116,6 +117,8 @@ def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict
     files["MODEL_CARD.md"] = card.model_card(source, digest, len(model)).encode()
     files["README.md"] = card.read_me(source, apps).encode()
     assets = {"model.tflite": model, "labels.txt": labels, "app.json": json_file(app_doc(source, model))}
+    if source.taxonomy is not None:
+        assets["answer.json"] = files["answer.json"] = json_file(answer_doc(source.taxonomy, source.thresholds))
     if "web" in apps:
         files |= web_files(source, assets, cache_dir)
     if "android" in apps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import ReportDoc, read_report
+from edgefit_toolkit.taxonomy import Taxonomy, read_answer_doc
 
 DEFAULT_THRESHOLD = 0.5  # confidences are calibrated (temperature fitted on val): below, the answer is likelier wrong
 
@@ -40,7 +41,9 @@ class Source:
     ends: Ends
     labels: tuple[Label, ...]
     preprocessing: Preprocessing
-    threshold: float  # below this confidence an app says "not sure"
+    threshold: float  # below this confidence an app without a taxonomy says "not sure"
+    taxonomy: Taxonomy | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)  # rank of the taxonomy -> from which sum on it answers
 
 
 def read_source(run_dir: Path) -> Source:
@@ -63,7 +66,10 @@ def read_source(run_dir: Path) -> Source:
     preprocessing = _preprocessing(run_dir, ends)
     reliability = report.get("reliability")
     threshold = reliability.get("threshold", DEFAULT_THRESHOLD) if reliability else DEFAULT_THRESHOLD
-    return Source(report, model, ends, labels, preprocessing, threshold)
+    if "taxonomy" not in report:
+        return Source(report, model, ends, labels, preprocessing, threshold)
+    tree = read_answer_doc(_answer_json(run_dir), report["data"]["classes"])
+    return Source(report, model, ends, labels, preprocessing, threshold, *tree)
 
 
 def check_guard(report: ReportDoc) -> None:
@@ -120,6 +126,14 @@ def _preprocessing(run_dir: Path, ends: Ends) -> Preprocessing:
             f"{expected[0]:g} and {expected[1]:g}"
         )
     return preprocessing
+
+
+def _answer_json(run_dir: Path) -> Any:
+    path = run_dir / "answer.json"
+    try:
+        return json.loads(_read(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}", "run `edgefit fit` again") from error
 
 
 def _labels_text(run_dir: Path) -> str:

@@ -18,7 +18,7 @@ ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False),
 
 
 def web_files(source: Source, assets: dict[str, bytes], cache_dir: Path | None) -> dict[str, bytes]:
-    """Everything under web/, to be served as it is; `assets` are model.tflite, labels.txt and app.json."""
+    """Everything under web/, to be served as it is; `assets` are model.tflite, labels.txt, app.json and any other."""
     static = resources.files("edgefit_toolkit.app").joinpath("web")
     files = {name: static.joinpath(name).read_bytes() for name in STATIC}
     files |= assets

@@ -54,7 +54,7 @@ def _show(answers: list[Answer]) -> None:
     from edgefit_toolkit.api.console import PlainConsole
 
     console = PlainConsole()
-    said = [answer.name if answer.sure else "not sure" for answer in answers]
+    said = [answer.words for answer in answers]
     likeliest = [", ".join(f"{g.name} {g.probability:.2f}" for g in answer.classes[:SHOWN]) for answer in answers]
     wide, wider = max(map(len, said), default=0), max(map(len, likeliest), default=0)
     for answer, name, guesses in zip(answers, said, likeliest, strict=True):

@@ -1,6 +1,6 @@
 // The page: a photograph or the camera in, three names with honest confidence out.
 
-import { judge, parseLabels, percent } from "./answer.js";
+import { called, judge, parseLabels, percent } from "./answer.js";
 import { decode, prepare } from "./preprocess.js";
 
 const byId = (id) => document.getElementById(id);
@@ -13,6 +13,7 @@ const ui = {
 };
 
 let facts, labels, model;
+let tree = null; // of answer.json, where the app has a taxonomy
 let stream = null;
 let shownUrl = null;
 let turn = 0; // a newer picture makes older work stop
@@ -27,10 +28,12 @@ function setText(element, text) {
 }
 
 function show(scores, timing) {
-  const { top, sure } = judge(scores, labels, facts.threshold);
-  setText(ui.headline, sure ? `${top[0].common}, ${percent(top[0].score)} sure` : "Not sure");
+  const { top, sure, coarser } = judge(scores, labels, facts.threshold, tree);
+  const name = coarser ? `${called(tree.nodes[coarser.node], navigator.languages, coarser.name)} (${coarser.rank})` : top[0].common;
+  setText(ui.headline, sure ? `${name}, ${percent(coarser ? coarser.probability : top[0].score)} sure` : "Not sure");
   ui.headline.dataset.sure = String(sure);
-  ui.advice.hidden = sure;
+  ui.advice.hidden = sure && !coarser;
+  if (coarser) setText(ui.advice, "Which one of them is not sure. Closest guesses below.");
   if (!sure) setText(ui.advice, "Closest guesses below. Try a nearer, sharper picture with one subject in the middle.");
   ui.top.replaceChildren(...top.map(({ common, scientific, label, score }) => {
     const item = document.createElement("li");
@@ -189,6 +192,12 @@ async function describe() {
   if (!factsResponse.ok || !labelsResponse.ok) throw new Error("a file of this app is missing on the server");
   facts = await factsResponse.json();
   labels = parseLabels(await labelsResponse.text());
+  if (facts.answer) {
+    const response = await fetch(facts.answer);
+    if (!response.ok) throw new Error(`${facts.answer}: HTTP ${response.status}`);
+    tree = await response.json();
+    labels = labels.map((label, i) => ({ ...label, common: called(tree.nodes[i], navigator.languages, label.common) }));
+  }
   document.title = facts.title;
   byId("title").textContent = facts.title;
   const seen = facts.resolution_px / (facts.resolution_px + facts.crop_padding_px);

@@ -6,6 +6,7 @@ import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.FileChannel
+import java.util.Locale
 import org.json.JSONObject
 import org.tensorflow.lite.Interpreter
 
@@ -14,6 +15,7 @@ class Facts(json: JSONObject) {
     val title: String = json.getString("title")
     val about: String = json.getString("about")
     val drawn: Boolean = json.getString("data_kind") == "drawn"
+    val answer: String = json.optString("answer") // the file of the tree, where there is one
     val threshold: Float = json.getDouble("threshold").toFloat()
     val preprocessing = Preprocessing(
         json.getInt("resolution_px"),
@@ -27,7 +29,12 @@ class Facts(json: JSONObject) {
 /** The int8 model on LiteRT (XNNPACK). Not thread-safe: call it from one thread. */
 class Classifier(assets: AssetManager) : AutoCloseable {
     val facts = Facts(JSONObject(assets.text("app.json")))
-    val labels: List<Label> = Answers.parseLabels(assets.text("labels.txt"))
+    val languages = listOf(Locale.getDefault().toLanguageTag())
+    val tree: Tree? = if (facts.answer.isEmpty()) null else readTree(JSONObject(assets.text(facts.answer)))
+    val labels: List<Label> = Answers.parseLabels(assets.text("labels.txt")).mapIndexed { i, label ->
+        val common = tree?.nodes?.get(i)?.called(languages, label.common) ?: label.common
+        Label(label.label, common, label.scientific)
+    }
 
     private val interpreter = Interpreter(assets.map("model.tflite"), Interpreter.Options().setNumThreads(THREADS))
     private val side = facts.preprocessing.resolutionPx
@@ -59,6 +66,22 @@ class Classifier(assets: AssetManager) : AutoCloseable {
 
     private companion object {
         const val THREADS = 4 // of the fast cores; more only wait for the slow ones
+
+        fun readTree(doc: JSONObject): Tree {
+            val ranks = doc.getJSONArray("ranks").let { array -> List(array.length(), array::getString) }
+            val sums = doc.getJSONObject("thresholds")
+            val nodes = doc.getJSONArray("nodes")
+            return Tree(
+                ranks,
+                ranks.filter(sums::has).associateWith(sums::getDouble),
+                List(nodes.length()) { i ->
+                    val node = nodes.getJSONObject(i)
+                    val names = node.getJSONObject("names")
+                    val called = names.keys().asSequence().associateWith(names::getString)
+                    Node(node.getString("name"), node.getString("rank"), node.getInt("parent"), called)
+                },
+            )
+        }
 
         fun AssetManager.text(name: String): String = open(name).bufferedReader().use { it.readText() }
 

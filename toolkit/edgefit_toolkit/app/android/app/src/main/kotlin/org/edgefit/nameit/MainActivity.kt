@@ -132,20 +132,28 @@ class MainActivity : AppCompatActivity() {
         val pixels = Preprocess.resize(square, side, how.resolutionPx, how.interpolation)
         val prepareMs = (SystemClock.elapsedRealtimeNanos() - started) / 1e6
         val (scores, modelMs) = classifier.run(pixels)
-        val answer = Answers.judge(scores, classifier.labels, classifier.facts.threshold)
+        val answer = Answers.judge(scores, classifier.labels, classifier.facts.threshold, classifier.tree)
         runOnUiThread { show(answer, modelMs, prepareMs) }
     }
 
     private fun show(answer: Answer, modelMs: Double, prepareMs: Double) {
         val first = answer.top[0]
-        val headline = if (answer.sure) {
-            getString(R.string.sure, first.label.common, Answers.percent(first.score))
-        } else {
-            getString(R.string.not_sure)
+        val coarser = answer.coarser
+        val headline = when {
+            !answer.sure -> getString(R.string.not_sure)
+            coarser != null -> getString(R.string.sure, coarseName(coarser), Answers.percent(coarser.probability.toFloat()))
+            else -> getString(R.string.sure, first.label.common, Answers.percent(first.score))
         }
         if (views.headline.text.toString() != headline) views.headline.text = headline // a live region speaks on change
-        views.advice.visibility = if (answer.sure) View.GONE else View.VISIBLE
+        views.advice.visibility = if (answer.sure && coarser == null) View.GONE else View.VISIBLE
+        views.advice.setText(if (coarser == null) R.string.advice else R.string.which)
         views.top.text = answer.top.joinToString("\n") { "${Answers.percent(it.score)}  ${it.label.words}" }
         views.timing.text = getString(R.string.timing, modelMs, prepareMs)
+    }
+
+    /** `Rose family (family)`. */
+    private fun coarseName(named: Named): String {
+        val node = classifier.tree!!.nodes[named.node]
+        return getString(R.string.coarser, node.called(classifier.languages, node.name), named.rank)
     }
 }
