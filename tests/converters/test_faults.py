@@ -143,8 +143,14 @@ def test_an_exchange_of_labels_is_found_whenever_there_is_one(order: list[int], 
 
 @given(truth=st.lists(st.integers(0, 4), min_size=1, max_size=40), seed=st.integers(0, 999))
 def test_random_answers_are_no_exchange(truth: list[int], seed: int) -> None:
-    answers = np.random.default_rng(seed).integers(0, 40, len(truth))  # among many classes none is usual
-    assert faults.labels(answers, np.array(truth), [str(i) for i in range(40)]) is None
+    answers = np.random.default_rng(seed).integers(0, 400, len(truth))  # among many classes none is usual
+    assert faults.labels(answers, np.array(truth), [str(i) for i in range(400)]) is None
+
+
+def test_so_few_agree_by_chance() -> None:
+    answers, truth = np.array([8, 6, 2, 6, 2]), np.array([0, 0, 1, 0, 1])
+    assert faults.labels(answers, truth, list("abcdefghi")) is None
+    assert faults.labels(np.tile(answers, 4), np.tile(truth, 4), list("abcdefghi")) is not None
 
 
 # int8

@@ -11,6 +11,7 @@ from edgefit_toolkit.interpreter import Floats
 from edgefit_toolkit.intervals import paired_interval, wilson
 
 UNKNOWN = -1  # the label of a photograph whose label is not known, or is not to be looked at
+LEAST_JUDGED = 20  # labelled photographs: with fewer, even a good model cannot be told from guessing
 Labels = npt.NDArray[np.int64]
 
 

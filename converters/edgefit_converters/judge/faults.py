@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_converters.judge.accuracy import Labels
+from edgefit_converters.judge.accuracy import LEAST_JUDGED, Labels
 from edgefit_converters.judge.parity import sqnr_db
 from edgefit_converters.recipe import IO_QUANTIZATION
 from edgefit_converters.tflite.inspect import ModelFacts
@@ -148,7 +148,7 @@ def labels(answers: Labels, truth: Labels, classes: Sequence[str]) -> str | None
             both += int(usual and answer == label) * int(row[answer])
     n = len(truth)
     low, _ = paired_interval(both, consistent - both, right - both, n - consistent - right + both)
-    if low <= 0 or consistent - right < EXCHANGED * n or consistent < USUAL * n:
+    if n < LEAST_JUDGED or low <= 0 or consistent - right < EXCHANGED * n or consistent < USUAL * n:
         return None
     usual_answer = {label: int(row.argmax()) for label, row in enumerate(table) if row.sum() > 1}
     moved = [f"{classes[a]} is answered as {classes[b]}" for a, b in usual_answer.items() if a != b]

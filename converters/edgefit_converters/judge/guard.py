@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefit_converters.judge import faults
-from edgefit_converters.judge.accuracy import UNKNOWN, Accuracy, Labels, chance
+from edgefit_converters.judge.accuracy import LEAST_JUDGED, UNKNOWN, Accuracy, Labels, chance
 from edgefit_converters.recipe import Floors
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import Floats, Pixels
 from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.records import Parity
 
-LEAST_JUDGED = 20  # labelled photographs: with fewer, even a good model cannot be told from guessing
 VALIDATED_LOSS = 0.05  # what the checkpoint may lose, significantly, of the accuracy that training recorded
 
 
