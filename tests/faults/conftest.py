@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from phone.conftest import adb, host_package, needs_sshd, world  # noqa: F401  (fixtures)
+from support.tally import Tally
 
 HERE = Path(__file__).parent
 COLUMNS = ("tried", "survived", "lost", "not tried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="tests/faults: every fault as often as its results say")
+
+
+@pytest.fixture
+def often(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often to try: `often(short, long)`, the second with --long."""
+    return lambda short, long: long if request.config.getoption("--long") else short
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Tally:
+    """What a test counts that tries a fault many times."""
+    return Tally(record_property)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,16 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts: dict[str, Counter[str]] = {}
-    for outcome, columns in (
-        ("passed", ("tried", "survived")),
-        ("failed", ("tried", "lost")),
-        ("error", ("tried", "lost")),
-        ("skipped", ("not tried",)),
-    ):
+    measured: list[str] = []
+    for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            fault = dict(getattr(report, "user_properties", ())).get("fault")  # none of an unreadable file
-            if fault is not None:
-                counts.setdefault(str(fault), Counter()).update(columns)
+            said = dict(report.user_properties)
+            if "fault" not in said:
+                continue
+            count = counts.setdefault(str(said["fault"]), Counter())
+            if outcome == "skipped":
+                count["not tried"] += 1
+                continue
+            tried, lost = int(said.get("tried", 1)), int(said.get("lost", 0))
+            lost = max(lost, outcome != "passed")
+            count.update({"tried": max(tried, lost), "survived": max(tried, lost) - lost, "lost": lost})
+            measured += [str(value) for name, value in report.user_properties if name == "measured"]
     if not counts:
         return
     counts["all"] = sum(counts.values(), Counter())
@@ -44,3 +66,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(f"{'':{width}}" + "".join(f"{column:>11}" for column in COLUMNS))
     for fault, count in counts.items():
         terminalreporter.line(f"{fault:{width}}" + "".join(f"{count[column]:>11}" for column in COLUMNS))
+    for line in measured:
+        terminalreporter.line(line)
