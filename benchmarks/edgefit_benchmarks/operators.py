@@ -76,11 +76,6 @@ class OperatorProfile:
         """The rows' sum."""
         return sum(row.ms for row in self.rows)
 
-    @property
-    def outside_ms(self) -> float:
-        """Time in operators that XNNPACK did not take."""
-        return sum(row.ms for row in self.rows if not row.kernels)
-
 
 @dataclass(frozen=True)
 class _Node:

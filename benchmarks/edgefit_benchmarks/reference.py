@@ -26,6 +26,7 @@ from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+MAX_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,6 @@ def measure_reference(
     warmups: int = 10,
     min_samples: int = 50,
     min_seconds: float = 1.0,
-    max_samples: int = 2000,
     batch: int = 32,
 ) -> Reference:
     """Time and grade `network` (float NCHW in, logits out) on `pixels` uint8 [N, R, R, 3] with `labels` [N].
@@ -71,9 +71,12 @@ def measure_reference(
     check_device(where)
 
     def one(dtype: torch.dtype, tf32: bool = False) -> Reference:
-        with _tf32(tf32):
-            samples = _time(network, pixels, where, dtype, warmups, min_samples, min_seconds, max_samples)
-            top1 = _top1(network, pixels, labels, where, dtype, batch)
+        moved, right = _moved(network, where, dtype), 0
+        with _tf32(tf32), torch.inference_mode():
+            samples = _time(moved, _inputs(pixels[:1], where, dtype), warmups, min_samples, min_seconds)
+            for i in range(0, len(pixels), batch):
+                answers = moved(_inputs(pixels[i : i + batch], where, dtype)).argmax(dim=1).cpu().numpy()
+                right += int((answers == labels[i : i + batch]).sum())
         summary = summarise(samples)
         return Reference(
             hardware=hardware_name(where),
@@ -82,7 +85,7 @@ def measure_reference(
             p50_ms=summary.p50_ms,
             p90_ms=summary.p90_ms,
             samples_ms=samples,
-            top1=top1,
+            top1=right / len(pixels),
             n=len(pixels),
             software=software(where),
             notes=_notes(where),
@@ -170,37 +173,17 @@ def _synchronise(device: torch.device) -> Callable[[], None]:
 
 
 def _time(
-    network: nn.Module,
-    pixels: Pixels,
-    device: torch.device,
-    dtype: torch.dtype,
-    warmups: int,
-    min_samples: int,
-    min_seconds: float,
-    max_samples: int,
+    network: nn.Module, picture: torch.Tensor, warmups: int, min_samples: int, min_seconds: float
 ) -> tuple[float, ...]:
-    moved, picture, wait = _moved(network, device, dtype), _inputs(pixels[:1], device, dtype), _synchronise(device)
-    samples: list[float] = []
-    with torch.inference_mode():
-        for _ in range(warmups):
-            moved(picture)
+    wait, samples = _synchronise(picture.device), list[float]()
+    for _ in range(warmups):
+        network(picture)
+    wait()
+    begin = time.perf_counter()
+    while len(samples) < MAX_SAMPLES and (len(samples) < min_samples or time.perf_counter() - begin < min_seconds):
         wait()
-        begin = time.perf_counter()
-        while len(samples) < max_samples and (len(samples) < min_samples or time.perf_counter() - begin < min_seconds):
-            wait()
-            start = time.perf_counter_ns()
-            moved(picture)
-            wait()
-            samples.append((time.perf_counter_ns() - start) / 1e6)
+        start = time.perf_counter_ns()
+        network(picture)
+        wait()
+        samples.append((time.perf_counter_ns() - start) / 1e6)
     return tuple(samples)
-
-
-def _top1(
-    network: nn.Module, pixels: Pixels, labels: Labels, device: torch.device, dtype: torch.dtype, batch: int
-) -> float:
-    moved, right = _moved(network, device, dtype), 0
-    with torch.inference_mode():
-        for i in range(0, len(pixels), batch):
-            answers = moved(_inputs(pixels[i : i + batch], device, dtype)).argmax(dim=1).cpu().numpy()
-            right += int((answers == labels[i : i + batch]).sum())
-    return right / len(pixels)

@@ -19,9 +19,9 @@ from edgefit_toolkit.data.preprocessing import (
     apply,
     crop_box,
     to_network_input,
-    worked_pixel,
 )
 from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.report.walkthrough import worked_pixel
 
 P32 = Preprocessing(32)
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -202,22 +202,16 @@ def test_no_torch_unless_asked_for() -> None:
 )
 def test_worked_pixel_is_the_pipeline_s_own(width: int, height: int, x: int, y: int, seed: int) -> None:
     image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-    worked = worked_pixel(image, P32, (x, y))
-    raw = apply(image, P32)[y, x]
-    assert worked.raw_rgb == tuple(raw)
-    np.testing.assert_allclose(worked.network_rgb, to_network_input(apply(image, P32)[None])[0, :, y, x].numpy())
-    assert worked.source_rgb == image.getpixel(worked.source_at)
-    left, top, side = worked.crop_px
-    assert left <= worked.source_at[0] < left + side
-    assert top <= worked.source_at[1] < top + side
-    assert worked.photo_px == (width, height)
+    pixels = apply(image, P32)
+    worked = worked_pixel(pixels[y, x].tolist(), x, y, P32)
+    assert worked["raw"] == list(pixels[y, x])
+    np.testing.assert_allclose(worked["value"], to_network_input(pixels[None])[0, :, y, x].numpy())
 
 
 def test_worked_pixel_of_a_flat_photograph() -> None:
-    worked = worked_pixel(Image.new("RGB", (640, 480), (255, 127, 0)), Preprocessing(224))
-    assert worked.at == (112, 112)
-    assert worked.source_rgb == worked.raw_rgb == (255, 127, 0)
-    assert worked.network_rgb == (1.0, 0.0, -0.9921875)
+    pixels = apply(Image.new("RGB", (640, 480), (255, 127, 0)), Preprocessing(224))
+    assert (pixels == (255, 127, 0)).all()
+    assert worked_pixel(pixels[112, 112].tolist(), 112, 112, Preprocessing(224))["value"] == [1.0, 0.0, -0.9921875]
 
 
 @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 50), index=st.integers(0, 5000))

@@ -42,9 +42,6 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         raise
 
 
-AGAIN = "run the same `edgefit fit` command again"
-
-
 def inside(folder: Path, name: str) -> Path:
     """The regular file of this name below `folder`, as a document read back names it.
 

@@ -17,7 +17,7 @@ from edgefit_benchmarks.sessions.shell import Ran, Shell
 from edgefit_toolkit.errors import DeviceError, InputError
 
 SCHEMA = "edgefit.runner/1"
-EXIT_USAGE, EXIT_LIBRARY, EXIT_LITERT, EXIT_FILES = 2, 3, 4, 5  # of edgefit_runner.c
+EXIT_LITERT = 4  # of edgefit_runner.c
 WARMUP_MS = 300  # a phone's governor needs about this long to raise the clock
 CHUNK_BYTES = 32 << 20  # of inputs that lie on the device at once
 
@@ -40,7 +40,7 @@ class DeviceSession:
         if not model_path.is_file():
             raise InputError(f"there is no model {model_path}", "edgefit convert makes one")
         self._shell, self._model_path, self._options, self._timeout_s = shell, model_path, options, timeout_s
-        self._package = package or package_for(shell.abi)
+        self._package = package or find_package(shell.abi) or build_package(shell.abi)
         self._folder = push_package(shell, self._package)
         self._model = shell.push(model_path)
         self.runtime = f"LiteRT {self._package.litert_version} (edgefit_runner)"
@@ -99,11 +99,6 @@ class DeviceSession:
                 f"the runner printed {report.get('schema')!r}, not {SCHEMA}", "rebuild it: edgefit doctor"
             )
         return report
-
-
-def package_for(abi: str) -> RunnerPackage:
-    """The runner for an ABI, built when it is not in the cache. DeviceError when it cannot be."""
-    return find_package(abi) or build_package(abi)
 
 
 def push_package(shell: Shell, package: RunnerPackage) -> str:

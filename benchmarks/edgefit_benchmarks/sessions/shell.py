@@ -12,7 +12,7 @@ from edgefit_toolkit.progress import plain
 
 @dataclass(frozen=True)
 class Ran:
-    """A program that came to its own end on a device."""
+    """What a program on a device, or the one that reaches the device (adb, ssh), ended with."""
 
     exit_code: int
     stdout: bytes

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from edgefit_benchmarks.sessions.shell import Ran
 from edgefit_benchmarks.targets import android
 from edgefit_benchmarks.targets.android import Attached
 from edgefit_benchmarks.targets.kind import TargetKind
 from edgefit_benchmarks.targets.local import HOST_PROFILE
-from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
+from edgefit_benchmarks.targets.remote import RemoteTarget, key_values, last_line
 from edgefit_benchmarks.targets.target import Capabilities, Condition, Facts
 from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import DeviceError, InputError, SeveralDevices
@@ -63,7 +64,7 @@ class Adb:
     def __init__(self, program: str | None = None) -> None:
         self.program = program or find_adb()
 
-    def call(self, args: Sequence[str], *, timeout_s: float, who: str = "the adb server") -> Transported:
+    def call(self, args: Sequence[str], *, timeout_s: float, who: str = "the adb server") -> Ran:
         """Run `adb ARGS`. DeviceError when it does not end in time or is not there."""
         try:
             done = subprocess.run(
@@ -75,7 +76,7 @@ class Adb:
             raise DeviceError(
                 f"{who} gave no answer within {timeout_s:.0f} s", "plug it out and in again, then run it again"
             ) from error
-        return Transported(done.returncode, done.stdout, done.stderr)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     def devices(self) -> tuple[Attached, ...]:
         """Everything that is attached, usable or not."""
@@ -111,7 +112,7 @@ class AdbTarget(RemoteTarget):
         ran = self.shell(android.FACTS_SCRIPT, doing="asking what it is")
         return android.parse_facts(key_values(ran.text), self.serial)
 
-    def _transport(self, script: str, timeout_s: float) -> Transported:
+    def _transport(self, script: str, timeout_s: float) -> Ran:
         # -T: no terminal, so bytes stay what they are; -n: our stdin is not the phone's
         return self._call(["shell", "-T", "-n", script], timeout_s)
 
@@ -125,7 +126,7 @@ class AdbTarget(RemoteTarget):
         if done.exit_code != 0:
             self._fail(_complaint(done), f"copying {Path(remote).name} from it")
 
-    def _call(self, args: Sequence[str], timeout_s: float) -> Transported:
+    def _call(self, args: Sequence[str], timeout_s: float) -> Ran:
         return self.adb.call(["-s", self.serial, *args], timeout_s=timeout_s, who=self.serial)
 
     def _fail(self, said: str, doing: str) -> NoReturn:
@@ -219,7 +220,7 @@ def may_be_attached(profile: DeviceProfile) -> bool:
         return False
 
 
-def _complaint(done: Transported) -> str:
+def _complaint(done: Ran) -> str:
     """All that adb said: push and pull report some errors on stdout."""
     return (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace").strip()
 

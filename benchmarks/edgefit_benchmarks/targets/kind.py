@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgefit_benchmarks.targets.target import Target
 from edgefit_toolkit.devices.profile import DeviceProfile
-
-
-def _always(_: DeviceProfile) -> bool:
-    return True
-
-
-def _never(_: DeviceProfile) -> bool:
-    return False
-
-
-def _none() -> Sequence[str]:
-    return ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +20,8 @@ class TargetKind:
     flag: str = ""  # the option that names one, without its dashes: "serial"; empty: the profile alone does
     metavar: str = "TEXT"
     help: str = ""  # of the flag
-    list_attached: Callable[[], Sequence[str]] = _none  # what the flag could name now, ready or not; DeviceError
-    serves: Callable[[DeviceProfile], bool] = _never  # it is looked for when no flag names a target of any kind
-    is_present: Callable[[DeviceProfile], bool] = _always  # quick and quiet; False: not looked for unless it must be
+    list_attached: Callable[[], Sequence[str]] = tuple  # what the flag could name now, ready or not; DeviceError
+    # it is looked for when no flag names a target of any kind
+    serves: Callable[[DeviceProfile], bool] = field(default=lambda _: False)
+    # quick and quiet; False: not looked for unless it must be
+    is_present: Callable[[DeviceProfile], bool] = field(default=lambda _: True)

@@ -19,7 +19,6 @@ import secrets
 import shlex
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,15 +39,6 @@ CLEANUP_S = 3.0  # a run that is interrupted must end; what stays is removed by 
 DEAD_AFTER_MIN = 24 * 60  # without a push, for a folder of a run that this host knows nothing of
 
 
-@dataclass(frozen=True)
-class Transported:
-    """What the transport program (adb, ssh) ended with."""
-
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-
-
 class RemoteTarget(Target):
     """A target that is reached through a program on this host (a sessions.shell.Shell)."""
 
@@ -64,8 +54,8 @@ class RemoteTarget(Target):
         """How messages name it: a serial, user@host."""
 
     @abstractmethod
-    def _transport(self, script: str, timeout_s: float) -> Transported:
-        """Run a shell script over there. DeviceError on a timeout."""
+    def _transport(self, script: str, timeout_s: float) -> Ran:
+        """Run a shell script over there; what the transport program ended with. DeviceError on a timeout."""
 
     @abstractmethod
     def _send(self, local: Path, remote: str, timeout_s: float) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from edgefit_benchmarks.abi import ABIS, is_foreign
+from edgefit_benchmarks.sessions.shell import Ran
 from edgefit_benchmarks.targets.kind import TargetKind
-from edgefit_benchmarks.targets.remote import RemoteTarget, Transported, key_values, last_line
+from edgefit_benchmarks.targets.remote import RemoteTarget, key_values, last_line
 from edgefit_benchmarks.targets.target import Condition, Facts
 from edgefit_toolkit.errors import DeviceError, InputError
 
@@ -147,7 +148,7 @@ class SshTarget(RemoteTarget):
             emulated=is_foreign(abi, values.get("kernel_arch", "")),
         )
 
-    def _transport(self, script: str, timeout_s: float) -> Transported:
+    def _transport(self, script: str, timeout_s: float) -> Ran:
         return self._ssh(script, timeout_s, stdin=None, stdout=None)
 
     def _send(self, local: Path, remote: str, timeout_s: float) -> None:
@@ -163,7 +164,7 @@ class SshTarget(RemoteTarget):
         if done.exit_code != 0:
             self._fail(_text(done.stderr), f"copying {Path(remote).name} from it")
 
-    def _ssh(self, script: str, timeout_s: float, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> Transported:
+    def _ssh(self, script: str, timeout_s: float, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> Ran:
         # sh -c, because the login shell of a board may be anything
         command = [*self._command, "--", self.host, f"sh -c {shlex.quote(script)}"]
         try:
@@ -179,7 +180,7 @@ class SshTarget(RemoteTarget):
             raise DeviceError(
                 f"{self.host} gave no answer within {timeout_s:.0f} s", "is it busy, or the line broken? run it again"
             ) from error
-        return Transported(done.returncode, done.stdout or b"", done.stderr)
+        return Ran(done.returncode, done.stdout or b"", done.stderr)
 
     def _fail(self, said: str, doing: str) -> NoReturn:
         for pattern, message, hint in MEANINGS:

@@ -81,15 +81,6 @@ def short_name(module_name: str) -> str:
     return module_name.removesuffix(".conv")
 
 
-def to_tflite(layer: WeightedModule) -> Tensor:
-    """The layer's weight in TFLite's layout: OHWI, 1HWO for depthwise, [out, in] for a dense layer."""
-    if isinstance(layer, nn.Linear):
-        return layer.weight.detach()
-    if layer.groups == layer.in_channels > 1:
-        return layer.weight.detach().permute(1, 2, 3, 0).contiguous()
-    return layer.weight.detach().permute(0, 2, 3, 1).contiguous()
-
-
 def _as_convolution(norm: ImageNetNorm) -> nn.Conv2d:
     layer = nn.Conv2d(3, 3, 1, groups=3)
     with torch.no_grad():

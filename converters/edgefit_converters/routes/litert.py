@@ -23,7 +23,7 @@ from edgefit_converters.recipe import Recipe
 from edgefit_converters.routes import deploy
 from edgefit_converters.routes.installed import check_installed
 from edgefit_converters.routes.route import Draft
-from edgefit_converters.tflite import flatfile, inspect
+from edgefit_converters.tflite import flatfile, inspect, torchgraph
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import silent_stderr
@@ -139,7 +139,7 @@ def name_tensors(content: bytes, deployed: deploy.Deployed) -> bytes:
         raise ConversionError(f"the converted graph has {len(operators)} layers with weights, not {len(named)}")
     owner: dict[int, str] = {}  # id(operator) -> layer
     seen: set[int] = set()
-    for (operator, _), (name, layer) in zip(operators, named, strict=True):
+    for (operator, kind), (name, layer) in zip(operators, named, strict=True):
         operator.inputs = list(operator.inputs)
         if len(operator.inputs) == 2 or operator.inputs[2] < 0:  # the converter drops a bias of zeros; int8 needs one
             operator.inputs[2:] = [flat.add_constant(operator.inputs[1], np.zeros(layer.weight.shape[0], np.float32))]
@@ -149,7 +149,8 @@ def name_tensors(content: bytes, deployed: deploy.Deployed) -> bytes:
                 tensor = operator.inputs[slot] = flat.add_tensor(tensor)
             seen.add(tensor)
             flat.graph.tensors[tensor].name = f"{name}/{what}".encode()
-        if not np.allclose(flat.constant(operator.inputs[1]), deploy.to_tflite(layer).numpy(), rtol=1e-5, atol=1e-7):
+        weight = torchgraph.to_tflite(layer.weight.detach(), kind).numpy()
+        if not np.allclose(flat.constant(operator.inputs[1]), weight, rtol=1e-5, atol=1e-7):
             raise ConversionError(f"the converted graph holds other weights for {name} than the network does")
         owner[id(operator)] = name
     used: Counter[str] = Counter()

@@ -98,7 +98,7 @@ def write_layers(float_path: str | Path, layers: Mapping[str, Constants], out_pa
     for operator, kind in flat.weighted():
         layer = layers.get(flat.name(operator.inputs[1]).removesuffix("/weight"))
         if layer is not None:
-            flat.set_constant(operator.inputs[1], _to_tflite(layer.weight, kind).numpy())
+            flat.set_constant(operator.inputs[1], to_tflite(layer.weight, kind).numpy())
             flat.set_constant(operator.inputs[2], layer.bias.numpy())
     flatfile.write(out_path, flat.to_bytes())
 
@@ -174,7 +174,8 @@ def _from_tflite(weight: Tensor, kind: str) -> Tensor:
     return weight.permute(3, 0, 1, 2).contiguous() if kind == "DEPTHWISE_CONV_2D" else weight
 
 
-def _to_tflite(weight: Tensor, kind: str) -> Tensor:
+def to_tflite(weight: Tensor, kind: str) -> Tensor:
+    """A weight in TFLite's layout: OHWI, 1HWO for depthwise, [out, in] for a dense layer."""
     if kind == "CONV_2D":
         return weight.permute(0, 2, 3, 1).contiguous()
     return weight.permute(1, 2, 3, 0).contiguous() if kind == "DEPTHWISE_CONV_2D" else weight

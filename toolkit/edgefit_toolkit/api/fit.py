@@ -94,11 +94,11 @@ def _call(settings: FitSettings) -> str:
     said = [
         f"{field.name}={getattr(settings, field.name)!r}"
         for field in dataclasses.fields(settings)
-        if (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
-        or getattr(settings, field.name) != _default(field)
+        if getattr(settings, field.name) != _default(field)
     ]
     return f"fit({', '.join(said)})"
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
+    """MISSING, which no setting is, where there is none."""
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

@@ -23,19 +23,15 @@ _RGB_TWICE = 8  # bytes a pixel of the result: as it lies, and turned upright or
 
 def peak_bytes(image: Image.Image, reduction: int) -> float:
     """The most that decoding and cropping an opened picture takes at a time, reduced `reduction` times a side."""
-    return _WORKING_BYTES + _pixel_bytes(image, reduction)
-
-
-def _pixel_bytes(image: Image.Image, reduction: int) -> float:
     px = image.width * image.height
     small = px / reduction**2
     own = _BYTES_PER_PX.get(image.mode, 4)
     if image.format in JPEGS:
-        return max(_coefficient_bytes(image) * px + own * small, _RGB_TWICE * small)
+        return _WORKING_BYTES + max(_coefficient_bytes(image) * px + own * small, _RGB_TWICE * small)
     during, after = _BESIDE.get(image.format or "", (0, 0))
     if image.format == "JPEG2000":
-        return max((own + during) * small, _RGB_TWICE * small)
-    return max((own + during) * px, (own + after) * px + _RGB_TWICE * small)
+        return _WORKING_BYTES + max((own + during) * small, _RGB_TWICE * small)
+    return _WORKING_BYTES + max((own + during) * px, (own + after) * px + _RGB_TWICE * small)
 
 
 def reduction_of(image: Image.Image) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,43 +50,3 @@ def to_network_input(pixels: Pixels, preprocessing: Preprocessing | None = None)
     mean, std = (preprocessing.mean, preprocessing.std) if preprocessing else (PIXEL_MEAN, PIXEL_STD)
     nchw = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
     return nchw.to(torch.float32).sub_(mean).div_(std).contiguous()
-
-
-@dataclass(frozen=True)
-class WorkedPixel:
-    """One pixel followed from the photograph to the network, for the report's pipeline trace."""
-
-    photo_px: tuple[int, int]  # width, height of the upright photograph
-    crop_px: tuple[int, int, int]  # left, top, side
-    resolution_px: int
-    at: tuple[int, int]  # x, y in the network's input
-    source_at: tuple[int, int]  # x, y of the photograph's pixel under its centre
-    source_rgb: tuple[int, int, int]  # that pixel in the photograph
-    averaged_px: float  # side of the square of photograph pixels that one input pixel stands for
-    raw_rgb: tuple[int, int, int]  # after crop and resize: the byte that enters the .tflite
-    network_rgb: tuple[float, float, float]  # (raw - mean) / std
-
-
-def worked_pixel(image: Image.Image, preprocessing: Preprocessing, at: tuple[int, int] | None = None) -> WorkedPixel:
-    """Follows the input pixel at (x, y), by default the centre one, through every step."""
-    rgb = upright_rgb(image)
-    pixels = apply(rgb, preprocessing)
-    resolution_px = preprocessing.resolution_px
-    x, y = at if at is not None else (resolution_px // 2, resolution_px // 2)
-    left, top, side = crop_box(rgb.width, rgb.height, preprocessing)
-    step = side / resolution_px
-    source_at = (left + int((x + 0.5) * step), top + int((y + 0.5) * step))
-    source = np.asarray(rgb.crop((*source_at, source_at[0] + 1, source_at[1] + 1)))[0, 0]
-    raw = pixels[y, x]
-    network = [(float(value) - preprocessing.mean) / preprocessing.std for value in raw]
-    return WorkedPixel(
-        photo_px=(rgb.width, rgb.height),
-        crop_px=(left, top, side),
-        resolution_px=resolution_px,
-        at=(x, y),
-        source_at=source_at,
-        source_rgb=(int(source[0]), int(source[1]), int(source[2])),
-        averaged_px=step,
-        raw_rgb=(int(raw[0]), int(raw[1]), int(raw[2])),
-        network_rgb=(network[0], network[1], network[2]),
-    )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefit_toolkit.records import Latency, Origin
+    from edgefit_toolkit.records import Origin
 
 MOST_IN_MATRIX = 100  # classes: 10,000 cells are 0.1 MB of report.json, those of 1,081 classes are 8 MB
 MOST_MISTAKES = 2000  # pairs that are listed where there is no matrix
@@ -170,8 +170,3 @@ def worst(truth: Sequence[int], probabilities: NDArray[np.float32], most: int = 
     answers = probabilities.argmax(axis=1)
     wrong = [i for i, true in enumerate(truth) if int(answers[i]) != true]
     return sorted(wrong, key=lambda i: (-float(probabilities[i, answers[i]]), i))[:most]
-
-
-def verdict_of(latency: Latency, budget_ms: float, percentile: int, device: str) -> VerdictDoc:
-    """The verdict from a predicted or measured Latency record."""
-    return verdict(latency.at(percentile), budget_ms, latency.origin, device, percentile)

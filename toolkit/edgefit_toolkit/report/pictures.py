@@ -12,11 +12,11 @@ from edgefit_toolkit.report.schema import CreditDoc
 PICTURE_PX = 160
 
 
-def picture(photo: Any, side_px: int = PICTURE_PX) -> str:
-    """A photograph (upright RGB, a PIL image) as a square JPEG data URI of `side_px` (5 to 10 kB)."""
+def picture(photo: Any) -> str:
+    """A photograph (upright RGB, a PIL image) as a square JPEG data URI of PICTURE_PX (5 to 10 kB)."""
     from PIL import ImageOps
 
-    return picture_of(ImageOps.fit(photo, (side_px, side_px)))
+    return picture_of(ImageOps.fit(photo, (PICTURE_PX, PICTURE_PX)))
 
 
 def picture_of(image: Any) -> str:

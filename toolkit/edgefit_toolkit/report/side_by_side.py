@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from edgefit_toolkit.errors import InputError
@@ -12,13 +11,7 @@ from edgefit_toolkit.report.render import environment
 from edgefit_toolkit.report.schema import ReportDoc, validate
 from edgefit_toolkit.report.tables import EMPTY, Cell, figures
 
-
-@dataclass(frozen=True)
-class Line:
-    """One figure of every run."""
-
-    name: str
-    cells: tuple[Cell, ...]
+Line = tuple[str, tuple[Cell, ...]]  # one figure of every run: its name, a cell each
 
 
 def render_comparison(
@@ -43,10 +36,10 @@ def render_comparison(
 
 
 def _lines(docs: list[ReportDoc]) -> list[Line]:
-    lines = [
-        Line("Network", tuple(Cell(words.name_of(p) if (p := d["plan"]["pick"]) else "none") for d in docs)),
-        Line("Verdict", tuple(Cell(view.verdict_words(d), origin=d["verdict"]["origin"]) for d in docs)),
-        Line("Data", tuple(Cell(d["data"]["name"], d["data"]["kind"]) for d in docs)),
+    lines: list[Line] = [
+        ("Network", tuple(Cell(words.name_of(p) if (p := d["plan"]["pick"]) else "none") for d in docs)),
+        ("Verdict", tuple(Cell(view.verdict_words(d), origin=d["verdict"]["origin"]) for d in docs)),
+        ("Data", tuple(Cell(d["data"]["name"], d["data"]["kind"]) for d in docs)),
     ]
     targets: dict[str, None] = {}
     tables = [{figure.name: figure for figure in figures.figures(d)} for d in docs]
@@ -56,7 +49,7 @@ def _lines(docs: list[ReportDoc]) -> list[Line]:
         for column in figures.COLUMNS[1:]:
             cells = tuple(column.of(table[name]) if name in table else EMPTY for table in tables)
             if any(cell != EMPTY for cell in cells):
-                lines.append(Line(f"{name}: {column.short or column.title}", cells))
+                lines.append((f"{name}: {column.short or column.title}", cells))
     return lines
 
 

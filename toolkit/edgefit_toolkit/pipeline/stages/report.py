@@ -13,7 +13,7 @@ from edgefit_toolkit import __version__
 from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import open_photo
-from edgefit_toolkit.data.preprocessing import to_network_input, worked_pixel
+from edgefit_toolkit.data.preprocessing import apply, to_network_input
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.pipeline.report_rows import ladder_doc, measurement_doc, times_doc
@@ -217,8 +217,9 @@ def _prediction(dataset: Dataset, probabilities: np.ndarray[Any, np.dtype[np.flo
 
 
 def _pipeline_trace(job: Job, photo: Photo) -> list[Any]:
-    worked = worked_pixel(open_photo(photo), job.preprocessing)
-    pixel = walkthrough.worked_pixel(worked.raw_rgb, *worked.at, job.preprocessing)
+    centre = job.preprocessing.resolution_px // 2
+    raw = apply(open_photo(photo), job.preprocessing)[centre, centre]
+    pixel = walkthrough.worked_pixel(raw.tolist(), centre, centre, job.preprocessing)
     return list(walkthrough.pipeline_trace(job.variant, job.preprocessing, pixel, job.settings.io_dtype))
 
 
