@@ -79,7 +79,8 @@ def examine(*, adb: Adb | None = None, host: str | None = None, ssh: SshTarget |
 
     Raises nothing for what it finds: a fault is a check like any other.
     """
-    checks = [_host()]
+    here = LocalTarget()
+    checks = [_worst(f"host ({here.facts().name})", here.facts().system, here)]
     abis: list[str] = []
     checks += _phones(adb, abis)
     if host is not None or ssh is not None:
@@ -92,12 +93,6 @@ def examine(*, adb: Adb | None = None, host: str | None = None, ssh: SshTarget |
 def ready(checks: Sequence[Check]) -> bool:
     """Nothing is missing."""
     return all(check.level != "missing" for check in checks)
-
-
-def _host() -> Check:
-    target = LocalTarget()
-    facts = target.facts()
-    return _worst(f"host ({facts.name})", facts.system, target)
 
 
 def _phones(adb: Adb | None, abis: list[str]) -> list[Check]:

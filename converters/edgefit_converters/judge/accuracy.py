@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefit_toolkit.interpreter import Floats
-from edgefit_toolkit.intervals import paired_interval, wilson
+from edgefit_toolkit.intervals import paired_interval
 
 UNKNOWN = -1  # the label of a photograph whose label is not known, or is not to be looked at
 LEAST_JUDGED = 20  # labelled photographs: with fewer, even a good model cannot be told from guessing
@@ -17,7 +17,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Counts over the photographs with a label. 95% intervals: Wilson's, and Newcombe's for the paired difference."""
+    """Counts over the photographs with a label. The 95% interval of the paired difference is Newcombe's."""
 
     n: int
     float_right: int
@@ -34,16 +34,6 @@ class Accuracy:
     def int8_top1(self) -> float:
         """Share that int8 answers right."""
         return self.int8_right / self.n
-
-    @property
-    def float_interval(self) -> tuple[float, float]:
-        """Of float_top1."""
-        return wilson(self.float_right, self.n)
-
-    @property
-    def int8_interval(self) -> tuple[float, float]:
-        """Of int8_top1."""
-        return wilson(self.int8_right, self.n)
 
     @property
     def difference(self) -> float:

@@ -26,6 +26,7 @@ from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network.blocks import fits_into, shape_of
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
 from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
+from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Variant
 
 POSITIONS = 64  # of a picture's feature map that are fitted to: neighbours tell the same
@@ -33,19 +34,13 @@ RIDGE = 1e-2  # of fitted weights, towards those that follow from the large netw
 DROP_RIDGE = 1e-4
 BATCH = 32
 
-OnBlock = Callable[[int, int], None]  # blocks done, of how many
-
-
-def ignore_block(done: int, total: int) -> None:
-    """An OnBlock that says nothing."""
-
 
 def shrink(
     parent: EfficientNet,
     variant: Variant,
     pictures: Tensor,
     seed: int = 0,
-    on_block: OnBlock = ignore_block,
+    on_progress: Progress = ignore_progress,
     device: str = "cpu",
 ) -> EfficientNet:
     """A network of `variant`, in eval mode on the CPU, that answers `pictures` as the parent does, as nearly as it can.
@@ -64,7 +59,7 @@ def shrink(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         job = _Shrinking(parent.eval(), variant, pictures, seed, device)
-        return job.run(on_block)
+        return job.run(on_progress)
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class _Shrinking:
         self.pictures = pictures.to(device, memory_format=torch.channels_last)
         self.exact = self.small.stem.conv.weight.shape == self.large.stem.conv.weight.shape  # small = large, so far
 
-    def run(self, on_block: OnBlock) -> EfficientNet:
+    def run(self, on_progress: Progress) -> EfficientNet:
         large, small = self.large, self.small
         wide = self._each(self.pictures, lambda x: large.stem(x if large.input_norm is None else large.input_norm(x)))
         narrow = wide
@@ -123,7 +118,7 @@ class _Shrinking:
                 if repeat == 0:
                     stream = after
                 done += 1
-                on_block(done, len(small.blocks))
+                on_progress("fitting the cut network, blocks", done, len(small.blocks))
             wide = along[-1]
         self._head(wide, narrow, stream)
         return small.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]

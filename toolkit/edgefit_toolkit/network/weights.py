@@ -19,8 +19,8 @@ from edgefit_toolkit.network.catalogue import WeightFile
 from edgefit_toolkit.network.efficientnet import EfficientNet, reset_classifier
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.grow import resize
-from edgefit_toolkit.network.shrink import OnBlock, ignore_block, shrink
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.network.shrink import shrink
+from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Variant
 
 IMAGENET_CLASSES = 1000
@@ -46,7 +46,6 @@ def load_network(
     on_progress: Progress | None = None,
     seed: int = 0,
     pictures: Callable[[], Tensor] | None = None,
-    on_block: OnBlock = ignore_block,
     device: str = "cpu",
     entries: Mapping[str, WeightFile] | None = None,
 ) -> tuple[EfficientNet, Provenance]:
@@ -72,7 +71,7 @@ def load_network(
     elif pictures is not None and how == "cut" and fits_into(variant, parent):
         given = pictures()
         fitted_to = len(given)
-        network = shrink(network, target, given, seed, on_block, device)
+        network = shrink(network, target, given, seed, on_progress or ignore_progress, device)
     else:
         network = resize(network, target, seed)
     note = _note(how, parent, target, entry, fitted_to)

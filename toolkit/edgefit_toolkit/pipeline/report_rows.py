@@ -69,13 +69,13 @@ def _step_doc(step: JudgedStep) -> LadderStep:
 
 
 def _accuracy_doc(accuracy: Accuracy) -> GuardAccuracyDoc:
+    from edgefit_toolkit.report import derive
+
     low, high = accuracy.difference_interval
-    int8_low, int8_high = accuracy.int8_interval
-    float_low, float_high = accuracy.float_interval
     return {
         "split": "val",
-        "int8_top1": {"top1": accuracy.int8_top1, "n": accuracy.n, "low": int8_low, "high": int8_high},
-        "float_top1": {"top1": accuracy.float_top1, "n": accuracy.n, "low": float_low, "high": float_high},
+        "int8_top1": derive.score(accuracy.int8_right, accuracy.n),
+        "float_top1": derive.score(accuracy.float_right, accuracy.n),
         "difference": accuracy.difference,
         "low": low,
         "high": high,

@@ -52,7 +52,6 @@ def initial_network(
         on_progress=on_progress,
         seed=seed,
         pictures=pictures,
-        on_block=lambda done, total: on_progress("fitting the cut network, blocks", done, total),
         device="cuda" if device == "cuda" else "cpu",  # MPS knows no float64
     )
 
