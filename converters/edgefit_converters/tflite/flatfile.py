@@ -80,9 +80,8 @@ class FlatModel:
         record = self.graph.tensors[tensor]
         if tuple(record.shape) != value.shape:
             raise ValueError(f"{self.name(tensor)} has shape {tuple(record.shape)}, not {value.shape}")
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(value, self.dtype(tensor)).tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
+        raw = np.ascontiguousarray(value, self.dtype(tensor)).tobytes()
+        self.model.buffers.append(schema.BufferT(data=np.frombuffer(raw, np.uint8)))
         record.buffer = len(self.model.buffers) - 1
 
     def add_tensor(self, like: int, **changes: Any) -> int:
@@ -104,9 +103,7 @@ class FlatModel:
         for index, code in enumerate(self.model.operatorCodes):
             if flatbuffer_utils.get_builtin_code_from_operator_code(code) == builtin:
                 return index
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = builtin
-        code.version = 1
+        code = schema.OperatorCodeT(builtinCode=builtin, deprecatedBuiltinCode=builtin, version=1)
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
 

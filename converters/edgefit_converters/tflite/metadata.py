@@ -48,8 +48,7 @@ def embed(
     flat = FlatModel.read(path)
     entry = next((e for e in flat.model.metadata or [] if e.name == BUFFER_NAME), None)
     if entry is None:
-        entry = schema.MetadataT()
-        entry.name, entry.buffer = BUFFER_NAME, len(flat.model.buffers)
+        entry = schema.MetadataT(name=BUFFER_NAME, buffer=len(flat.model.buffers))
         flat.model.buffers.append(schema.BufferT())
         flat.model.metadata = [*(flat.model.metadata or []), entry]
     flat.model.buffers[entry.buffer].data = _metadata(facts, name, description, license_text)

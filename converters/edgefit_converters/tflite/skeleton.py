@@ -64,7 +64,7 @@ class _Builder:
         self.type = fb.TensorType.INT8 if self.int8 else fb.TensorType.FLOAT32
         self.model, self.graph = fb.ModelT(), fb.SubGraphT()
         self.model.version, self.model.subgraphs = 3, [self.graph]
-        self.model.operatorCodes, self.model.buffers = [], [_buffer(b"")]
+        self.model.operatorCodes, self.model.buffers = [], [fb.BufferT()]
         self.graph.tensors, self.graph.operators, self.graph.name = [], [], b"main"
 
     def tensor(
@@ -81,12 +81,11 @@ class _Builder:
         tensor.name = f"t{len(self.graph.tensors)}".encode()
         if data:
             tensor.buffer = len(self.model.buffers)
-            self.model.buffers.append(_buffer(data))
+            self.model.buffers.append(fb.BufferT(data=np.frombuffer(data, np.uint8)))
         if scale is not None:
             scales = scale if isinstance(scale, list) else [scale]
-            tensor.quantization = fb.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = scales, [zero] * len(scales)
-            tensor.quantization.quantizedDimension = axis
+            zeros = [zero] * len(scales)
+            tensor.quantization = fb.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=axis)
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
@@ -126,8 +125,7 @@ class _Builder:
             inputs, out = [at, weight, bias], self.activation(operator.out_shape)
         elif operator.kind == "depthwise":
             weight, bias = self.weights((1, k, k, cout), cout, 3)
-            options = fb.DepthwiseConv2DOptionsT()
-            options.depthMultiplier = 1
+            options = fb.DepthwiseConv2DOptionsT(depthMultiplier=1)
             code, kind = fb.BuiltinOperator.DEPTHWISE_CONV_2D, fb.BuiltinOptions.DepthwiseConv2DOptions
             inputs, out = [at, weight, bias], self.activation(operator.out_shape)
         elif operator.kind == "add":
@@ -136,8 +134,7 @@ class _Builder:
             other = next((tensor for shape, tensor in reversed(before[:-1]) if shape == operator.out_shape), at)
             inputs, out = [at, other], self.activation(operator.out_shape)
         elif operator.kind == "pool":
-            options = fb.ReducerOptionsT()
-            options.keepDims = False
+            options = fb.ReducerOptionsT(keepDims=False)
             code, kind = fb.BuiltinOperator.MEAN, fb.BuiltinOptions.ReducerOptions
             axes = self.tensor((2,), fb.TensorType.INT32, np.array([1, 2], np.int32).tobytes())
             zero = -128 if self.int8 else 0
@@ -158,8 +155,7 @@ class _Builder:
         return self.write_operator(code, kind, options, inputs, out)
 
     def softmax(self, at: int, classes: int) -> int:
-        options = fb.SoftmaxOptionsT()
-        options.beta = 1.0
+        options = fb.SoftmaxOptionsT(beta=1.0)
         out = self.tensor((1, classes), self.type, scale=1 / 256 if self.int8 else None, zero=-128 if self.int8 else 0)
         return self.write_operator(fb.BuiltinOperator.SOFTMAX, fb.BuiltinOptions.SoftmaxOptions, options, [at], out)
 
@@ -172,32 +168,17 @@ class _Builder:
         codes = self.model.operatorCodes
         index = next((i for i, known in enumerate(codes) if known.builtinCode == code), len(codes))
         if index == len(codes):
-            fresh = fb.OperatorCodeT()
-            fresh.builtinCode, fresh.deprecatedBuiltinCode = code, min(code, 127)
-            fresh.version = {fb.BuiltinOperator.FULLY_CONNECTED: 4, fb.BuiltinOperator.CONV_2D: 3}.get(code, 2)
-            codes.append(fresh)
-        operator = fb.OperatorT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = index, inputs, [out]
-        operator.builtinOptionsType, operator.builtinOptions = kind, options
-        self.graph.operators.append(operator)
+            version = {fb.BuiltinOperator.FULLY_CONNECTED: 4, fb.BuiltinOperator.CONV_2D: 3}.get(code, 2)
+            codes.append(fb.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=min(code, 127), version=version))
+        self.graph.operators.append(
+            fb.OperatorT(
+                opcodeIndex=index, inputs=inputs, outputs=[out], builtinOptionsType=kind, builtinOptions=options
+            )
+        )
         return out
 
     def write(self, entry: int, out: int, path: Path) -> None:
         self.graph.inputs, self.graph.outputs = [entry], [out]
-        signature = fb.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
-        signature.inputs, signature.outputs = [_name(b"image", entry)], [_name(b"scores", out)]
-        self.model.signatureDefs = [signature]
+        ends = [[fb.TensorMapT(name=b"image", tensorIndex=entry)], [fb.TensorMapT(name=b"scores", tensorIndex=out)]]
+        self.model.signatureDefs = [fb.SignatureDefT(*ends, signatureKey=b"serving_default", subgraphIndex=0)]
         flatbuffer_utils.write_model(self.model, str(path))
-
-
-def _buffer(data: bytes) -> Any:
-    buffer = fb.BufferT()
-    buffer.data = np.frombuffer(data, np.uint8) if data else None
-    return buffer
-
-
-def _name(name: bytes, tensor: int) -> Any:
-    mapped = fb.TensorMapT()
-    mapped.name, mapped.tensorIndex = name, tensor
-    return mapped
