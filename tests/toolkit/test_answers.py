@@ -17,10 +17,10 @@ from toolkit.test_app import WEB, fake_runtime, node
 from edgefit_toolkit.api.model import Model, load
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.app.source import read_source
+from edgefit_toolkit.data.taxonomy import Taxonomy, answer_doc
 from edgefit_toolkit.data.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.report import rollup
-from edgefit_toolkit.taxonomy import Taxonomy, answer_doc
 
 CLASSES = report_fixture.CLASSES
 TABLE = """class,genus,family,name:de,family:de

@@ -31,6 +31,7 @@ from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.taxonomy import read_answer_doc
 from edgefit_toolkit.data.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
@@ -50,7 +51,6 @@ from edgefit_toolkit.pipeline.stages.train import Train, Trained, Training
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing, as_json
 from edgefit_toolkit.report import clear_refusal, read_refusal, read_report
-from edgefit_toolkit.taxonomy import read_answer_doc
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.settings import TrainSettings
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from support import report_fixture
 
 from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.taxonomy import Node, Taxonomy, answer_doc, lowest_confidence, read_answer_doc
 from edgefit_toolkit.data.taxonomy_table import find_taxonomy, parse_taxonomy
 from edgefit_toolkit.errors import DataError, InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.report import render_html, render_markdown, rollup, validate
-from edgefit_toolkit.taxonomy import Node, Taxonomy, answer_doc, lowest_confidence, read_answer_doc
 
 FLOWERS = """class,genus,family,name:de,family:de
 daisy,Bellis,Asteraceae,Gänseblümchen,Korbblütler

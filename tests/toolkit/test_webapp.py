@@ -20,11 +20,11 @@ from support.small_run import RESOLUTION_PX, make_run
 from edgefit_toolkit.api.model import load
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.data import preprocessing as reference
+from edgefit_toolkit.data.taxonomy import Node, Taxonomy, answer_doc
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import rollup
-from edgefit_toolkit.taxonomy import Node, Taxonomy, answer_doc
 
 READY = "document.documentElement.dataset.model === 'ready'"
 ANSWERED = "!document.getElementById('timing').hidden"

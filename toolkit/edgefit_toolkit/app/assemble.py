@@ -24,10 +24,10 @@ from edgefit_toolkit.app.facts import app_doc, json_file, preprocessing_doc
 from edgefit_toolkit.app.shipped_model import with_metadata
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.webapp import web_files
+from edgefit_toolkit.data.taxonomy import answer_doc
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.report import view
-from edgefit_toolkit.taxonomy import answer_doc
 
 App = Literal["web", "android", "all"]
 MARK = "bundle.json"  # a folder with this file is ours and may be replaced

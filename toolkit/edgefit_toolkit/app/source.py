@@ -9,11 +9,11 @@ from typing import Any
 
 from edgefit_toolkit.app.shipped_model import Ends, read_ends
 from edgefit_toolkit.data import class_names
+from edgefit_toolkit.data.taxonomy import Taxonomy, read_answer_doc
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import ReportDoc, read_report
-from edgefit_toolkit.taxonomy import Taxonomy, read_answer_doc
 
 DEFAULT_THRESHOLD = 0.5  # confidences are calibrated (temperature fitted on val): below, the answer is likelier wrong
 

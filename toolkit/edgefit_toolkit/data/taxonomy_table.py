@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_toolkit.data import class_names
+from edgefit_toolkit.data.taxonomy import CLASS, Node, Taxonomy
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.taxonomy import CLASS, Node, Taxonomy
 
 FILE = "taxonomy.csv"  # its name in a data folder
 HINT = "a row a class, columns from fine to coarse: class,species,genus,family"

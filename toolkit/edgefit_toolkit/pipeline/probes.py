@@ -22,7 +22,7 @@ import platformdirs
 from edgefit_converters.routes.installed import check_installed
 from edgefit_toolkit.files import key_of, sha256_of
 from edgefit_toolkit.network.families import family_named
-from edgefit_toolkit.pipeline.sources import sources_of
+from edgefit_toolkit.pipeline.source_digest import sources_of
 from edgefit_toolkit.records import Variant
 
 CACHE_BYTES = 500_000_000  # about 30 probes; the longest unused go first

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from edgefit_toolkit.data.taxonomy import LEAST, lowest_confidence
 from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import (
@@ -20,7 +21,6 @@ from edgefit_toolkit.report.schema import (
     ShotsDoc,
     VerdictDoc,
 )
-from edgefit_toolkit.taxonomy import LEAST, lowest_confidence
 
 if TYPE_CHECKING:
     import numpy as np

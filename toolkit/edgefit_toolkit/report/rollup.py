@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefit_toolkit.data.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import AnsweredDoc, RankDoc, TaxonomyDoc
-from edgefit_toolkit.taxonomy import CLASS, Taxonomy
 
 OTHERS = (0.8, 0.9, 0.95, 0.98, 0.99)  # wanted precisions of the curve
 

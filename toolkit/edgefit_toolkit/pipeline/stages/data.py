@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.sources import load_dataset
+from edgefit_toolkit.data.taxonomy import Taxonomy
 from edgefit_toolkit.data.taxonomy_table import find_taxonomy
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Ui
-from edgefit_toolkit.taxonomy import Taxonomy
 
 
 def load(settings: FitSettings, ui: Ui, last: int) -> Dataset:

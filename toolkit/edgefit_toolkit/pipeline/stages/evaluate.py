@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgefit_converters.judge.parity import compare
 from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.taxonomy import answer_doc
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.pipeline.bench import host_threads
@@ -20,7 +21,6 @@ from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
 from edgefit_toolkit.report import derive, rollup
 from edgefit_toolkit.report.schema import TaxonomyDoc
-from edgefit_toolkit.taxonomy import answer_doc
 from edgefit_toolkit.training.evaluation import predict
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgefit_toolkit.data.dataset import Dataset, Photo
+    from edgefit_toolkit.data.taxonomy import Taxonomy
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
     from edgefit_toolkit.pipeline.bench import Bench
-    from edgefit_toolkit.taxonomy import Taxonomy
 
 
 @dataclass

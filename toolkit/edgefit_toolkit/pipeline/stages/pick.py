@@ -12,7 +12,7 @@ from edgefit_toolkit.pipeline.key import Key
 from edgefit_toolkit.pipeline.prove import prove
 from edgefit_toolkit.pipeline.run import Run
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.pipeline.sources import sources_of
+from edgefit_toolkit.pipeline.source_digest import sources_of
 from edgefit_toolkit.progress import Ui
 
 PROOF = "proof"  # in the manifest
