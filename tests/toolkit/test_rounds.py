@@ -167,3 +167,25 @@ def test_networks_that_share_all_their_rounds_do_not_hide_the_pace() -> None:
         seen.add({0: took(10.0 * pace)} | ({1: took(20.0 * pace), 2: took(30.0 * pace)} if n % 2 else {}))
     assert seen.p50_ms[1] / seen.p50_ms[0] == pytest.approx(2.0, rel=1e-6)
     assert seen.p50_ms[2] / seen.p50_ms[0] == pytest.approx(3.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_one_network_that_is_slow_alone_does_not_bend_its_rounds_pace(odd: int) -> None:
+    """The first guess of the paces comes from one network; the others outvote it."""
+    seen = Rounds(50)
+    assert seen.tail == 1.0
+    for n in range(5):
+        seen.add({i: took(10.0 * (i + 1) * (1.1 if (n, i) == (3, odd) else 1.0)) for i in range(3)})
+    assert seen.paces == pytest.approx([1.0] * 5)
+    assert seen.spread == pytest.approx(0.0)
+    assert seen.p50_ms == pytest.approx({0: 10.0, 1: 20.0, 2: 30.0})
+
+
+def test_paces_settle_over_rounds_that_share_only_some_networks() -> None:
+    """A chain: each round shares one network with the next, and the true times come out up to the usual pace."""
+    seen = Rounds(50)
+    for pace, networks in ((1.0, (0, 1, 2)), (1.05, (2, 3, 4)), (0.97, (4, 5, 0)), (1.02, (1, 3, 5)), (1.0, (0, 2, 4))):
+        seen.add({i: took(pace * 10.0 * (i + 1)) for i in networks})
+    usual = seen.p50_ms[0] / 10.0
+    assert 0.97 <= usual <= 1.05
+    assert seen.p50_ms == pytest.approx({i: usual * 10.0 * (i + 1) for i in range(6)}, rel=0.01)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
-from edgefit_toolkit.network.blocks import blocks, head_channels, round_channels, stem_channels
+from edgefit_toolkit.network.blocks import blocks, fits_into, head_channels, round_channels, shape_of, stem_channels
 from edgefit_toolkit.network.families import released_names
 from edgefit_toolkit.network.graph import operators
 
@@ -307,3 +307,29 @@ def test_whole_classes_only() -> None:
     assert scaling.variant_from_phi(0, classes=2).classes == 2
     with pytest.raises(ScalingError, match="at least 2"):
         scaling.variant_from_phi(0, classes=2.5)  # type: ignore[arg-type]
+    assert scaling.variant_from_factors(1, 1, 224).classes == scaling.variant_from_phi(0).classes == 1000
+
+
+def test_the_shape_that_weights_have_to_fit() -> None:
+    lite2 = scaling.released("lite2")
+    assert shape_of(lite2) == ((16, 1), (24, 3), (48, 3), (88, 4), (120, 4), (208, 5), (352, 1), (32, 1280))
+    assert shape_of(scaling.released("b2"))[-1] == (32, 1408)
+    assert shape_of(scaling.variant_from_factors(1.1, 1.2, 64)) == shape_of(lite2)  # resolution is not in it
+
+
+def test_what_fits_into_what() -> None:
+    base = scaling.variant_from_factors(1, 1, 224)
+    for width, depth in ((1, 1), (1.3, 1), (1, 1.3), (2, 2)):
+        larger = scaling.variant_from_factors(width, depth, 128)
+        assert fits_into(base, larger)
+        assert fits_into(larger, base) == (width == depth == 1)
+    for width, depth in ((0.5, 2), (2, 0.5)):
+        assert not fits_into(base, scaling.variant_from_factors(width, depth, 224))
+    assert not fits_into(base, scaling.variant_from_factors(2, 2, 224, "b"))
+
+
+def test_operators_that_see_one_position_have_no_kernel_and_no_stride() -> None:
+    for name in ("lite0", "b0"):
+        for operator in operators(scaling.released(name)):
+            if operator.kind not in ("conv", "depthwise", "pool"):
+                assert (operator.kernel, operator.stride) == (1, 1), operator.name

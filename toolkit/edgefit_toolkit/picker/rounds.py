@@ -57,13 +57,16 @@ class Rounds:
     @property
     def shared(self) -> int:
         """How many calm rounds tell the machine's pace."""
-        return sum(calm and pace is not None for pace, calm in zip(self.paces, self.calm, strict=True))
+        return len(self._calm_paces())
 
     @property
     def spread(self) -> float | None:
         """Standard deviation of the pace in calm rounds, relative; None before three of them tell it."""
-        paces = [pace for pace, calm in zip(self.paces, self.calm, strict=True) if calm and pace is not None]
+        paces = self._calm_paces()
         return statistics.stdev(map(math.log, paces)) if len(paces) >= 3 else None
+
+    def _calm_paces(self) -> list[float]:
+        return [pace for pace, calm in zip(self.paces, self.calm, strict=True) if calm and pace is not None]
 
     def _fit(self) -> set[int]:
         """Paces and usual times that explain the rounds: medians in turns (a median polish of the logarithms).
