@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from edgefit_toolkit.interrupts import native
 
 from edgefit_converters.int8.ranges import LEVELS, Range, choose_ranges, min_max, observe, scale_of
 from edgefit_converters.judge import faults
@@ -25,6 +24,7 @@ from edgefit_converters.tflite import flatfile, inspect
 from edgefit_converters.tflite.flatfile import FlatModel, schema
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import Pixels, silent_stderr
+from edgefit_toolkit.interrupts import native
 from edgefit_toolkit.records import TFLiteModel
 
 WEIGHT_LEVELS = 127  # symmetric: -127 .. 127

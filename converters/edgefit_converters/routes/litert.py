@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from edgefit_toolkit.interrupts import native
 
 from edgefit_converters.int8 import quantize
 from edgefit_converters.recipe import Recipe
@@ -28,6 +27,7 @@ from edgefit_converters.tflite import flatfile, inspect, torchgraph
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.interpreter import silent_stderr
+from edgefit_toolkit.interrupts import native
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import TFLiteModel
