@@ -54,7 +54,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if outcome == "skipped":
                 count["not tried"] += 1
                 continue
-            tried, lost = int(said.get("tried", 1)), int(said.get("lost", 0))
+            own = {} if outcome == "error" else said  # of a test that has been counted, or was never begun
+            tried, lost = int(own.get("tried", 1)), int(own.get("lost", 0))
             lost = max(lost, outcome != "passed")
             count.update({"tried": max(tried, lost), "survived": max(tried, lost) - lost, "lost": lost})
             measured += [str(value) for name, value in report.user_properties if name == "measured"]

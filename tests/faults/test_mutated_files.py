@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from support.report_fixture import document
 from support.tally import Tally
 from support.tiny_model import tiny_tflite
 
+from edgefit_converters.tflite.inspect import read_foreign
 from edgefit_toolkit.data.dataset import Candidate
 from edgefit_toolkit.data.decoding import BrokenPicture, check, decode, quiet_pillow
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
-from edgefit_toolkit.errors import EdgefitError
+from edgefit_toolkit.errors import EdgefitError, InputError
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, load_checkpoint, save_checkpoint, sidecar_of
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.scaling import variant_from_factors
@@ -247,9 +248,14 @@ def test_models(tmp_path: Path, often: Often, tally: Tally) -> None:
             answer = reader.stdout.readline().strip()
         if answer in ("answered", "refused"):
             continue
-        if not answer:
+        if not answer:  # the runtime died: `inspect`, which takes files from anywhere, has to say so and live
             reader.kill()
-            answer, reader = f"ended by {reader.wait()}", None
+            reader.communicate()
+            answer, reader = f"ended by {reader.returncode}", None
+            with suppress(InputError):
+                read_foreign(file)
+                tally.lost.append(f"model {number}: {answer}")
+            continue
         shutil.copy(file, tmp_path / f"lost-{number}.tflite")
         tally.lost.append(f"model {number}: {answer}")
     if reader is not None:

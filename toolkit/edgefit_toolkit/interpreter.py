@@ -69,7 +69,14 @@ class TFLite:
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}", "hand over the path of a .tflite model")
         self._interpreter = open_interpreter(self.path, self.threads)
-        (self.input, *_), (self.output, *_) = read_ends(self._interpreter)
+        inputs, outputs = read_ends(self._interpreter)
+        if not inputs or not outputs or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
+            shapes = ", ".join(str(end.shape) for end in (*inputs, *outputs))
+            raise InputError(
+                f"{self.path} takes no single picture: its inputs and outputs are {shapes or 'none'}",
+                "hand over an image classifier with a batch of 1",
+            )
+        self.input, self.output = inputs[0], outputs[0]
         self._with_logits: Any = None  # the same model with its logits as a second output, made on first use
         self._channels_first = len(self.input.shape) == 4 and self.input.shape[1] == 3 != self.input.shape[3]
 
@@ -125,8 +132,11 @@ class TFLite:
         ends = interpreter.get_output_details()
         outputs = [np.empty((len(pixels), int(np.prod(end["shape"]))), np.float32) for end in ends]
         for row, picture in enumerate(pixels):
-            interpreter.set_tensor(index, np.ascontiguousarray(input_of_byte[picture][None]))
-            interpreter.invoke()
+            try:
+                interpreter.set_tensor(index, np.ascontiguousarray(input_of_byte[picture][None]))
+                interpreter.invoke()
+            except (ValueError, RuntimeError) as error:
+                raise InputError(f"{self.path} is damaged: {error}", "make or fetch it again") from error
             for output, end in zip(outputs, ends, strict=True):
                 output[row] = interpreter.get_tensor(end["index"]).reshape(-1)
         facts = [_facts(end) for end in ends]

@@ -113,7 +113,8 @@ def _read_sidecar(path: Path) -> CheckpointMeta:
             raise ValueError(f"temperature {meta.temperature}")
         if len(meta.classes) != meta.variant.classes:
             raise ValueError(f"{len(meta.classes)} class names for {meta.variant.classes} classes")
-        str(meta.sha256)[:12]
+        if not isinstance(meta.sha256, str):
+            raise ValueError(f"sha256 {meta.sha256!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise _broken(sidecar, f"has a field missing or wrong: {_first_line(error)}") from error
     return meta
