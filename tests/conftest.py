@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from edgefit_toolkit.errors import SideEnvironmentError
 # Several people and CI share the machines: a slow example is no failure.
 settings.register_profile("edgefit", deadline=None)
 settings.load_profile("edgefit")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, as would every program that they interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

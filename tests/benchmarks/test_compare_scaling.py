@@ -24,7 +24,7 @@ def test_every_photograph_is_tested_once_and_never_trained_on_there(tmp_path: Pa
     tested = Counter(photo.place for split in splits for photo in split.test)
     assert tested == Counter(photo.place for photo in (*dataset.train, *dataset.val, *dataset.test))
     for split in splits:
-        assert not {p.path for p in split.test} & {p.path for p in (*split.train, *split.val)}
+        assert not {p.place for p in split.test} & {p.place for p in (*split.train, *split.val)}
         assert set(Counter(p.label for p in split.test).values()) == {10 // script.FOLDS}
         assert {p.label for p in split.train} == set(range(len(CLASSES)))
 

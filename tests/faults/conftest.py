@@ -31,11 +31,14 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes minutes on a quiet machine, so only with --long")
     config.addinivalue_line("markers", "fault(text): what goes wrong in this test; else its file's first sentence")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: python -m pytest tests/faults --long tries it"))
         if HERE in item.path.parents and isinstance(item, pytest.Function):
             marker = item.get_closest_marker("fault")
             text = marker.args[0] if marker else (item.module.__doc__ or item.path.stem).splitlines()[0].rstrip(".")

@@ -21,6 +21,7 @@ from support.small_job import STAGES, SmallJob, draw
 from support.tally import Tally
 
 Often = Callable[[int, int], int]
+pytestmark = pytest.mark.long
 LIMIT_S = 3.0
 TRACES = ("Traceback", "Aborted", "terminate called")
 

@@ -203,7 +203,8 @@ def prune(value: Any, kind: Any) -> Any:
     if hasattr(kind, "__required_keys__"):
         hints = get_type_hints(kind, include_extras=True)
         top = kind is schema.ReportDoc
-        return {k: prune(value[k], h) for k, h in hints.items() if top or get_origin(h) is not NotRequired}
+        kept = [k for k, h in hints.items() if (top and k in value) or get_origin(h) is not NotRequired]
+        return {k: prune(value[k], hints[k]) for k in kept}
     nested = next((t for t in getattr(kind, "__args__", ()) if hasattr(t, "__required_keys__")), None)
     if nested is not None:
         return [prune(v, nested) for v in value] if isinstance(value, list) else prune(value, nested)

@@ -39,10 +39,11 @@ def command(
 
 
 def _show(found: ModelLatency) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    out = Console(highlight=False)
+    from edgefit_toolkit.api.console import PlainConsole
+
+    out = PlainConsole()
     where = "GPU" if found.threads == 0 else f"{found.threads} thread{'s' if found.threads > 1 else ''}"
     latency = found.latency
     out.print(
