@@ -46,9 +46,7 @@ def _show(found: ModelLatency) -> None:
     out = PlainConsole()
     where = "GPU" if found.threads == 0 else f"{found.threads} thread{'s' if found.threads > 1 else ''}"
     latency = found.latency
-    out.print(
-        f"[bold]{found.model}[/] on {found.device}, {found.precision}, {where} ({latency.origin})", soft_wrap=True
-    )
+    out.print(f"{found.model} on {found.device}, {found.precision}, {where} ({latency.origin})", soft_wrap=True)
     out.print(
         f"p50 {latency.p50:.2f} ms, p90 {latency.p90:.2f} ms; 80% interval {latency.low:.2f} to {latency.high:.2f} ms"
     )
