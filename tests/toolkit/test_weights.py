@@ -101,6 +101,7 @@ def served_as(name: str, url: str, body: bytes) -> Mapping[str, WeightFile]:
     """The catalogue with one entry that lies elsewhere, pinned as published: by the first digits of the hash."""
     digits = hashlib.sha256(body).hexdigest()[:8]
     entry = dataclasses.replace(catalogue()[name], url=f"{url}/{name}.pth", file=f"{name}-{digits}.pth", sha256=digits)
+    entry = dataclasses.replace(entry, size_bytes=len(body))
     return {**catalogue(), name: entry}
 
 
@@ -233,7 +234,7 @@ def spoil(fault: str, server: Server, entries: dict[str, WeightFile], name: str,
     """Makes the download fail in one way; returns what the message must say."""
     path = f"/{name}.pth"
     if fault == "wrong hash":
-        server.files[path] = b"other bytes"
+        server.files[path] = bytes(len(body))
         return "sha256 is"
     if fault == "truncated":
         server.files[path] = body[:-3]
