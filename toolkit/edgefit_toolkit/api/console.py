@@ -48,10 +48,12 @@ class _Work:
         """How far, how quick and how long still, as far as is known."""
         seconds, moved = now_s - self.started_s, self.done - self.first
         said = f"{self.label}: {self.done} of {self.total}" if self.total else f"{self.label}: {seconds:.0f} s so far"
+        if self.detail:
+            return f"{said}, {self.detail}"
         if self.total and moved > 0 and seconds > 0:
             rate = moved / seconds
             said += f", {rate:.3g}/s, {(self.total - self.done) / rate:.0f} s left"
-        return said + (f", {self.detail}" if self.detail else "")
+        return said
 
 
 class Terminal:
