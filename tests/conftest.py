@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from edgefit_converters.routes.environments import TENSORFLOW, ensure
 from edgefit_toolkit.errors import SideEnvironmentError
 
 # Several people and CI share the machines: a slow example is no failure.
-settings.register_profile("edgefit", deadline=None)
+settings.register_profile("edgefit", deadline=None, derandomize="CI" in os.environ)  # CI tries the same every time
 settings.load_profile("edgefit")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, as would every program that they interrupt.

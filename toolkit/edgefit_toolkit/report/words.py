@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from edgefit_toolkit.network.families import family_named
+from edgefit_toolkit.network.families import FAMILIES
 
 ORIGIN_CLASS = {
     "predicted": "predicted",
@@ -91,7 +91,8 @@ def name_of(candidate: Any) -> str:
     """`EfficientNet-Lite2` or `EfficientNet-Lite, φ 1.370`."""
     if candidate.get("released"):
         return "EfficientNet-" + str(candidate["released"]).capitalize()
-    return f"EfficientNet-{family_named(candidate['family']).title} φ {candidate['phi']:.3f}"
+    family = FAMILIES.get(candidate["family"])  # a report may come from an edgefit that knows more of them
+    return f"EfficientNet-{family.title if family else candidate['family']} φ {candidate['phi']:.3f}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

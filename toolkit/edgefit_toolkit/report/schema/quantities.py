@@ -11,3 +11,4 @@ Count = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=1)]
 Ms = Annotated[float, Meta(ge=0)]
 BudgetMs = Annotated[float, Meta(gt=0)]
+Top = Annotated[list[tuple[str, float]], Meta(min_length=1)]  # (class, probability), likeliest first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.report.schema.provenance import CreditDoc
-from edgefit_toolkit.report.schema.quantities import Count, Ms, Share
+from edgefit_toolkit.report.schema.quantities import Count, Ms, Share, Top
 
 
 class ScoreDoc(TypedDict):
@@ -169,7 +169,7 @@ class PredictionDoc(TypedDict):
 
     file: str  # name only, never a machine's path
     truth: str
-    top3: list[tuple[str, float]]
+    top3: Top
     correct: bool
     picture: NotRequired[str]  # data:image/jpeg;base64,... about 160 px
     credit: NotRequired[CreditDoc]  # of that picture
