@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
 import sys
 import time
@@ -22,9 +21,8 @@ def ALLOWANCE() -> float:  # noqa: N802
 
 @contextlib.contextmanager
 def interruptible(command: Sequence[Any], **popen: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that Ctrl-C reaches, even where this one was started with `&`."""
-    listening = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
-    process = subprocess.Popen(command, text=True, preexec_fn=listening, **popen)
+    """A process that Ctrl-C reaches (conftest.py has the tests listen, and with them what they start)."""
+    process = subprocess.Popen(command, text=True, **popen)
     try:
         yield process
     finally:

@@ -18,6 +18,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -105,6 +106,7 @@ class _Watch:
         if not self._ending.acquire(blocking=False):
             while True:
                 time.sleep(1)
+        sys.setswitchinterval(1e-5)  # a busy main thread would keep the lock for 5 ms at each of this one's reads
         with contextlib.suppress(OSError):
             os.write(self._stderr, ((SHOW_CURSOR if os.isatty(self._stderr) else "") + message).encode())
         _kill_children()
