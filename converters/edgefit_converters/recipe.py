@@ -23,6 +23,7 @@ class Floors:
     top5: float = 0.99  # share whose first float answer is among int8's first five
     sqnr_db: float = 15.0  # of the logits
     accuracy_loss: float = 0.02  # int8 may not answer fewer labelled photographs right by more than this, significantly
+    false_alarms: float = 0.05  # share of healthy runs in which a class or kind of photograph may seem lost
     top5_classes: int = 10  # top-5 is judged from so many classes on: below, five guesses hit every second time or more
 
 

@@ -40,5 +40,26 @@ def paired_interval(both: int, only_first: int, only_second: int, neither: int) 
     return max(-1.0, difference - below), min(1.0, difference + above)
 
 
+def binomial_tail(least: int, n: int, chance: float) -> float:
+    """The probability of at least `least` of n, each with this chance; 1 up to the mean and one more.
+
+    There, and only there, it also bounds that of n unequal chances with this mean (Hoeffding, Annals of Mathematical
+    Statistics 27, 1956, 713-721).
+    """
+    if least < n * chance + 1:
+        return 1.0
+    if chance <= 0:
+        return 0.0
+    total = 0.0
+    for k in range(least, n + 1):
+        ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        rest = (n - k) * math.log1p(-chance) if k < n else 0.0
+        term = math.exp(ways + k * math.log(chance) + rest)
+        total += term
+        if term < total * 1e-12:  # beyond the mean they only get smaller
+            break
+    return min(1.0, total)
+
+
 def _joined(a: float, b: float, phi: float) -> float:
     return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefit_converters.judge import faults
+from edgefit_converters.judge import faults, groups
 from edgefit_converters.judge.accuracy import UNKNOWN, Accuracy, Labels, compare_accuracy
 from edgefit_converters.judge.guard import shortfalls
 from edgefit_converters.judge.parity import compare_answers
@@ -32,6 +32,7 @@ class JudgedStep:
     accuracy: Accuracy | None = None  # on the photographs whose labels may be looked at; None: there are none
     gain_db: float | None = None  # SQNR over the step before; None: it is the first
     gain_top1: float | None = None  # agreement over the step before
+    groups: tuple[groups.Group, ...] = ()  # classes and kinds of photographs, each judged alone
 
     @property
     def sentence(self) -> str:
@@ -56,13 +57,18 @@ class Holdout:
 
     `pixels` uint8 [N, R, R, 3]; `labels` [N] with -1 where a label is not known or must not be looked at (test
     photographs: agreement needs no label, and a decision that looks at theirs would spoil them). None: no labels.
+    `classes` are their names (none: no class is judged alone), `sides_px` [N] the shorter sides of their files.
     """
 
-    def __init__(self, float_path: str | Path, pixels: Pixels, labels: Labels | None = None) -> None:
+    def __init__(
+        self, float_path: str | Path, pixels: Pixels, labels: Labels | None = None,
+        *, classes: Sequence[str] = (), sides_px: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         self.pixels = pixels
         self.labels = np.full(len(pixels), UNKNOWN) if labels is None else labels
         if len(self.labels) != len(pixels):
             raise ValueError(f"{len(self.labels)} labels for {len(pixels)} photographs")
+        self.classes, self.kinds = tuple(classes), groups.kinds_of(pixels, sides_px)
         self.scores, self.logits = TFLite(float_path).answers(pixels)
 
     def judge(
@@ -74,11 +80,20 @@ class Holdout:
         parity = compare_answers((self.scores, self.logits), (scores, logits))
         accuracy = compare_accuracy(self.scores, scores, self.labels)
         fault = faults.softmax(scores, logits)
-        found = (*shortfalls(parity, floors, accuracy), *((fault,) if fault else ()))
+        judged = groups.groups(
+            (self.scores, self.logits), (scores, logits), self.classes, 1 - floors.top1,
+            labels=self.labels, kinds=self.kinds,
+        )  # fmt: skip
+        found = (
+            *shortfalls(parity, floors, accuracy),
+            *((fault,) if fault else ()),
+            *groups.shortfalls(judged, floors.false_alarms),
+        )
         return JudgedStep(
             name, why, parity, seconds + time.monotonic() - started, model.size_bytes, found, accuracy,
             None if before is None else parity.sqnr_db - before.parity.sqnr_db,
             None if before is None else parity.top1 - before.parity.top1,
+            tuple(judged),
         )  # fmt: skip
 
 

@@ -64,7 +64,9 @@ def climb(
     out_path.parent.mkdir(parents=True, exist_ok=True)
     guard.check_calibration(evidence.calibration, evidence.holdout)
     started = time.monotonic()
-    holdout = Holdout(evidence.float_path, evidence.holdout, evidence.labels)
+    holdout = Holdout(
+        evidence.float_path, evidence.holdout, evidence.labels, classes=evidence.classes, sides_px=evidence.sides_px
+    )
     judged: list[JudgedStep] = []
     models: list[TFLiteModel] = []
     declined = {step.name: route.declines(step.own_ranges) for step in steps}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,8 @@ class Evidence:
     network: Deployed | None = None  # what float_path was made from: the onnx-tf route starts there
     more_pixels: Callable[[], Pixels] | None = None  # further ones, none held out; asked only by a step that trains
     on_progress: Progress | None = None  # hears of a step that trains
+    classes: Sequence[str] = ()  # their names: each class is then judged alone, too
+    sides_px: Sequence[int] | None = None  # [M], the shorter sides of the held-out photographs' files
 
 
 class FloatModel:

@@ -130,8 +130,10 @@ def _convert(subject: Subject, name: str, out: Path, ui: Ui, recipe: Any, offlin
         check_float(reference, float_path, subject.holdout, subject.labels, _classes(subject))
         started = time.monotonic()
         result = climb(
-            Evidence(float_path, subject.calibration, subject.holdout, subject.labels, network), int8_path, recipe,
-            route=route, on_step=lambda step: ui.note(step.sentence),
+            Evidence(
+                float_path, subject.calibration, subject.holdout, subject.labels, network, classes=subject.classes
+            ),
+            int8_path, recipe, route=route, on_step=lambda step: ui.note(step.sentence),
         )  # fmt: skip
         row["int8_seconds"] = round(time.monotonic() - started, 1)
     except (GuardFailed, ConversionError, SideEnvironmentError) as error:

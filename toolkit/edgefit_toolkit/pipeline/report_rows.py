@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgefit_converters.judge.holdout import JudgedStep
     from edgefit_toolkit.report.schema.quantization import GuardAccuracyDoc, LadderStep
 
+MOST_CHANGED = 5  # groups of photographs that a report lists
 NOT_A_NUMBER_DB = -99.0  # JSON has no NaN; a model without a finite answer keeps nothing
 
 
@@ -61,6 +62,12 @@ def _step_doc(step: JudgedStep) -> LadderStep:
         "note": step.why,
         "shortfalls": list(step.shortfalls),
     }
+    if step.groups:
+        worst = sorted(step.groups, key=lambda group: group.p)[:MOST_CHANGED]
+        doc["groups"] = len(step.groups)
+        doc["most_changed"] = [
+            {"words": g.words, "n": g.n, "changed": g.changed, "healthy": round(g.healthy, 2)} for g in worst
+        ]
     if step.gain_db is not None and step.gain_top1 is not None:
         doc["gain_db"], doc["gain_agreement"] = _db(step.gain_db), step.gain_top1
     if step.accuracy is not None:

@@ -77,11 +77,11 @@ def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:
     file = run_dir / MANIFEST
     try:
         saved = dict(json.loads(file.read_bytes())["settings"])
+        saved.setdefault("where", {flag: saved[flag] for flag in ("serial", "host") if saved.get(flag)})
         fields = {field.name: field for field in dataclasses.fields(FitSettings)}
         missing = [name for name, field in fields.items() if name not in saved and field.default is dataclasses.MISSING]
         if missing:
             raise ValueError(f"it has no {missing[0]}")
-        saved.setdefault("where", {flag: saved[flag] for flag in ("serial", "host") if saved.get(flag)})
         known = {name: saved[name] for name in fields if name in saved}  # an older run knows fewer choices
         return msgspec.convert(known, FitSettings), str(saved["command"])
     except FileNotFoundError as error:

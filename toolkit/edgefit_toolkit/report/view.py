@@ -42,6 +42,7 @@ FLOOR_WORDS = {  # fields of the converters' Floors
     "top5": "float's answer among the first five on {:.1%}",
     "sqnr_db": "SQNR {:g} dB",
     "accuracy_loss": "not significantly more than {:.1%} of the labelled pictures lost",
+    "false_alarms": "no class or kind of photograph lost, at {:.0%} false alarms",
     "top5_classes": "first five judged from {:g} classes on",
 }
 

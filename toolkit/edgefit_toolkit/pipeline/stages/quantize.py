@@ -22,6 +22,7 @@ from edgefit_converters.ladder.material import Evidence
 from edgefit_converters.routes.deploy import deploy
 from edgefit_converters.tflite.metadata import embed
 from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.pixels import side_px
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.pipeline.report_rows import ladder_doc
 from edgefit_toolkit.pipeline.stages.convert import check_names, file_line, route_of
@@ -73,6 +74,8 @@ class Quantize(Stage[Quantized]):
             network=deploy(job.network, job.meta.temperature),
             more_pixels=(lambda: job.pixels(tuple(others), "reading training pictures")) if others else None,
             on_progress=job.ui.progress,
+            classes=job.dataset.classes,
+            sides_px=[side_px(photo) for photo in (*job.dataset.val, *job.dataset.test)],
         )  # fmt: skip
         found = climb(evidence, job.int8_tflite, how, route=route, on_step=lambda step: job.ui.note(step.sentence))
         for line in (*found.left_out, *found.model.notes):

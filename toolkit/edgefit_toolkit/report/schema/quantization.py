@@ -28,6 +28,15 @@ class GuardAccuracyDoc(TypedDict):
     won: int  # the other way round
 
 
+class GroupDoc(TypedDict):
+    """A class or a kind of photograph, judged alone."""
+
+    words: str
+    n: int
+    changed: int
+    healthy: float  # how many a healthy int8 model would change
+
+
 class LadderStep(TypedDict):
     """One recipe that was tried, in order."""
 
@@ -44,6 +53,8 @@ class LadderStep(TypedDict):
     gain_agreement: NotRequired[float]  # agreement over the step before
     accuracy: NotRequired[GuardAccuracyDoc]
     shortfalls: NotRequired[list[str]]  # what is below its floor, in words
+    groups: NotRequired[int]  # how many classes and kinds of photographs were judged alone, each in its ways
+    most_changed: NotRequired[list[GroupDoc]]  # of these the least probable ones in a healthy model
 
 
 class ConverterDoc(TypedDict):
