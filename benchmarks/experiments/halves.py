@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.data.decoding import decode
-from edgefit_toolkit.data.folder import file_picture
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.records import Parity, Preprocessing
 

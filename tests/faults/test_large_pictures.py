@@ -13,14 +13,14 @@ from PIL import Image
 
 from edgefit_toolkit.data.decoding import BrokenPicture, check, decode
 from edgefit_toolkit.data.decoding_cost import MOST_BYTES, reduction_of
-from edgefit_toolkit.data.folder import file_picture
+from edgefit_toolkit.data.readers.folder import file_picture
 
 MEASURE = """
     import sys
     from pathlib import Path
     from PIL import Image
     from edgefit_toolkit.data.decoding import check, decode, quiet_pillow
-    from edgefit_toolkit.data.folder import file_picture
+    from edgefit_toolkit.data.readers.folder import file_picture
     from edgefit_toolkit.data.preprocessing import apply
     from edgefit_toolkit.records import Preprocessing
 

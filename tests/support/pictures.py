@@ -10,8 +10,8 @@ from PIL import Image
 
 from edgefit_toolkit.data.dataset import Photo
 from edgefit_toolkit.data.decoding import Pixels, decode
-from edgefit_toolkit.data.folder import file_picture
 from edgefit_toolkit.data.preprocessing import apply
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.records import Preprocessing
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.file_server import BODY, SHA256, Site
 
-from edgefit_toolkit.data import flower_photos
+from edgefit_toolkit.data.readers import flower_photos
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
 from edgefit_toolkit.files import sha256_of

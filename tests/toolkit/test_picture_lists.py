@@ -18,10 +18,10 @@ from support.picture_lists import AS_LISTS, add, as_csv, as_hub_parquet, as_shar
 from support.pictures import picture
 from support.training_parts import CLASSES, draw, fresh_network, variant
 
-from edgefit_toolkit.data import shards
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.readers import shards
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.pipeline.place import place_of

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support import report_fixture
 from support.html_page import read_page
 
-from edgefit_toolkit.data.attribution import Attributions
+from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.report import (
     derive,

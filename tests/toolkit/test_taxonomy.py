@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import report_fixture
 
-from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.data.taxonomy import Node, Taxonomy, answer_doc, lowest_confidence, read_answer_doc
 from edgefit_toolkit.data.taxonomy_table import find_taxonomy, parse_taxonomy
 from edgefit_toolkit.errors import DataError, InputError

@@ -84,7 +84,7 @@ class Model:
     def probabilities(self, picture: str | Path | Image.Image) -> Floats:
         """[classes], as the int8 model gives them."""
         from edgefit_toolkit.data import decoding, preprocessing
-        from edgefit_toolkit.data.folder import file_picture
+        from edgefit_toolkit.data.readers.folder import file_picture
 
         with decoding.quiet_pillow():
             try:

@@ -10,7 +10,7 @@ from typing import Protocol
 import platformdirs
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.progress import Progress
 
 DEMO = "demo"
@@ -57,32 +57,32 @@ def _demo(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None
 
 
 def _flowers(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    from edgefit_toolkit.data import flower_photos
+    from edgefit_toolkit.data.readers import flower_photos
 
     return flower_photos.load(seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _shards(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    from edgefit_toolkit.data import shards
+    from edgefit_toolkit.data.readers import shards
 
     return shards.load_shards(data.removeprefix(SHARDS), seed=seed, on_progress=on_progress)
 
 
 def _hugging_face(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    from edgefit_toolkit.data import hugging_face
+    from edgefit_toolkit.data.readers import hugging_face
 
     named = data.removeprefix(HUGGING_FACE)
     return hugging_face.load_hugging_face(named, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _manifest(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    from edgefit_toolkit.data import manifest
+    from edgefit_toolkit.data.readers import manifest
 
     return manifest.load_manifest(Path(data).expanduser(), seed=seed, on_progress=on_progress)
 
 
 def _coco(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    from edgefit_toolkit.data import coco
+    from edgefit_toolkit.data.readers import coco
 
     return coco.load_coco(Path(data).expanduser(), seed=seed, on_progress=on_progress)
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefit_toolkit.data.decoding import Pixels
-from edgefit_toolkit.data.folder import file_picture
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import load_pixels, usable_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.families import released_names

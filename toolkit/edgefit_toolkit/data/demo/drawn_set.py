@@ -16,7 +16,7 @@ from pathlib import Path
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.demo import album
 from edgefit_toolkit.data.demo.scene import KINDS
-from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.files import sha256_of, write_atomic
 from edgefit_toolkit.host import python_module

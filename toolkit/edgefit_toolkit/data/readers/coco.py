@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.listing import FileRow, load_file_rows, read_error
+from edgefit_toolkit.data.readers.listing import FileRow, load_file_rows, read_error
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 

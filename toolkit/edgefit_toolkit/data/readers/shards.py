@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from edgefit_toolkit.data.dataset import Candidate, Dataset
-from edgefit_toolkit.data.listing import Row, load_rows, read_error, split_of
+from edgefit_toolkit.data.readers.listing import Row, load_rows, read_error, split_of
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 

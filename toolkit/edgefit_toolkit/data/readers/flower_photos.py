@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.folder import load_folder
+from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
 from edgefit_toolkit.progress import Progress

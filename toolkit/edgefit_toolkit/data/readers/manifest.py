@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.data import extras
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.listing import FileRow, load_file_rows, read_error
+from edgefit_toolkit.data.readers import extras
+from edgefit_toolkit.data.readers.listing import FileRow, load_file_rows, read_error
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
-from edgefit_toolkit.data import extras, parquet_pictures
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Dataset
-from edgefit_toolkit.data.listing import Row, load_rows, split_of
+from edgefit_toolkit.data.readers import extras, parquet_pictures
+from edgefit_toolkit.data.readers.listing import Row, load_rows, split_of
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 

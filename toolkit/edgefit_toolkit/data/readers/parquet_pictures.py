@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from edgefit_toolkit.data import extras
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate
-from edgefit_toolkit.data.listing import read_error, split_of
+from edgefit_toolkit.data.readers import extras
+from edgefit_toolkit.data.readers.listing import read_error, split_of
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.files import key_of
 from edgefit_toolkit.progress import Progress, plain

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.attribution import Attributions
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Credit, Dataset, Kind
+from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.data.taxonomy_table import FILE
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain

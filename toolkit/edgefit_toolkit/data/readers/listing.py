@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.attribution import Attributions
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Dataset
-from edgefit_toolkit.data.folder import file_picture
+from edgefit_toolkit.data.readers.attribution import Attributions
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
