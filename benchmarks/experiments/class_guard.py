@@ -26,7 +26,7 @@ from edgefit_converters.routes import litert
 from edgefit_converters.tflite import flatfile
 from edgefit_converters.tflite.flatfile import FlatModel
 from edgefit_toolkit.data.decoding import decode
-from edgefit_toolkit.data.folder import file_picture
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.interpreter import Pixels, TFLite
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.network.weights import load_network

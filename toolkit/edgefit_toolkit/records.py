@@ -142,6 +142,7 @@ class Epoch:
     images_per_s: float
     lr: float
     observation: str = ""
+    val_recall: float | None = None  # mean over classes, of a training in which each counts alike
 
 
 def as_json(record: Any) -> Any:

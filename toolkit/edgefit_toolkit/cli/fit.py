@@ -41,6 +41,9 @@ run_options = together(
     seed_option,
     click.option("--epochs", type=click.IntRange(0, 1000), default=None,
                  help="Fine-tuning epochs (default: by job size)."),
+    click.option("--balance", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+                 help="Each class counts alike, however few its pictures; auto: where the largest has ten times the "
+                 "smallest's."),
     io_option("uint8"),
     converter_option(DEFAULT),
     threads_option,

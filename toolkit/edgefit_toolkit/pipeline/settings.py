@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,8 @@ from edgefit_toolkit.network.families import DEFAULT_FAMILY
 from edgefit_toolkit.pipeline.place import first_free
 from edgefit_toolkit.pipeline.run import MANIFEST
 from edgefit_toolkit.records import IoDtype
+
+Balance = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class FitSettings:
     precision: float = 0.95  # wanted share of right answers among those that the app is sure of
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job
+    balance: Balance = "auto"  # each class counts alike; auto: where the largest has ten times the smallest's pictures
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4
     offline: bool = False
     where: dict[str, str] = field(default_factory=dict)  # what to measure on: flag of a kind of target -> its name
@@ -69,6 +73,8 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(settings.converter)
     if settings.epochs is not None:
         parts.append(f"{settings.epochs}epochs")
+    if settings.balance != "auto":
+        parts.append(f"balance-{settings.balance}")
     return first_free("-".join(parts), dataclasses.asdict(settings))
 
 

@@ -4,7 +4,8 @@
 2. features  one pass of every view through the network; activations are kept where the upper layers begin
 3. probe     logistic regression on the pooled features goes into the classifier: the start, and the one to beat
 4. fine-tune AdamW on upper layers, head and classifier; a moving average of the weights is what counts
-5. finish    the best epoch's weights, and a softmax temperature that makes confidences honest
+5. finish    the best epoch's weights, each class counting alike where that is asked for, and a softmax temperature
+             that makes confidences honest
 
 The amount of work follows from the settings alone and every random number from the seed and the epoch, so that the
 same seed gives the same weights on the same machine, also when the run was killed and resumed in between.
@@ -112,7 +113,7 @@ def fine_tune(
         network=network,
         trace=tuple(trace),
         best_epoch=best.epoch,
-        val_top1=score(logits, inputs.val_labels)[1],
+        val_top1=score(trainer.balanced(logits), inputs.val_labels)[1],
         temperature=fit_temperature(logits, inputs.val_labels),
         settings=settings,
         preprocessing=preprocessing_for(network.variant),

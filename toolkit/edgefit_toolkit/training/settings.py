@@ -39,6 +39,7 @@ class TrainSettings:
     weight_decay: float = 0.05  # of convolutions and classifier, not of batch norms and biases
     average: float = 0.33  # share of all steps that the moving average of the weights looks back over; 0 for none
     dropout: float | None = None  # before the classifier; None takes the variant's
+    balance: bool = False  # each class counts alike, whatever its share of the pictures: see balance.py
 
     def __post_init__(self) -> None:
         if not 0 <= self.unfreeze_from <= STAGES:

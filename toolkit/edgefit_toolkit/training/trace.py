@@ -10,8 +10,8 @@ NOTABLE = 0.02  # of a loss, relative: smaller changes are called none
 
 
 def rank(epoch: Epoch) -> tuple[float, float]:
-    """What epochs are compared by: val top-1, and among equals the lower val loss."""
-    return epoch.val_top1, -epoch.val_loss
+    """What epochs are compared by: val top-1 or the mean over classes, and among equals the lower val loss."""
+    return _value(epoch), -epoch.val_loss
 
 
 def best_of(trace: Sequence[Epoch]) -> Epoch:
@@ -22,19 +22,20 @@ def best_of(trace: Sequence[Epoch]) -> Epoch:
 def observe(trace: Sequence[Epoch], patience: int) -> str:
     """What the last epoch of the trace shows, compared with those before it."""
     *before, now = trace
+    what = "val top-1" if now.val_recall is None else "val mean over classes"
     if now.phase == "probe":
-        return f"start: a linear classifier on frozen ImageNet features, val top-1 {now.val_top1:.3f}"
+        return f"start: a linear classifier on frozen ImageNet features, {what} {_value(now):.3f}"
     previous, best = before[-1], best_of(before)
     stale = now.epoch - best.epoch
     parts: list[str] = []
     if rank(now) > rank(best):
-        gained = now.val_top1 - best.val_top1
-        parts.append(f"best so far, val top-1 {gained:+.3f}" if gained > 0 else "best so far, by its lower val loss")
+        gained = _value(now) - _value(best)
+        parts.append(f"best so far, {what} {gained:+.3f}" if gained > 0 else "best so far, by its lower val loss")
         stale = 0
     elif _change(now.val_loss, previous.val_loss) > NOTABLE and now.train_loss < previous.train_loss:
         parts.append("val loss rises while train loss falls: overfitting begins")
-    elif now.val_top1 < best.val_top1:
-        parts.append(f"val top-1 {now.val_top1 - best.val_top1:+.3f} against epoch {best.epoch}, the best")
+    elif _value(now) < _value(best):
+        parts.append(f"{what} {_value(now) - _value(best):+.3f} against epoch {best.epoch}, the best")
     elif abs(_change(now.val_loss, previous.val_loss)) <= NOTABLE:
         parts.append("no change on val")
     else:
@@ -44,6 +45,10 @@ def observe(trace: Sequence[Epoch], patience: int) -> str:
     if stale >= patience:
         parts.append(f"nothing better in {stale} epochs: training stops here")
     return "; ".join(parts)
+
+
+def _value(epoch: Epoch) -> float:
+    return epoch.val_top1 if epoch.val_recall is None else epoch.val_recall
 
 
 def _change(now: float, before: float) -> float:

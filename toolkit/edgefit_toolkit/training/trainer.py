@@ -15,6 +15,7 @@ from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch
+from edgefit_toolkit.training.balance import log_shares, mean_recall
 from edgefit_toolkit.training.compute import Compute
 from edgefit_toolkit.training.features import PROBE_VIEWS_LIVE, Meter, TrainingInputs, UpperPart
 from edgefit_toolkit.training.linear_probe import best_probe, fit_probes, score, softer_probe
@@ -52,6 +53,7 @@ class Trainer:
         self.model = self.upper if wrap is None else wrap(self.upper)
         self.average = [weight.detach().clone() for weight in self.weights]
         self.best = [weight.detach().clone() for weight in self.weights]
+        self.log_shares = log_shares(inputs.labels, network.variant.classes) if settings.balance else None
         self.steps_per_epoch = math.ceil(len(inputs.labels) / settings.batch)
         self.optimizer = self._optimizer()
         self.trace: list[Epoch] = [] if saved is None else list(saved.trace)
@@ -80,27 +82,34 @@ class Trainer:
             right += int((logits.argmax(1) == truth).sum())
             meter.add(len(part), f"loss {loss_sum / max(meter.done + len(part), 1):.3f}")
         self._swap()
-        val_loss, val_top1 = score(self._val_logits(), self.inputs.val_labels)
-        self._note(
-            Epoch(
-                number, "finetune", loss_sum / len(order), right / len(order), val_loss, val_top1, meter.images_per_s,
-                self._lr(step + self.steps_per_epoch - 1),
-            )
+        logits = self._val_logits()
+        line = Epoch(
+            number, "finetune", loss_sum / len(order), right / len(order), *score(logits, self.inputs.val_labels),
+            meter.images_per_s, self._lr(step + self.steps_per_epoch - 1),
         )  # fmt: skip
+        self._note(self._balanced(line, logits))
         if best_of(self.trace) is self.trace[-1]:
             self._copy(self.weights, self.best)
         self._swap()
         return True
 
     def finish(self) -> Tensor:
-        """Puts the best weights into the network, back on the CPU; the val logits [N, classes] they give."""
+        """Puts the best weights into the network, back on the CPU; the val logits [N, classes] that they were fitted
+        to give, which are the network's own but where it was balanced."""
         self._copy(self.best, self.weights)
         logits = self._val_logits()
+        if self.log_shares is not None:
+            with torch.no_grad():
+                self.network.classifier.bias.sub_(self.log_shares.to(self.compute.device))
         for parameter in self.network.parameters():
             parameter.requires_grad_(True)
             parameter.grad = None
         self.network.to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return logits
+
+    def balanced(self, logits: Tensor) -> Tensor:
+        """Fitted logits [N, classes] as the network will give them: less the classes' shares, where it is balanced."""
+        return logits if self.log_shares is None else logits - self.log_shares
 
     def state(self) -> TrainingState:
         """Trace, weights, average, best and AdamW's moments: what `saved` takes."""
@@ -140,10 +149,18 @@ class Trainer:
         softer_probe(probes, than=found).into(classifier)
         self._copy(self.weights, self.average)
         self.on_progress("linear probe", 1, 1, f"val top-1 {found.val_top1:.3f}")
-        return Epoch(
+        line = Epoch(
             0, "probe", found.train_loss, found.train_top1, found.val_loss, found.val_top1, self.inputs.images_per_s,
             0.0,
         )  # fmt: skip
+        return self._balanced(line, F.linear(val, found.weight, found.bias))
+
+    def _balanced(self, line: Epoch, logits: Tensor) -> Epoch:
+        """The line with what the network will tell right, where each class counts alike."""
+        if self.log_shares is None:
+            return line
+        answers, truth = self.balanced(logits), self.inputs.val_labels
+        return replace(line, val_top1=score(answers, truth)[1], val_recall=mean_recall(answers, truth))
 
     def _note(self, line: Epoch) -> None:
         self.trace.append(replace(line, observation=observe([*self.trace, line], self.settings.patience)))

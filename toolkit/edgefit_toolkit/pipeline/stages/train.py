@@ -14,6 +14,7 @@ from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint,
 from edgefit_toolkit.network.weights import Provenance
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Epoch, as_json
+from edgefit_toolkit.training.balance import asks_for_balance
 from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.initial import initial_network
@@ -31,6 +32,7 @@ class Training:
     settings: TrainSettings
     device: str  # what it was trained on
     temperature: float  # divides the logits
+    balance: str = ""  # why each class counts alike, or why not; empty where their sizes do not ask for it
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,25 @@ class Train(Stage[Trained]):
         """By the size of the job, but for what the user chose."""
         job = self.job
         chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), self.compute.device, job.settings.seed)
+        asked = {"auto": asks_for_balance(self.counts), "on": True, "off": False}
+        chosen = replace(chosen, balance=asked[job.settings.balance])
         return chosen if job.settings.epochs is None else replace(chosen, epochs=job.settings.epochs)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Training pictures of each class."""
+        return self.job.dataset.counts(self.job.dataset.train)
+
+    @property
+    def balance(self) -> str:
+        """Whether each class counts alike and why, for the report; empty where the classes are of about one size."""
+        spread = f"the largest class has {max(self.counts):,} training pictures, the smallest {min(self.counts):,}"
+        if self.settings.balance:
+            why = "as asked for" if self.job.settings.balance == "on" else "--balance off changes it"
+            return f"{spread}: each class counts alike, by logit adjustment ({why})"
+        if asks_for_balance(self.counts):
+            return f"{spread}: classes count by their pictures, as asked for"
+        return ""
 
     def depends_on(self) -> dict[str, Any]:
         """The versions stand here for all later stages, too."""
@@ -86,21 +106,24 @@ class Train(Stage[Trained]):
             on_progress=ui.progress, device=self.compute.device,
         )  # fmt: skip
         ui.note(provenance.note)
+        if self.balance:
+            ui.note(self.balance)
         found = fine_tune(
             network, job.dataset, self.settings, ui.progress,
             state_dir=states / self.key.hash[:16], compute=self.compute,
         )  # fmt: skip
         for line in found.trace:
             what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
+            mean = "" if line.val_recall is None else f", val mean over classes {line.val_recall:.3f}"
             ui.note(
-                f"{what}: loss {line.train_loss:.3f}, val loss {line.val_loss:.3f}, val top-1 {line.val_top1:.3f}, "
-                f"{line.images_per_s:.0f} images/s"
+                f"{what}: loss {line.train_loss:.3f}, val loss {line.val_loss:.3f}, val top-1 {line.val_top1:.3f}"
+                f"{mean}, {line.images_per_s:.0f} images/s"
             )
         for note in found.notes:
             ui.note(note)
         training = Training(
             found.trace, found.best_epoch, found.val_top1, round(found.seconds, 1), self.settings, self.compute.name,
-            found.temperature,
+            found.temperature, self.balance,
         )  # fmt: skip
         meta = CheckpointMeta(
             variant=job.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,

@@ -67,6 +67,7 @@ class EpochDoc(TypedDict):
     images_per_s: NotRequired[float]
     lr: NotRequired[float]
     observation: NotRequired[str]
+    val_recall: NotRequired[float | None]  # mean over classes, where each was to count alike
 
 
 class TrainingDoc(TypedDict):
@@ -77,6 +78,7 @@ class TrainingDoc(TypedDict):
     seconds: NotRequired[float]
     settings: NotRequired[dict[str, Any]]
     device: NotRequired[str]  # what it was trained on
+    balance: NotRequired[str]  # why and how each class counts alike; empty where pictures do
     temperature: NotRequired[float]  # fitted on val, divides the logits inside the model file
 
 
