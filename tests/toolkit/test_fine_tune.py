@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.sources import load_dataset
-from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.errors import InputError, OutputError, TrainingError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.efficientnet import EfficientNet
@@ -46,6 +47,7 @@ from edgefit_toolkit.training.settings import (
     first_block,
     upper_madds,
 )
+from edgefit_toolkit.training.state import Keeper
 from edgefit_toolkit.training.trainer import Trainer
 
 SETTINGS = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
@@ -136,15 +138,24 @@ def test_same_seed_same_weights(trained: TrainResult, drawn: Dataset) -> None:
     assert not same_weights(other.network, trained.network)
 
 
-@pytest.mark.parametrize("dies_in", ["fine-tuning epoch 1", "fine-tuning epoch 3"])
+@pytest.mark.parametrize(
+    ("dies_in", "after", "resumed_after"),
+    [
+        ("fine-tuning epoch 1", 1, "epoch 0"),
+        ("fine-tuning epoch 3", 1, "epoch 2"),
+        ("fine-tuning epoch 2", 32, "epoch 1 and 2 steps"),
+    ],
+)
 def test_killed_training_resumes_and_ends_the_same(
     dies_in: str,
+    after: int,
+    resumed_after: str,
     trained: TrainResult,
     drawn: Dataset,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "pictures").mkdir()
-    script = ["-m", "support.killed_training", str(tmp_path / "pictures"), str(tmp_path / "state"), dies_in]
+    script = ["-m", "support.killed_training", str(tmp_path / "pictures"), str(tmp_path / "state"), dies_in, str(after)]
     killed = subprocess.run(
         [sys.executable, *script],
         cwd=Path(__file__).parents[1],
@@ -159,7 +170,7 @@ def test_killed_training_resumes_and_ends_the_same(
     assert resumed.temperature == trained.temperature
     assert [(e.train_loss, e.val_loss) for e in resumed.trace] == [(e.train_loss, e.val_loss) for e in trained.trace]
     said = [note for note in resumed.notes if note.startswith("resumed")]
-    assert said == [f"resumed after epoch {int(dies_in[-1]) - 1}"]
+    assert said == [f"resumed after {resumed_after}"]
     assert not (tmp_path / "state").exists()
 
 
@@ -200,7 +211,7 @@ def test_every_layer_can_train(drawn: Dataset) -> None:
     settings = TrainSettings(epochs=1, views=1, unfreeze_from=0, lr=1e-4, batch=12)
     network = fresh_network()
     before = weights_of(network)
-    assert trainer_of(network, drawn, settings).epoch()
+    trainer_of(network, drawn, settings).epoch()
     after = weights_of(network)
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert still == {name for name in before if "running" in name or "batches" in name}
@@ -211,13 +222,46 @@ def trainer_of(network: EfficientNet, dataset: Dataset, settings: TrainSettings)
     return Trainer(network, prepare_inputs(network, dataset, settings, compute, ignore_progress), settings, compute)
 
 
-def test_a_loss_that_is_not_finite_ends_the_epoch(drawn: Dataset) -> None:
-    trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6))
+def test_a_loss_that_is_not_finite_ends_the_training(drawn: Dataset) -> None:
+    trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6, batch=16))
     for view in trainer.inputs.activations:
         view.fill_(float("nan"))
-    assert not trainer.epoch()
+    states = []
+    with pytest.raises(TrainingError, match=r"step 1 in epoch 1 is nan") as told:
+        trainer.epoch(lambda: states.append(trainer.state()))
+    assert "--epochs 0" in told.value.hint
     assert [line.epoch for line in trainer.trace] == [0]
-    assert torch.isfinite(trainer.finish()).all()
+    assert states == []
+
+
+def test_a_state_that_is_not_finite_replaces_none(drawn: Dataset, tmp_path: Path) -> None:
+    trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6))
+    keeper = Keeper(tmp_path, "key")
+    keeper.save(trainer.state())
+    with torch.no_grad():
+        trainer.weights[0].fill_(float("nan"))
+    assert not trainer.state().finite
+    keeper.save(trainer.state())
+    kept = keeper.load()
+    assert kept is not None
+    assert kept.finite
+
+
+def test_a_full_disk_ends_the_training(drawn: Dataset, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: the same call fails, with another reason."""
+    trainer = trainer_of(fresh_network(), drawn, TrainSettings(epochs=1, views=0, unfreeze_from=6))
+    keeper = Keeper(tmp_path, "key")
+    keeper.save(trainer.state())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    trainer.epoch()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with pytest.raises(OutputError, match="training state cannot be written"):
+            keeper.save(trainer.state())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_no_epochs_keep_the_probe(drawn: Dataset) -> None:

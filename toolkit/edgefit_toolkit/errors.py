@@ -9,6 +9,7 @@
     │   ├── ProfileError        a profile file that is not a profile
     │   ├── DataError           photographs, classes, splits
     │   ├── DownloadError       a file from the network is missing, broken or not the pinned one
+    │   ├── TrainingError       a training step went wrong
     │   ├── SideEnvironmentError  packages of a route or runtime, in an environment of their own, cannot be had
     │   └── OutputError         the run directory cannot be written
     ├── DeviceError         3   the device is not there, not ready, or not the one asked for
@@ -76,6 +77,10 @@ class DataError(InputError):
 
 class DownloadError(InputError):
     """A file could not be fetched, or is not the one that was pinned."""
+
+
+class TrainingError(InputError):
+    """A training cannot go on from where it is."""
 
 
 class SideEnvironmentError(InputError):

@@ -31,7 +31,7 @@ from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
-from edgefit_toolkit.training.state import discard_state, load_state, save_state
+from edgefit_toolkit.training.state import Keeper
 from edgefit_toolkit.training.trace import best_of
 from edgefit_toolkit.training.trainer import Trainer, Wrap
 
@@ -63,10 +63,11 @@ def fine_tune(
 ) -> TrainResult:
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
-    With `state_dir` every finished epoch is kept there, and the same call resumes after the last one; a finished
-    training leaves nothing behind. `wrap` is put around the module that trains, such as DistributedDataParallel.
+    With `state_dir` the state is kept there after every epoch and every few minutes within one, and the same call goes
+    on from it; a finished training leaves nothing behind. `wrap` is put around the module that trains, such as
+    DistributedDataParallel.
     Raises InputError when network and data set have different class counts, DataError when a picture cannot be read
-    any more, OutputError when the state cannot be written.
+    any more, OutputError when the state cannot be written, TrainingError for a loss that is not finite.
     """
     if network.variant.classes != len(dataset.classes):
         raise InputError(
@@ -75,8 +76,8 @@ def fine_tune(
         )
     started = time.monotonic()
     compute = compute or choose_compute()
-    key = _key(network, dataset, settings, compute)
-    saved = load_state(state_dir, key) if state_dir is not None else None
+    keeper = Keeper(state_dir, _key(network, dataset, settings, compute))
+    saved = keeper.load()
     notes = [f"trained on {compute.name}"]
     network.to(compute.device)
     network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # eval: BN statistics stay
@@ -90,25 +91,26 @@ def fine_tune(
     trainer = Trainer(network, inputs, settings, compute, on_progress, saved, wrap)
     trace = trainer.trace
     if saved is not None:
-        notes.append(f"resumed after epoch {trace[-1].epoch}")
-    elif state_dir is not None:
-        save_state(state_dir, key, trainer.state())
+        within = f" and {saved.position.step} steps" if saved.position.step else ""
+        notes.append(f"resumed after epoch {trace[-1].epoch}{within}")
+    else:
+        keeper.save(trainer.state())
+
+    def after_step() -> None:
+        if keeper.due:
+            keeper.save(trainer.state())
 
     # 4. fine-tune
     while trace[-1].epoch < settings.epochs and trace[-1].epoch - best_of(trace).epoch < settings.patience:
-        if not trainer.epoch():
-            notes.append(f"the loss of epoch {trace[-1].epoch + 1} was not finite: the best weights before it are kept")
-            break
-        if state_dir is not None:
-            save_state(state_dir, key, trainer.state())
+        trainer.epoch(after_step)
+        keeper.save(trainer.state())
 
     # 5. finish
     best = best_of(trace)
     logits = trainer.finish()
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
-    if state_dir is not None:
-        discard_state(state_dir)
+    keeper.discard()
     return TrainResult(
         network=network,
         trace=tuple(trace),

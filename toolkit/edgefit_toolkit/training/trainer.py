@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from edgefit_toolkit.data.preprocessing import to_network_input
+from edgefit_toolkit.errors import TrainingError
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch
@@ -20,14 +21,14 @@ from edgefit_toolkit.training.compute import Compute
 from edgefit_toolkit.training.features import PROBE_VIEWS_LIVE, Meter, TrainingInputs, UpperPart
 from edgefit_toolkit.training.linear_probe import best_probe, fit_probes, score, softer_probe
 from edgefit_toolkit.training.settings import TrainSettings
-from edgefit_toolkit.training.state import TrainingState
+from edgefit_toolkit.training.state import Position, TrainingState
 from edgefit_toolkit.training.trace import best_of, observe
 
 Wrap = Callable[[nn.Module], nn.Module]
 
 
 class Trainer:
-    """One training, after its linear probe or after the last epoch of a saved state; each `epoch` adds one.
+    """One training, after its linear probe or where a saved state was; each `epoch` adds one.
 
     The weights that train are those of the network's `UpperPart`, which every step calls as a module, through `wrap`:
     DistributedDataParallel or any other module of the same arguments and answer.
@@ -57,30 +58,46 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(inputs.labels) / settings.batch)
         self.optimizer = self._optimizer()
         self.trace: list[Epoch] = [] if saved is None else list(saved.trace)
+        self.position = Position() if saved is None else saved.position
+        self.random = Tensor() if saved is None else saved.tensors.get("random", Tensor())  # after that step
         if saved is None:
             self._note(self._probe())
         else:
             self._restore(saved.tensors)
 
-    def epoch(self) -> bool:
-        """One pass over the training pictures, added to the trace; False, and nothing added, for an infinite loss."""
+    def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """One pass over the training pictures, or what is left of it, added to the trace.
+
+        `after_step` may look at `state`. Raises TrainingError for a loss that is not finite.
+        """
         number = self.trace[-1].epoch + 1
         random = torch.Generator().manual_seed(_epoch_seed(self.settings.seed, number))
         order = torch.randperm(len(self.inputs.labels), generator=random)
         chosen = torch.randint(0, len(self.inputs.features), (len(order),), generator=random)
-        meter = Meter(self.on_progress, f"fine-tuning epoch {number} of {self.settings.epochs}", len(order))
+        if self.position.step:
+            random.set_state(self.random)
+        done = self.position.step * self.settings.batch
+        meter = Meter(self.on_progress, f"fine-tuning epoch {number} of {self.settings.epochs}", len(order) - done)
         step = (number - 1) * self.steps_per_epoch
-        loss_sum, right = 0.0, 0
-        for at, inputs in enumerate(self._batches(order, chosen, number)):
-            part = order[at * self.settings.batch : (at + 1) * self.settings.batch]
+        for part, inputs in self._batches(order[done:], chosen[done:], number):
             truth = self.inputs.labels[part].to(self.compute.device)
-            logits = self._step(inputs, truth, self._lr(step + at), random)
+            before = self.position
+            logits = self._step(inputs, truth, self._lr(step + before.step), random)
             loss = F.cross_entropy(logits, truth).item()
             if not math.isfinite(loss):
-                return False
-            loss_sum += loss * len(part)
-            right += int((logits.argmax(1) == truth).sum())
-            meter.add(len(part), f"loss {loss_sum / max(meter.done + len(part), 1):.3f}")
+                raise TrainingError(
+                    f"the loss of step {before.step + 1} in epoch {number} is {loss:g}: the training cannot go on",
+                    f"the same command tries again from the last state that was kept; --epochs {number - 1} ends before"
+                    " it, --epochs 0 keeps the linear probe",
+                )
+            right = before.right + int((logits.argmax(1) == truth).sum())
+            self.position = Position(before.step + 1, before.loss_sum + loss * len(part), right)
+            self.random = random.get_state()
+            after_step()
+            done += len(part)
+            meter.add(len(part), f"loss {self.position.loss_sum / done:.3f}")
+        loss_sum, right = self.position.loss_sum, self.position.right
+        self.position = Position()
         self._swap()
         logits = self._val_logits()
         line = Epoch(
@@ -91,7 +108,6 @@ class Trainer:
         if best_of(self.trace) is self.trace[-1]:
             self._copy(self.weights, self.best)
         self._swap()
-        return True
 
     def finish(self) -> Tensor:
         """Puts the best weights into the network, back on the CPU; the val logits [N, classes] that they were fitted
@@ -112,13 +128,13 @@ class Trainer:
         return logits if self.log_shares is None else logits - self.log_shares
 
     def state(self) -> TrainingState:
-        """Trace, weights, average, best and AdamW's moments: what `saved` takes."""
-        tensors: dict[str, Tensor] = {}
+        """Trace, weights, average, best, AdamW's moments, where in the epoch: what `saved` takes."""
+        tensors: dict[str, Tensor] = {"random": self.random} if self.position.step else {}
         for index, weight in enumerate(self.weights):
             tensors |= {f"{index}.weight": weight, f"{index}.average": self.average[index]}
             tensors[f"{index}.best"] = self.best[index]
             tensors |= {f"{index}.adam.{name}": value for name, value in self.optimizer.state[weight].items()}
-        return TrainingState(tuple(self.trace), tensors)
+        return TrainingState(tuple(self.trace), tensors, self.position)
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -189,17 +205,19 @@ class Trainer:
         shape = (n, self.network.classifier.in_features)
         return (torch.rand(shape, generator=random) >= self.upper.dropout).to(self.compute.device)
 
-    def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Tensor]:
-        """What the upper part trains on: cached activations of the chosen views, or fresh views of pixels."""
+    def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Indices of pictures, and what the upper part trains on: cached activations of the chosen views, or fresh
+        views of pixels."""
         size = self.settings.batch
+        parts = torch.split(order, size)
         if self.inputs.cut:
-            for part, view in zip(torch.split(order, size), torch.split(chosen, size), strict=True):
+            for part, view in zip(parts, torch.split(chosen, size), strict=True):
                 rows = [self.inputs.activations[v][i] for v, i in zip(view.tolist(), part.tolist(), strict=True)]
-                yield self._on_device(torch.stack(rows).float())
+                yield part, self._on_device(torch.stack(rows).float())
         else:
             fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen
-            for pixels in self.inputs.views.batches(order.tolist(), fresh, size):
-                yield self._on_device(to_network_input(pixels))
+            for part, pixels in zip(parts, self.inputs.views.batches(order.tolist(), fresh, size), strict=True):
+                yield part, self._on_device(to_network_input(pixels))
 
     def _on_device(self, inputs: Tensor) -> Tensor:
         return inputs.to(self.compute.device).contiguous(memory_format=torch.channels_last)
