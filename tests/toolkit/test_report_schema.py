@@ -96,7 +96,7 @@ def test_a_wrong_field_is_named(document: dict[str, Any], path: tuple[str | int,
         validate(broken)
 
 
-@pytest.mark.parametrize("name", ["report", "plan", "refusal", "compare"])
+@pytest.mark.parametrize("name", ["report", "plan", "refusal", "compare", "sweep"])
 def test_the_published_schema_is_that_of_the_types(name: str) -> None:
     committed = (schema.FOLDER / f"{name}.schema.json").read_text()
     assert committed == schema.published()[f"{name}.schema.json"], "run python -m edgefit_toolkit.report.schema"

@@ -69,6 +69,46 @@ def test_a_stage_runs_again_when_its_inputs_or_files_changed(tmp_path: Path, spo
         assert run.why_again(stage, now) == why
 
 
+def test_a_donors_stage_is_taken_over(tmp_path: Path) -> None:
+    donor, ours = tmp_path / "donor", tmp_path / "ours"
+    finish(donor)
+    with open_run(ours, settings={}, environment={}, donor=donor) as run:
+        assert run.done("train", key(), Result) == Result(0.5)
+        write_atomic(ours / "model.bin", "other weights")  # as every stage writes
+    assert (donor / "model.bin").read_text() == "weights"
+    with open_run(ours, settings={}, environment={}, donor=donor) as run:  # ours is broken: it is taken over again
+        assert run.done("train", key(), Result) == Result(0.5)
+    with open_run(ours, settings={}, environment={}) as run:  # and is ours from then on
+        assert run.done("train", key(), Result) == Result(0.5)
+    assert (ours / "model.bin").read_text() == "weights"
+    assert {path.name for path in ours.iterdir()} == {MANIFEST, ".lock", "model.bin"}
+
+
+@pytest.mark.parametrize("spoil", ["key", "content", "gone", "manifest", "name", "entry"])
+def test_a_donor_that_has_something_else_gives_nothing(tmp_path: Path, spoil: str) -> None:
+    donor, ours = tmp_path / "donor", tmp_path / "ours"
+    finish(donor)
+    manifest = json.loads((donor / MANIFEST).read_text())
+    if spoil == "content":
+        (donor / "model.bin").write_text("other")
+    if spoil == "gone":
+        (donor / "model.bin").unlink()
+    if spoil == "manifest":
+        (donor / MANIFEST).write_text("{")
+    if spoil == "name":
+        (tmp_path / "model.bin").write_text("weights")
+        manifest["stages"]["train"]["files"] = {"../model.bin": manifest["stages"]["train"]["files"]["model.bin"]}
+        (donor / MANIFEST).write_text(json.dumps(manifest))
+    if spoil == "entry":
+        manifest["stages"]["train"] = 7
+        (donor / MANIFEST).write_text(json.dumps(manifest))
+    before = (donor / MANIFEST).read_bytes()
+    with open_run(ours, settings={}, environment={}, donor=donor) as run:
+        assert run.done("train", key("other" if spoil == "key" else "k"), Result) is None
+    assert (donor / MANIFEST).read_bytes() == before
+    assert not (ours / "model.bin").exists()
+
+
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     with (
         open_run(tmp_path, settings={}, environment={}),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgefit_toolkit.api.model import load as load
     from edgefit_toolkit.api.plan import Plan as Plan
     from edgefit_toolkit.api.plan import plan as plan
+    from edgefit_toolkit.api.sweep import Sweep as Sweep
+    from edgefit_toolkit.api.sweep import sweep as sweep
     from edgefit_toolkit.errors import EdgefitError as EdgefitError
     from edgefit_toolkit.network.efficientnet import EfficientNet as EfficientNet
 
@@ -36,12 +38,14 @@ _PUBLIC = {
     "EfficientNet": "network.efficientnet",
     "Plan": "api.plan",
     "Run": "api.fit",
+    "Sweep": "api.sweep",
     "bench": "api.bench",
     "fit": "api.fit",
     "load": "api.model",
     "plan": "api.plan",
+    "sweep": "api.sweep",
 }
-__all__ = ["Answer", "EdgefitError", "EfficientNet", "Plan", "Run", "__version__", "bench", "fit", "load", "plan"]
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,10 @@ import math
 Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share (Wilson 1927): honest for small n and near 0 and 1. (0, 1) where n is 0."""
+def wilson(correct: float, n: float) -> tuple[float, float]:
+    """Wilson's 95% interval of a share (Wilson 1927): honest for small n and near 0 and 1. (0, 1) where n is 0.
+
+    Counts averaged over several trainings need not be whole."""
     if n == 0:
         return 0.0, 1.0
     share = correct / n
@@ -18,7 +20,7 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
-def paired_interval(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float]:
+def paired_interval(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float]:
     """95% interval of share(first) - share(second), both counted on the same pictures.
 
     Newcombe's method 10 (Statistics in Medicine 17, 1998, 2635-2650): Wilson's limits of each, joined by their

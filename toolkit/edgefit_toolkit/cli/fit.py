@@ -27,8 +27,7 @@ from edgefit_toolkit.cli.options import (
 if TYPE_CHECKING:
     from edgefit_toolkit.pipeline.settings import FitSettings
 
-run_options = together(
-    budget_options,
+data_options = together(
     click.option("--data", default=None,
                  help="DIR/<class>/*, DIR/{train,val,test}/<class>/*, a .csv or .parquet of path,label[,split], a COCO "
                  ".json, wds:DIR/{000..099}.tar, hf:owner/name or hf:DIR, `flowers`, or `demo`."),
@@ -36,8 +35,8 @@ run_options = together(
                  help="CSV, class,species,genus,family: where unsure of the class, the app names the genus or family."),
     click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
                  help="Wanted share of right answers among those that the app is sure of."),
-    click.option("--out", type=click.Path(path_type=Path), default=None,
-                 help="Run directory; finished stages are reused."),
+)  # fmt: skip
+making_options = together(
     seed_option,
     click.option("--epochs", type=click.IntRange(0, 1000), default=None,
                  help="Fine-tuning epochs (default: by job size)."),
@@ -48,9 +47,17 @@ run_options = together(
     converter_option(DEFAULT),
     threads_option,
     click.option("--offline", is_flag=True, help="Download nothing; grow from the weights that came with the install."),
+)  # fmt: skip
+run_options = together(
+    budget_options,
+    data_options,
+    click.option(
+        "--out", type=click.Path(path_type=Path), default=None, help="Run directory; finished stages are reused."
+    ),
+    making_options,
     target_options,
     loudness,
-)  # fmt: skip
+)
 
 
 def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:

@@ -36,6 +36,7 @@ COMMANDS = {
         "photographs",
         "Pick, build, fine-tune, convert, quantize, benchmark and report (the default command).",
     ),
+    "sweep": ("sweep", "sweep", "Fit several budgets on several devices at once: what does each millisecond buy?"),
     "plan": ("plan", "latency", "Show the pick, its interval and basis, and the next phi that does not fit."),
     "devices": ("devices", "phone", "List device profiles and what is attached; `devices show NAME` prints one."),
     "train": ("train", "photographs", "Only pick, build and fine-tune: the run stops with its checkpoint."),

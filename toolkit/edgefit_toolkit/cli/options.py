@@ -42,9 +42,7 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-budget_options = together(
-    click.option("--budget-ms", type=float, required=True, help="What one frame may cost on the device, in ms."),
-    click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
+pick_options = together(
     click.option("--percentile", type=Percentile(), default="p90", show_default=True,
                  help="Which share of frames the budget bounds: p90 is 9 of 10."),
     click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.5, show_default=True, metavar="P",
@@ -53,9 +51,14 @@ budget_options = together(
                  help="; ".join(f"{name}: {family.summary}" for name, family in FAMILIES.items()) + "."),
     click.option("--scaling", type=click.Choice(["continuous", "released"]), default="continuous", show_default=True,
                  help="Any phi, or only variants with released weights."),
+)  # fmt: skip
+budget_options = together(
+    click.option("--budget-ms", type=float, required=True, help="What one frame may cost on the device, in ms."),
+    click.option("--device", required=True, help="Device profile, e.g. pixel7 (`edgefit devices` lists them)."),
+    pick_options,
     click.option("--network", default=None, help="Skip the picker: this released network, such as lite2 or b0."),
     click.option("--phi", type=float, default=None, help="Skip the picker: the network of this phi, such as 1.5."),
-)  # fmt: skip
+)
 
 
 def where_options(command: F, *, repeated: bool = False) -> F:
@@ -79,10 +82,10 @@ def where_options(command: F, *, repeated: bool = False) -> F:
     return together(*options)(cast(F, gathered))
 
 
-target_options = together(
-    where_options,
-    click.option("--predict-only", is_flag=True, help="Do not measure, even when the device is attached."),
+predict_only_option = click.option(
+    "--predict-only", is_flag=True, help="Do not measure, even when the device is attached."
 )
+target_options = together(where_options, predict_only_option)
 json_option = click.option("--json", "as_json", is_flag=True, help="One versioned JSON document on stdout, no more.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="The same seed repeats the run."

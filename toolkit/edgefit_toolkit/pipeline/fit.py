@@ -14,17 +14,21 @@ A model that misses the budget on the device after all is set aside, and stages 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgefit_converters.routes import check_route
+from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.errors import GuardFailed, OutputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
+from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
 from edgefit_toolkit.pipeline.place import place_of
-from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.run import Run, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui
@@ -43,29 +47,45 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
     return doc
 
 
-def run_stages(
-    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = LAST
-) -> dict[str, Any] | None:
-    """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does."""
-    # 1. pick: a prediction before anything is written: a wrong flag, or a machine that cannot convert, leaves nothing
+def predict(settings: FitSettings) -> Plan:
+    """The pick by prediction; nothing is written. Raises BudgetMissed, InputError."""
     chosen = chosen_variant(settings.network, settings.phi, settings.family)
-    predicted = make_plan(
+    return make_plan(
         settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, chosen=chosen,
         confidence=settings.confidence,
     )  # fmt: skip
+
+
+def opened(
+    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, donor: Path | None = None
+) -> contextlib.AbstractContextManager[Run]:
+    """The run directory of these settings, locked. Raises OutputError as `open_run` does."""
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
-    if last >= CONVERT:
-        check_route(settings.converter, offline=settings.offline)
     saved = asdict(settings) | {"command": command}
     if settings.data is not None:
         saved["data"] = place_of(settings.data)
-    with open_run(run_dir, settings=saved, environment=environment(), warn=ui.warn) as run:
+    return open_run(run_dir, settings=saved, environment=environment(), warn=ui.warn, donor=donor)
+
+
+def run_stages(
+    settings: FitSettings, run_dir: Path, ui: Ui, *, command: str, last: int = LAST, donor: Path | None = None,
+    load: Callable[[FitSettings, Ui, int], Dataset] = data.load,
+) -> dict[str, Any] | None:  # fmt: skip
+    """The stages up to number `last`; the report document when that is the last one. Raises as `fit` does.
+
+    What the run directory `donor` has finished of the same network is taken over. `load` is stage 2.
+    """
+    # 1. pick: a prediction before anything is written: a wrong flag, or a machine that cannot convert, leaves nothing
+    predicted = predict(settings)
+    if last >= CONVERT:
+        check_route(settings.converter, offline=settings.offline)
+    with opened(settings, run_dir, ui, command=command, donor=donor) as run:
         clear_refusal(run_dir)
         plan, bench = pick.pick(predicted, settings, run, ui, last)
 
         # 2. data
-        dataset = data.load(settings, ui, last)
+        dataset = load(settings, ui, last)
         taxonomy = data.taxonomy(settings, dataset, ui)
 
         from edgefit_toolkit.pipeline import stepdown  # only now: what trains and converts takes seconds to load
@@ -104,8 +124,12 @@ def run_stages(
                     return None
                 # 6. evaluate
                 evaluated = evaluate.run()
+                if last == evaluate.number:
+                    return None
                 # 7. measure
                 measured = measure.run()
+                if last == measure.number:
+                    return None
                 if bench is None or settings.chosen or len(attempts) == stepdown.MAX_STEP_DOWNS:
                     break
                 latency = measured.latency(settings.percentile, bench.target.facts().origin)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ def _absolute(path: str) -> str:
 def first_free(name: str, settings: Mapping[str, Any]) -> Path:
     """The first of NAME, NAME-2, NAME-3, ... that is new or holds a run of these settings: the same command finds its
     own run again."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
     for number in itertools.count(1):
         path = RUNS / (name if number == 1 else f"{name}-{number}")
         if not path.exists() or (path.is_dir() and _takes(path, settings)):

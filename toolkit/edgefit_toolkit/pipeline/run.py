@@ -6,6 +6,8 @@
 A stage is done when the manifest holds the same key and every file it made still has its hash; the key covers the
 stage's own settings and sources and the keys of the stages before it (key.py), so one change redoes what depends on it
 and no more. What cannot be read of a manifest is kept beside it (manifest.broken-1.json) and done again.
+A run may have a donor, another run of the same network: a stage that the donor finished with this very key is taken
+over, its files linked.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -26,8 +29,8 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from edgefit_toolkit import __version__
-from edgefit_toolkit.errors import OutputError
-from edgefit_toolkit.files import sha256_of, write_atomic
+from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.files import inside, sha256_of, write_atomic
 from edgefit_toolkit.pipeline.key import Key
 from edgefit_toolkit.pipeline.place import check_keeps
 from edgefit_toolkit.records import as_json
@@ -59,10 +62,13 @@ class Run:
     path: Path
     manifest: dict[str, Any]
     warn: Callable[[str], None]  # hears what was broken in the manifest
+    donor: Path | None = None  # a run directory whose finished stages count here, too
 
     def done(self, stage: str, key: Key, result: type[R]) -> R | None:
-        """What the stage recorded when it ran with this very key and its files are intact; else None."""
-        if stage not in self.manifest["stages"] or self.why_again(stage, key):
+        """What the stage recorded when it ran with this very key, here or at the donor's, and its files are intact;
+        else None."""
+        own = stage in self.manifest["stages"] and not self.why_again(stage, key)
+        if not own and not self._take_over(stage, key):
             return None
         try:
             return msgspec.convert(self.manifest["stages"][stage]["value"], result)
@@ -99,6 +105,34 @@ class Run:
             "value": as_json(result),
         }
         self.save()
+
+    def _take_over(self, stage: str, key: Key) -> bool:
+        """Record the donor's entry with this key as our own, its files linked: every writer of a file renames."""
+        if self.donor is None:
+            return False
+        try:
+            entry = json.loads((self.donor / MANIFEST).read_bytes())["stages"][stage]
+            files = msgspec.convert(entry, Entry).files
+            if entry["key"] != key.hash:
+                return False
+            found = {name: inside(self.donor, name) for name in files}
+            if any(sha256_of(found[name]) != digest for name, digest in files.items()):
+                return False
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError, InputError):
+            return False  # it is no donor: the work is done here
+        self.forget_report()
+        for name, file in found.items():
+            part = self.path / f".{name}.part"
+            part.unlink(missing_ok=True)
+            try:
+                part.hardlink_to(file)
+            except OSError:  # another file system, or one without links
+                shutil.copy2(file, part)
+            os.replace(part, self.path / name)
+            part.unlink(missing_ok=True)  # a rename onto the same file leaves it
+        self.manifest["stages"][stage] = entry
+        self.save()
+        return True
 
     def forget_report(self) -> None:
         """A report of what is about to be replaced would describe other files than those beside it."""
@@ -196,9 +230,11 @@ def _sweep(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_run(
-    path: Path, *, settings: dict[str, Any], environment: dict[str, Any], warn: Callable[[str], None] = lambda _: None
-) -> Iterator[Run]:
-    """Create or reopen a run directory and hold its lock. `warn` hears what of it was broken and is set aside.
+    path: Path, *, settings: dict[str, Any], environment: dict[str, Any], warn: Callable[[str], None] = lambda _: None,
+    donor: Path | None = None,
+) -> Iterator[Run]:  # fmt: skip
+    """Create or reopen a run directory and hold its lock. `warn` hears what of it was broken and is set aside; the
+    finished stages of the run directory `donor` count here, too.
 
     Raises OutputError when it cannot be written, is nearly full, belongs to something else, another edgefit uses it, or
     it holds a finished run of other data, another device or budget.
@@ -218,7 +254,7 @@ def open_run(
         _sweep(path)
         manifest.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))
         manifest |= {"edgefit": __version__, "settings": settings, "environment": environment}
-        run = Run(path, manifest, warn)
+        run = Run(path, manifest, warn, donor)
         run.save()
         yield run
     finally:

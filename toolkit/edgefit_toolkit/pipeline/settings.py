@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -53,6 +54,11 @@ class FitSettings:
 
 def default_out(settings: FitSettings) -> Path:
     """The run directory of these settings: the same command finds its own run again."""
+    return first_free(name_of(settings), dataclasses.asdict(settings))
+
+
+def name_of(settings: FitSettings) -> str:
+    """What tells a run of these settings from others: `pixel7-30ms-plants-seed0`."""
     data = "demo" if settings.data is None else Path(settings.data).resolve().name
     parts = [settings.device, f"{settings.budget_ms:g}ms", data, f"seed{settings.seed}"]
     if settings.percentile != 90:
@@ -75,7 +81,7 @@ def default_out(settings: FitSettings) -> Path:
         parts.append(f"{settings.epochs}epochs")
     if settings.balance != "auto":
         parts.append(f"balance-{settings.balance}")
-    return first_free("-".join(parts), dataclasses.asdict(settings))
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
 
 def saved_settings(run_dir: Path) -> tuple[FitSettings, str]:

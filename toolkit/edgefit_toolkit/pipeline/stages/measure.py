@@ -50,11 +50,12 @@ class Measure(Stage[MeasuredModels]):
     title = "measure latency: int8, float, and the float reference in torch"
 
     def depends_on(self) -> dict[str, Any]:
-        """The machines, and the budget: a miss is measured again."""
+        """The machines, and where the device is one of them the budget: a miss is measured again."""
         settings, bench = self.job.settings, self.job.bench
         where = None if bench is None else [bench.target.facts().label, bench.threads, *bench.cpus]
+        budget = () if bench is None else ("budget_ms", "percentile")
         return {
-            "settings": {name: getattr(settings, name) for name in ("budget_ms", "percentile", "threads", "offline")},
+            "settings": {name: getattr(settings, name) for name in (*budget, "threads", "offline")},
             "host": self.job.run.manifest["environment"]["cpu"],
             "device": where,
         }

@@ -59,6 +59,7 @@ from edgefit_toolkit.report.schema.results import (
     TreeDoc,
 )
 from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
+from edgefit_toolkit.report.schema.sweep import SweepDoc
 from edgefit_toolkit.report.schema.validation import check, json_schema
 from edgefit_toolkit.report.schema.walkthrough import (
     PredictionStep,
@@ -116,6 +117,7 @@ __all__ = [
     "SkippedDoc",
     "SplitCounts",
     "StageDoc",
+    "SweepDoc",
     "TaxonomyDoc",
     "TraceStep",
     "TrainingDoc",
@@ -128,6 +130,7 @@ __all__ = [
     "validate",
     "validate_refusal",
     "validate_routes",
+    "validate_sweep",
 ]
 
 SCHEMA = "edgefit.report/1"
@@ -192,9 +195,16 @@ def validate_routes(doc: Any) -> RoutesDoc:
     return routes
 
 
+def validate_sweep(doc: Any) -> SweepDoc:
+    """The document, if it is an `edgefit.sweep/1`; raises InputError that names the first bad field."""
+    check(doc, SweepDoc)
+    sweep: SweepDoc = doc
+    return sweep
+
+
 def published() -> dict[str, str]:
     """The JSON Schema file of every document, by its name."""
-    documents = {"report": ReportDoc, "plan": PlanDoc, "refusal": RefusalDoc, "compare": RoutesDoc}
+    documents = {"report": ReportDoc, "plan": PlanDoc, "refusal": RefusalDoc, "compare": RoutesDoc, "sweep": SweepDoc}
     return {
         f"{name}.schema.json": json.dumps(json_schema(kind, f"edgefit.{name}/1"), indent=1) + "\n"
         for name, kind in documents.items()

@@ -9,11 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: the figure, a second line, and the origin badge of a latency."""
+    """One cell: the figure, a second line, the origin badge of a latency, and where the figure leads."""
 
     main: str
     note: str = ""
     origin: str = ""
+    href: str = ""
 
 
 EMPTY = Cell("–")

@@ -1,0 +1,28 @@
+"""Whether two runs made the same thing: their models to the byte, their reports but for times and paths."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+MODELS = ("model_int8.tflite", "model_float.tflite", "checkpoint.safetensors", "labels.txt", "preprocessing.json")
+# what a clock, a folder or a command line decides
+LEFT_OUT = re.compile(r"seconds|images_per_s|created|command|measurements|samples_ms|operator_times|p\d\d_ms|warnings|path")
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs, by name."""
+    found = [name for name in MODELS if (one / name).read_bytes() != (other / name).read_bytes()]
+    reports = [json.loads((run / "report.json").read_text()) for run in (one, other)]
+    return found + list(_walk(*reports, "report"))
+
+
+def _walk(one: Any, other: Any, at: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = [name for name in {**one, **other} if not LEFT_OUT.fullmatch(name)]
+        return [line for name in names for line in _walk(one.get(name), other.get(name), f"{at}.{name}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [line for i, pair in enumerate(zip(one, other, strict=True)) for line in _walk(*pair, f"{at}[{i}]")]
+    return [] if one == other else [f"{at}: {one!r:.80} {other!r:.80}"]

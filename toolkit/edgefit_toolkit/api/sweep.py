@@ -1,0 +1,62 @@
+"""Many budgets on many devices, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgefit_toolkit.api.console import listener
+from edgefit_toolkit.api.fit import settings_of
+from edgefit_toolkit.progress import Progress, Ui
+
+if TYPE_CHECKING:
+    from edgefit_toolkit.report.schema import SweepDoc
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep: its folder and its document, schema edgefit.sweep/1."""
+
+    path: Path
+    report: SweepDoc
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line ends with: 0 where every cell has a model that fits, else the gravest cell's."""
+        return max((cell.get("exit_code", 0) for cell in self.report["cells"]), default=0)
+
+    def __str__(self) -> str:
+        sentences = [device["sentence"] for device in self.report["devices"] if device["sentence"]]
+        return "\n".join([*sentences, f"  {self.path / 'sweep.html'}"])
+
+
+def sweep(
+    budgets_ms: Sequence[float],
+    devices: Sequence[str],
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    seeds: int = 1,
+    on_progress: Progress | Ui | None = None,
+    **choices: Any,
+) -> Sweep:
+    """Fit every budget (ms) on every device with `seeds` seeds; each distinct network is trained, converted and
+    guarded once, and a broken or finished sweep in `out` goes on where it was.
+
+    `choices` are further fields of FitSettings, as of `fit`; `seed` is the first one. A cell that fails is a row of
+    `report["cells"]` with its reason. Raises InputError and its kinds for what no cell can be made of.
+    """
+    from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
+    from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
+    from edgefit_toolkit.pipeline.sweep.sweep import run_sweep
+
+    place = None if data is None else str(data)
+    common = settings_of(budget_ms=0.0, device="", data=place, **choices)
+    cells = cells_of(common, tuple(budgets_ms), tuple(devices), seeds)
+    path = default_out(common) if out is None else Path(out)
+    call = f"edgefit.sweep({list(budgets_ms)}, {list(devices)}, {place!r}, {str(path)!r}, seeds={seeds})"
+    with listener(on_progress) as ui:
+        site = Site(path, ui, call)
+        return Sweep(path, run_sweep(plan_sweep(cells, site, prove=True), site))

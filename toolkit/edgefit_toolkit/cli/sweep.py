@@ -1,0 +1,103 @@
+"""`edgefit sweep`: several budgets on several devices at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgefit_toolkit.cli.fit import data_options, making_options, settings_of
+from edgefit_toolkit.cli.options import (
+    command_line,
+    emit,
+    json_option,
+    loudness,
+    pick_options,
+    predict_only_option,
+    say,
+    verbosity,
+)
+
+
+class Listed(click.ParamType[tuple[Any, ...]]):
+    """`4,8,16`: values of one kind, by commas."""
+
+    def __init__(self, kind: type, name: str) -> None:
+        self.kind, self.name = kind, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Refuses what is not of the kind, and an empty list."""
+        try:
+            found = tuple(self.kind(part.strip()) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            found = ()
+        if not found:
+            self.fail(f"{value!r} is no list of {self.name}; separate them by commas", param, ctx)
+        return found
+
+
+@click.command("sweep")
+@click.option("--budgets-ms", type=Listed(float, "MS,MS,..."), required=True, help="Budgets in ms, by commas.")
+@click.option("--devices", type=Listed(str, "NAME,NAME,..."), required=True, help="Device profiles, by commas.")
+@pick_options
+@data_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, help="Folder of the sweep; what it has is reused."
+)
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Seeds a cell, from --seed on."
+)
+@making_options
+@predict_only_option
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
+@loudness
+@json_option
+def command(
+    budgets_ms: tuple[float, ...], devices: tuple[str, ...], out: Path | None, seeds: int, dry_run: bool,
+    as_json: bool, quiet: bool, verbose: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Fit every budget on every device: what does each millisecond buy?
+
+    Cells that pick the same network share it: it is trained, converted and guarded once.
+    """
+    from edgefit_toolkit.api.console import Terminal
+    from edgefit_toolkit.api.sweep import Sweep
+    from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
+    from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
+
+    common = settings_of(budget_ms=0.0, device="", **flags)
+    cells = cells_of(common, budgets_ms, devices, seeds)
+    ui = Terminal(verbosity(quiet, verbose))
+    try:
+        site = Site(out or default_out(common), ui, command_line())
+        plan = plan_sweep(cells, site, prove=not dry_run)
+
+        from edgefit_toolkit.pipeline.sweep.cost import costs, plan_json, said  # only now: torch takes seconds to load
+
+        dataset = site.load(cells[0].settings, ui, 4)
+        cost = costs(plan, site, dataset)
+        if dry_run:
+            if as_json:
+                emit(plan_json(plan, cost))
+            else:
+                for line in said(plan, cost, dataset):
+                    say(line)
+            code = max((failure.exit_code for failure in plan.failed.values()), default=0)
+        else:
+            for line in said(plan, cost, dataset):
+                ui.note(line)
+
+            from edgefit_toolkit.pipeline.sweep.sweep import run_sweep
+
+            found = Sweep(site.out, run_sweep(plan, site))
+            if as_json:
+                emit(found.report)
+            else:
+                for line in str(found).splitlines():
+                    say(line)
+            code = found.exit_code
+    finally:
+        ui.close()
+    if code:
+        raise SystemExit(code)
