@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.chromium import chromium, site
+from support.chromium import chromium
 from support.html_page import read_page
 from support.sweep_fixture import answers, cell, document
 
@@ -135,11 +135,11 @@ def test_what_other_people_named_is_text() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_a_desk(tmp_path: Path, width: int, scheme: str) -> None:
     (tmp_path / "sweep.html").write_text(sweep_html(document()), encoding="utf-8")
-    with chromium(tmp_path / "profile") as browser, site(tmp_path) as address:
+    with chromium(tmp_path / "profile") as browser:
         media = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.call("Emulation.setEmulatedMedia", features=media)
         browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        browser.goto(f"{address}sweep.html")
+        browser.goto((tmp_path / "sweep.html").as_uri())
         browser.wait("document.readyState === 'complete'")
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
         assert browser.evaluate("document.querySelectorAll('svg.chart').length") == 3
