@@ -45,7 +45,9 @@ _PUBLIC = {
     "plan": "api.plan",
     "sweep": "api.sweep",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "Answer", "EdgefitError", "EfficientNet", "Plan", "Run", "Sweep", "__version__", "bench", "fit", "load", "plan", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
