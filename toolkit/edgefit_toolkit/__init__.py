@@ -46,7 +46,8 @@ _PUBLIC = {
     "sweep": "api.sweep",
 }
 __all__ = [
-    "Answer", "EdgefitError", "EfficientNet", "Plan", "Run", "Sweep", "__version__", "bench", "fit", "load", "plan", "sweep",
+    "Answer", "EdgefitError", "EfficientNet", "Plan", "Run", "Sweep", "__version__", "bench", "fit", "load",
+    "plan", "sweep",
 ]  # fmt: skip
 
 
