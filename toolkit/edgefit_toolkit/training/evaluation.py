@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from edgefit_toolkit.data.decoding import Pixels
 from edgefit_toolkit.data.preprocessing import to_network_input
-from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress, ignore_progress
+from edgefit_toolkit.training.compute import slices
 from edgefit_toolkit.training.features import Meter
 from edgefit_toolkit.training.views import in_batches
 
@@ -29,19 +30,15 @@ def logits(
 ) -> Floats:
     """Logits / temperature [N, classes] of pixels uint8 [N, R, R, 3], in float32, where the network's weights lie.
 
-    The network's mode (training or eval) is as before afterwards.
+    It answers as in eval mode, and is left as it is.
     """
     device = next(network.parameters()).device
     meter = Meter(on_progress, "evaluating", len(pixels))
-    was_training = network.training
-    network.eval()
+    folded = fold_batch_norm(network)
     answers: list[Floats] = []
-    try:
-        with torch.inference_mode():
-            for batch in in_batches(pixels):
-                x = to_network_input(batch).to(device, memory_format=torch.channels_last)
-                answers.append((network(x) / temperature).cpu().numpy())
-                meter.add(len(batch))
-    finally:
-        network.train(was_training)
+    with torch.inference_mode():
+        for batch in in_batches(pixels):
+            pictures = to_network_input(batch).to(device, memory_format=torch.channels_last)
+            answers += [(folded(x) / temperature).cpu().numpy() for x in slices(pictures)]
+            meter.add(len(batch))
     return np.concatenate(answers) if answers else np.empty((0, network.variant.classes), np.float32)

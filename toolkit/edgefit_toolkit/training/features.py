@@ -18,9 +18,9 @@ from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.decoding import Pixels
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
-from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress
-from edgefit_toolkit.training.compute import Compute
+from edgefit_toolkit.training.compute import Compute, slices
 from edgefit_toolkit.training.settings import TrainSettings, first_block
 from edgefit_toolkit.training.views import FORWARD_BATCH, Views, crop_batches
 
@@ -151,17 +151,19 @@ def pass_through(
     network: EfficientNet, batches: Iterator[Pixels], cut: int, compute: Compute, meter: Meter, *, exact: bool
 ) -> Passed:
     """One pass over batches of pixels: in float32 throughout where `exact`, else in bfloat16 where that is fast."""
+    network = fold_batch_norm(network)  # on a CPU a third less work
     upper = UpperPart(network, cut)
     bf16 = compute.bf16_forward and not exact
     kept: list[Tensor] = []
     pooled: list[Tensor] = []
     for pixels in batches:
-        x = to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)
-        with compute.autocast(bf16):
-            middle = lower(network, x, cut)
-            features = upper.features(middle)
-        if cut > 0:
-            kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
-        pooled.append(features.float().cpu())
+        pictures = to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)
+        for x in slices(pictures):
+            with compute.autocast(bf16):
+                middle = lower(network, x, cut)
+                features = upper.features(middle)
+            if cut > 0:
+                kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
+            pooled.append(features.float().cpu())
         meter.add(len(pixels))
     return Passed(torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled))
