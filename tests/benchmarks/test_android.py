@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import report_fixture
+from support.kotlin import compile_kotlin
 from support.small_run import RESOLUTION_PX, make_run
 
 from edgefit_toolkit.app import bundle
@@ -116,15 +116,8 @@ fun main() {
 
 
 def test_kotlin_prepares_pictures_to_the_byte(project: Path, tmp_path: Path) -> None:
-    compiler, java = shutil.which("kotlinc"), shutil.which("java")
-    if compiler is None or java is None:
-        pytest.skip("no Kotlin compiler: the app's preprocessing cannot run here")
-    main, jar = tmp_path / "Main.kt", tmp_path / "main.jar"
-    main.write_text(MAIN)
     source = project / "app/src/main/kotlin/org/edgefit/nameit/Preprocess.kt"
-    done = subprocess.run([compiler, str(source), str(main), "-include-runtime", "-d", str(jar)], capture_output=True,
-                          text=True, timeout=300, check=False)  # fmt: skip
-    assert jar.is_file(), done.stderr
+    command = compile_kotlin([source], MAIN, tmp_path)
     chance = np.random.default_rng(3)
     for width, height, turned, size, interpolation in (
         (90, 70, 0, 48, "bicubic"), (33, 120, 90, 64, "bicubic"), (64, 48, 180, 30, "bilinear"),
@@ -134,8 +127,7 @@ def test_kotlin_prepares_pictures_to_the_byte(project: Path, tmp_path: Path) -> 
             0, 256, (height, width + 3, 4), dtype=np.uint8
         )  # 3 bytes of padding a row, as cameras do
         head = f"{width} {height} {turned} {size} {interpolation}\n".encode()
-        out = subprocess.run([java, "-cp", str(jar), "org.edgefit.nameit.MainKt"], input=head + frame.tobytes(),
-                             capture_output=True, timeout=120, check=True).stdout  # fmt: skip
+        out = subprocess.run(command, input=head + frame.tobytes(), capture_output=True, timeout=120, check=True).stdout
         upright = np.rot90(frame[:, :width, :3], -turned // 90)
         expected = reference.apply(
             Image.fromarray(np.ascontiguousarray(upright)), Preprocessing(size, interpolation=interpolation)

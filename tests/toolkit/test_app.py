@@ -308,7 +308,10 @@ def test_javascript_reads_labels_and_judges() -> None:
     import {{ judge, parseLabels, percent }} from "{(WEB / "answer.js").as_uri()}";
     const labels = parseLabels("rosa_canina\\tDog rose\\tRosa canina\\r\\ntulip_tree\\noak\\t\\tQuercus\\nyew\\n");
     const scores = Float32Array.from([0.1, 0.3, 0.5, 0.1]);
-    process.stdout.write(JSON.stringify({{ labels, yes: judge(scores, labels, 0.5), no: judge(scores, labels, 0.51),
+    const nodes = labels.map(({{ label }}) => ({{ name: label, rank: "class", parent: -1, names: {{}} }}));
+    const how = (threshold) => ({{ ranks: ["class"], thresholds: {{ class: threshold }}, nodes }});
+    const [yes, no] = [0.5, 0.51].map((threshold) => judge(scores, labels, how(threshold)));
+    process.stdout.write(JSON.stringify({{ labels, yes, no,
       percents: [0, 0.001, 0.5, 0.999, 1].map(percent) }}));
     """
     found = json.loads(node(script, ""))
@@ -316,5 +319,5 @@ def test_javascript_reads_labels_and_judges() -> None:
     assert found["labels"][1] == {"label": "tulip_tree", "common": "tulip tree", "scientific": ""}
     assert found["labels"][2]["common"] == "oak"
     assert [entry["label"] for entry in found["yes"]["top"]] == ["oak", "tulip_tree", "rosa_canina"]
-    assert (found["yes"]["sure"], found["no"]["sure"]) == (True, False)
+    assert (found["yes"]["answer"]["name"], found["no"]["answer"]) == ("oak", None)
     assert found["percents"] == ["0%", "<1%", "50%", ">99%", "100%"]

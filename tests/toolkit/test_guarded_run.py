@@ -29,10 +29,10 @@ from edgefit_toolkit.app import bundle
 from edgefit_toolkit.app.shipped_model import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
+from edgefit_toolkit.data.answers.answering import read_answer_doc
+from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.pixels import labels as labels_of
-from edgefit_toolkit.data.taxonomy import read_answer_doc
-from edgefit_toolkit.data.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite
@@ -330,16 +330,22 @@ def test_thresholds_up_a_taxonomy_come_from_the_int8_files_answers_on_val(
     plain = Evaluate(job)
     flat = plain.run()
     assert flat.taxonomy is None
-    assert not job.answer_file.exists()
+    how = read_answer_doc(json.loads(job.answer_file.read_text()), CLASSES)
+    assert (how.tree.ranks, how.thresholds) == (("class",), {"class": flat.threshold})
     job.taxonomy = parse_taxonomy("class,ground\ngrass,soft\nbrick,hard\nsand,soft\nsky,\n", CLASSES, "t.csv")
     stage = Evaluate(job)
     assert stage.key.hash != plain.key.hash
     evaluated = stage.run()
     assert evaluated.threshold == flat.threshold
-    tree, thresholds = read_answer_doc(json.loads(job.answer_file.read_text()), CLASSES)
-    assert tree == job.taxonomy
-    sums = tree.sums(TFLite(job.int8_tflite).predict(job.val_pixels))
-    assert thresholds == tree.thresholds(sums, labels_of(job.dataset.val), 0.9)
+    how = read_answer_doc(json.loads(job.answer_file.read_text()), CLASSES)
+    assert how.tree == job.taxonomy
+    val = TFLite(job.int8_tflite).predict(job.val_pixels)
+    assert how.floor == np.sort(val.max(1))[3]  # 57 of 60 are kept
+    assert how.is_other(val).sum() <= 3
+    sums = how.tree.sums(how.admitted(val))
+    assert how.thresholds == how.tree.thresholds(sums, labels_of(job.dataset.val), 0.9)
+    assert evaluated.other is not None
+    assert (evaluated.other["examples"], evaluated.other["n_other"], evaluated.other["n"]) == (False, 0, 20)
     doc = evaluated.taxonomy
     assert doc is not None
     assert (doc["precision_wanted"], doc["n"], doc["n_val"]) == (0.9, 20, 60)

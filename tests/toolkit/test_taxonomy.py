@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import report_fixture
 
+from edgefit_toolkit.data.answers.answering import Answering, answer_doc, read_answer_doc
+from edgefit_toolkit.data.answers.taxonomy import Node, Taxonomy, lowest_confidence
+from edgefit_toolkit.data.answers.taxonomy_table import find_taxonomy, parse_taxonomy
 from edgefit_toolkit.data.readers.folder import load_folder
-from edgefit_toolkit.data.taxonomy import Node, Taxonomy, answer_doc, lowest_confidence, read_answer_doc
-from edgefit_toolkit.data.taxonomy_table import find_taxonomy, parse_taxonomy
 from edgefit_toolkit.errors import DataError, InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data
@@ -100,7 +101,8 @@ def test_chosen_thresholds_keep_what_was_wanted_where_they_were_chosen(
 def test_the_document_is_the_tree(tree: Taxonomy, values: list[float]) -> None:
     thresholds = dict(zip(tree.ranks, values, strict=False))
     classes = [node.name for node in tree.nodes[tree.spans[0]]]
-    assert read_answer_doc(json.loads(json.dumps(answer_doc(tree, thresholds))), classes) == (tree, thresholds)
+    how = Answering(tree, thresholds)
+    assert read_answer_doc(json.loads(json.dumps(answer_doc(how))), classes) == how
 
 
 def test_an_answer_rolls_up_as_far_as_it_must() -> None:
@@ -162,7 +164,7 @@ def test_a_column_without_names_is_no_rank_and_blank_lines_are_none() -> None:
 
 
 def test_a_damaged_document_is_named() -> None:
-    doc = answer_doc(parse(FLOWERS), {"class": 0.5})
+    doc = answer_doc(Answering(parse(FLOWERS), {"class": 0.5}))
     changes: list[dict[str, Any]] = [
         {"schema": "edgefit.answer/2"},
         {"nodes": [*doc["nodes"][:-1], doc["nodes"][-1] | {"parent": 0}]},
@@ -170,6 +172,12 @@ def test_a_damaged_document_is_named() -> None:
         {"thresholds": {"order": 0.5}},
         {"ranks": "class"},
         {"ranks": [*doc["ranks"], "order"]},
+        {"other": {"class": 5, "floor": 0.1}},
+        {"other": {"class": 1}},
+        {"alike": [[1]]},
+        {"alike": [[9], [], [], [], []]},
+        {"places": {"regions": ["A"], "lowered": 0.1, "rows": [[0, 1, 4095]]}},
+        {"places": {"regions": ["A"], "lowered": 0.5, "rows": []}},
     ]
     for change in changes:
         with pytest.raises(InputError, match="not the run's tree"):
@@ -225,7 +233,7 @@ def judged(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_report_shows_that_the_tree_answers_more() -> None:
-    doc = rollup.taxonomy_doc(parse(FLOWERS), judged(1), judged(2), 0.95)
+    doc = rollup.taxonomy_doc(Answering(parse(FLOWERS), {}), judged(1), judged(2), 0.95)
     assert doc["tree"]["answered"] > doc["flat"]["answered"] + 0.2
     assert doc["tree"]["precision"] == 1
     by_rank = doc["tree"]["by_rank"]
@@ -246,7 +254,7 @@ def test_the_report_shows_that_the_tree_answers_more() -> None:
 
 def test_nothing_answered_has_no_precision() -> None:
     flat = np.full((10, 5), 0.2, np.float32)
-    doc = rollup.taxonomy_doc(parse(FLOWERS), (flat, np.zeros(10, int)), (flat, np.ones(10, int)), 0.95)
+    doc = rollup.taxonomy_doc(Answering(parse(FLOWERS), {}), (flat, np.zeros(10, int)), (flat, np.ones(10, int)), 0.95)
     assert doc["flat"] == {"answered": 0, "precision": None}
     assert "–" in rollup.sentence(doc)
     assert "–" in render_markdown(report_fixture.document() | {"taxonomy": doc})

@@ -24,7 +24,7 @@ from edgefit_toolkit.app.facts import app_doc, json_file, preprocessing_doc
 from edgefit_toolkit.app.shipped_model import with_metadata
 from edgefit_toolkit.app.source import Source, read_source
 from edgefit_toolkit.app.webapp import web_files
-from edgefit_toolkit.data.taxonomy import answer_doc
+from edgefit_toolkit.data.answers.answering import answer_doc
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.report import view
@@ -116,9 +116,9 @@ def contents(source: Source, app: App, *, cache_dir: Path | None = None) -> dict
     files = {"model.tflite": model, "labels.txt": labels, "preprocessing.json": json_file(preprocessing_doc(source))}
     files["MODEL_CARD.md"] = card.model_card(source, digest, len(model)).encode()
     files["README.md"] = card.read_me(source, apps).encode()
-    assets = {"model.tflite": model, "labels.txt": labels, "app.json": json_file(app_doc(source, model))}
-    if source.taxonomy is not None:
-        assets["answer.json"] = files["answer.json"] = json_file(answer_doc(source.taxonomy, source.thresholds))
+    files["answer.json"] = json_file(answer_doc(source.answering))
+    assets = {name: files[name] for name in ("model.tflite", "labels.txt", "answer.json")}
+    assets["app.json"] = json_file(app_doc(source, model))
     if "web" in apps:
         files |= web_files(source, assets, cache_dir)
     if "android" in apps:

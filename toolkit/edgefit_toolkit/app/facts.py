@@ -31,21 +31,21 @@ def app_doc(source: Source, model: bytes) -> dict[str, Any]:
     photographs = report["data"]["kind"] == "photographs"
     pictures = words.plural(score["n"], "test photograph" if photographs else "drawn test picture")
     network = f"{words.name_of(report['plan']['pick'])}, int8, {words.size(len(model))}"
-    ranks = source.taxonomy.ranks[1:] if source.taxonomy else ()
+    answering = source.answering
+    ranks = answering.tree.ranks[1:]
     unsure = f"Below {words.percent(source.threshold, 0)} it says that it is not sure."
     if ranks:
         unsure = f"Where it is unsure which, it names the {' or '.join(ranks)}, or says that it is not sure."
     about = (
         f"It names the right one first on {words.percent(score['top1'])} of {pictures}, and it knows only these "
-        f"{len(source.labels)}. {unsure} {network}."
+        f"{len(answering.known)}. {unsure} {network}."
     )
-    doc = preprocessing_doc(source) | {
+    return preprocessing_doc(source) | {
         "title": title(source),
         "data_kind": report["data"]["kind"],
         "about": about,
         "model": {"file": "model.tflite", "sha256": hashlib.sha256(model).hexdigest()},
     }
-    return doc | {"answer": "answer.json"} if ranks else doc
 
 
 def title(source: Source) -> str:

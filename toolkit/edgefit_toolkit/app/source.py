@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.app.shipped_model import Ends, read_ends
 from edgefit_toolkit.data import class_names
-from edgefit_toolkit.data.taxonomy import Taxonomy, read_answer_doc
+from edgefit_toolkit.data.answers.answering import Answering, read_answer_doc
+from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
@@ -41,9 +42,8 @@ class Source:
     ends: Ends
     labels: tuple[Label, ...]
     preprocessing: Preprocessing
-    threshold: float  # below this confidence an app without a taxonomy says "not sure"
-    taxonomy: Taxonomy | None = None
-    thresholds: dict[str, float] = field(default_factory=dict)  # rank of the taxonomy -> from which sum on it answers
+    threshold: float  # of one class: below this confidence the app is not sure of it
+    answering: Answering
 
 
 def read_source(run_dir: Path) -> Source:
@@ -66,10 +66,11 @@ def read_source(run_dir: Path) -> Source:
     preprocessing = _preprocessing(run_dir, ends)
     reliability = report.get("reliability")
     threshold = reliability.get("threshold", DEFAULT_THRESHOLD) if reliability else DEFAULT_THRESHOLD
-    if "taxonomy" not in report:
-        return Source(report, model, ends, labels, preprocessing, threshold)
-    tree = read_answer_doc(_answer_json(run_dir), report["data"]["classes"])
-    return Source(report, model, ends, labels, preprocessing, threshold, *tree)
+    classes = report["data"]["classes"]
+    answering = Answering(Taxonomy.of_classes(classes), {CLASS: threshold})  # as runs without answer.json have it
+    if "taxonomy" in report or "other" in report:
+        answering = read_answer_doc(_answer_json(run_dir), classes)
+    return Source(report, model, ends, labels, preprocessing, threshold, answering)
 
 
 def check_guard(report: ReportDoc) -> None:

@@ -13,7 +13,7 @@ from edgefit_toolkit.app.icons import icon
 from edgefit_toolkit.app.source import Source
 from edgefit_toolkit.app.vendor import litert_files
 
-STATIC = ("index.html", "style.css", "app.js", "answer.js", "preprocess.js", "model.js")
+STATIC = ("index.html", "style.css", "app.js", "answer.js", "view.js", "preprocess.js", "model.js")
 ICONS = {"icons/icon-192.png": (192, False), "icons/icon-512.png": (512, False), "icons/maskable-512.png": (512, True)}
 
 

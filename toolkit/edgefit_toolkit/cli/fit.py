@@ -33,6 +33,10 @@ data_options = together(
                  ".json, wds:DIR/{000..099}.tar, hf:owner/name or hf:DIR, `flowers`, or `demo`."),
     click.option("--taxonomy", type=click.Path(dir_okay=False), metavar="FILE", default=None,
                  help="CSV, class,species,genus,family: where unsure of the class, the app names the genus or family."),
+    click.option("--other", type=click.Path(file_okay=False), metavar="DIR", default=None,
+                 help="Photographs of any other things: the app then says 'none of these' to such pictures."),
+    click.option("--places", type=click.Path(dir_okay=False), metavar="FILE", default=None,
+                 help="CSV, class,region,months: what does not occur there is lowered and marked 'seldom seen here'."),
     click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
                  help="Wanted share of right answers among those that the app is sure of."),
 )  # fmt: skip

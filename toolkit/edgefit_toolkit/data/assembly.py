@@ -41,7 +41,7 @@ def assemble(
         fault = class_names.fault_among(list(part_classes))
         if fault is not None:
             raise DataError(f"{where}: {fault}", f"rename it: {class_names.RULE}")
-    usable, looks, skipped = _check(offered, on_progress)
+    usable, looks, skipped = check(offered, on_progress)
     if not {"train", "val", "test"} <= set(usable):  # what is split here must hold each picture once
         source = "all" if "all" in usable else "train"
         usable[source], repeated = _without_repeats(usable[source])
@@ -77,7 +77,7 @@ def assemble(
     )
 
 
-def _check(
+def check(
     offered: Mapping[str, Offered], on_progress: Progress | None
 ) -> tuple[dict[str, Classes], dict[str, Look], list[Skipped]]:
     """Decodes every picture to its end, in threads: the usable ones by part and class, what each looks like by its

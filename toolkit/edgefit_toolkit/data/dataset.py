@@ -74,6 +74,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # sentences for the report, leaks between splits among them
     license: str = ""
     credits: str = ""
+    other: int = -1  # the class of photographs of other things; -1: there is none
     sha256: str = ""  # of every picture's split, class, name and bytes: two equal ones train the same
 
     def split(self, name: str) -> tuple[Photo, ...]:
@@ -92,7 +93,7 @@ class Dataset:
         """One line for the screen and the report."""
         what = "photographs" if self.kind == "photographs" else "drawn pictures"
         line = (
-            f"{self.name}: {len(self.classes)} classes, {len(self.train)} / {len(self.val)} / {len(self.test)} "
-            f"{what} to train, validate and test"
+            f"{self.name}: {len(self.classes) - (self.other >= 0)} classes, "
+            f"{len(self.train)} / {len(self.val)} / {len(self.test)} {what} to train, validate and test"
         )
         return f"{line}, {len(self.skipped)} files skipped" if self.skipped else line

@@ -86,7 +86,7 @@ def run_stages(
 
         # 2. data
         dataset = load(settings, ui, last)
-        taxonomy = data.taxonomy(settings, dataset, ui)
+        taxonomy, places = data.taxonomy(settings, dataset, ui), data.places(settings, dataset, ui)
 
         from edgefit_toolkit.pipeline import stepdown  # only now: what trains and converts takes seconds to load
         from edgefit_toolkit.pipeline.stages.convert import Convert
@@ -100,7 +100,7 @@ def run_stages(
         attempts: list[Attempt] = []
         while True:  # 3 to 7, again with a smaller network when the trained one misses the budget
             variant = with_classes(plan.pick.variant, len(dataset.classes))
-            job = Job(settings, run, ui, variant, dataset, bench, last, taxonomy)
+            job = Job(settings, run, ui, variant, dataset, bench, last, taxonomy, places)
             train = Train(job)
             convert = Convert(job, after=train)
             quantize = Quantize(job, after=convert)

@@ -34,6 +34,8 @@ class FitSettings:
     phi: float | None = None  # this one, instead of picking
     data: str | None = None  # a folder, "flowers", or None for the drawn demo set
     taxonomy: str | None = None  # a table of the classes' species, genera, ...; None: the data folder's, if it has one
+    other: str | None = None  # a folder of photographs of other things, to be turned away
+    places: str | None = None  # a table of where and when classes occur; None: the data folder's, if it has one
     precision: float = 0.95  # wanted share of right answers among those that the app is sure of
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from edgefit_toolkit.data.taxonomy import LEAST, lowest_confidence
+import numpy as np
+
+from edgefit_toolkit.data.answers.taxonomy import LEAST, lowest_confidence
 from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.report import words
 from edgefit_toolkit.report.schema import (
@@ -23,7 +25,6 @@ from edgefit_toolkit.report.schema import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from edgefit_toolkit.records import Origin
@@ -140,6 +141,19 @@ def not_sure_below(confidence: Sequence[float], correct: Sequence[bool], wanted:
     """
     lowest = lowest_confidence(confidence, correct, wanted)
     return 1.0 if lowest is None else max(lowest, LEAST)
+
+
+def auroc(kept: NDArray[np.floating[Any]], away: NDArray[np.floating[Any]]) -> float:
+    """The chance that one to be kept scores higher than one to be turned away; equal ones count half."""
+    ranked = np.sort(away)
+    below, not_above = np.searchsorted(ranked, kept, "left"), np.searchsorted(ranked, kept, "right")
+    return float((below + not_above).sum() / (2 * len(kept) * len(away)))
+
+
+def kept_at_95(kept: NDArray[np.floating[Any]], away: NDArray[np.floating[Any]]) -> float:
+    """FPR95: the share of `away` that scores as high as the highest threshold that at least 95% of `kept` meet."""
+    threshold = np.sort(kept)[int(0.05 * len(kept))]
+    return float((away >= threshold).mean())
 
 
 def prediction(

@@ -53,6 +53,7 @@ def shared(doc: ReportDoc) -> dict[str, Any]:
         "verdict_words": view.verdict_words(doc),
         "caution": view.caution(doc),
         "attempts": view.attempts(doc),
+        "none_of_these": view.none_of_these(doc["other"]) if "other" in doc else "",
         "floors": view.floors(doc.get("quantization", {}).get("guard")),
         "comparison": figures.table(doc),
         "candidates": plan.candidates(doc["plan"]),

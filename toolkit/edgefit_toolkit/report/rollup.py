@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.data.taxonomy import CLASS, Taxonomy
-from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import AnsweredDoc, RankDoc, TaxonomyDoc
+from edgefit_toolkit.data.answers.answering import Answering
+from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
+from edgefit_toolkit.report import derive, words
+from edgefit_toolkit.report.schema import AnsweredDoc, OtherDoc, RankDoc, TaxonomyDoc, TurnedAwayDoc
 
 OTHERS = (0.8, 0.9, 0.95, 0.98, 0.99)  # wanted precisions of the curve
 
 Judged = tuple[NDArray[np.float32], NDArray[np.int64]]  # int8's probabilities [N, classes], true classes [N]
 
 
-def taxonomy_doc(tree: Taxonomy, val: Judged, test: Judged, wanted: float) -> TaxonomyDoc:
-    """Thresholds are chosen on `val` alone; every figure is of `test`."""
-    val_sums, (sums, truth) = tree.sums(val[0]), (tree.sums(test[0]), test[1])
+def taxonomy_doc(how: Answering, val: Judged, test: Judged, wanted: float) -> TaxonomyDoc:
+    """Thresholds are chosen on `val` alone; every figure is of `test`, without pictures of other things."""
+    tree, own = how.tree, test[1] != how.other
+    truth, every = test[1][own], tree.sums(how.weighed(test[0][own]))
+    val_sums = tree.sums(how.admitted(val[0]))
+    sums = tree.sums(how.admitted(test[0][own]))
     thresholds = {one: tree.thresholds(val_sums, val[1], one) for one in sorted({*OTHERS, wanted})}
     chosen = thresholds[wanted]
     answers = tree.answers(sums, chosen)
@@ -30,8 +34,8 @@ def taxonomy_doc(tree: Taxonomy, val: Judged, test: Judged, wanted: float) -> Ta
         answered = _answered(here, right)
         row: RankDoc = {
             "rank": name,
-            "names": tree.spans[rank].stop - tree.spans[rank].start,
-            "accuracy": float(tree.right(tree.likeliest(sums, rank)[0], truth).mean()),
+            "names": tree.spans[rank].stop - tree.spans[rank].start - (rank == 0 <= how.other),
+            "accuracy": float(tree.right(tree.likeliest(every, rank)[0], truth).mean()),
             "answered": answered["answered"],
             "precision": answered["precision"],
         }
@@ -64,6 +68,45 @@ def sentence(doc: TaxonomyDoc) -> str:
 def share(precision: float | None) -> str:
     """A precision in words; a dash where nothing was answered."""
     return "–" if precision is None else words.percent(precision)
+
+
+def other_doc(how: Answering, test: Judged, float_test: NDArray[np.float32], n_val: int) -> OtherDoc:
+    """What "none of these" keeps and turns away of test pictures; `float_test` is what the float file says of them."""
+    int8_test, truth = test
+    own, away = truth != how.other, truth == how.other
+    turned = how.is_other(int8_test)
+    doc: OtherDoc = {
+        "floor": how.floor,
+        "n_val": n_val,
+        "examples": how.other >= 0,
+        "kept": float(1 - turned[own].mean()),
+        "n": int(own.sum()),
+        "n_other": int(away.sum()),
+    }
+    if away.any():
+        doc["turned_away"] = float(turned[away].mean())
+        doc["float"], doc["int8"] = (_turned_away(how.weighed(p).max(1), own) for p in (float_test, int8_test))
+    return doc
+
+
+def other_sentence(doc: OtherDoc) -> str:
+    """The same in one line, for the screen."""
+    if "turned_away" in doc and "int8" in doc:
+        share_away, auroc = words.percent(doc["turned_away"]), doc["int8"]["auroc"]
+        away = f"and {share_away} of other things are turned away (AUROC {auroc:.3f})"
+    else:
+        away = "how many of other things are turned away is not known without --other"
+    return (
+        f"none of these: below {words.percent(doc['floor'], 0)}, chosen on validation pictures; "
+        f"{words.percent(doc['kept'])} of the test pictures are kept, {away}"
+    )
+
+
+def _turned_away(largest: NDArray[np.float64], own: NDArray[np.bool_]) -> TurnedAwayDoc:
+    return {
+        "auroc": derive.auroc(largest[own], largest[~own]),
+        "fpr95": derive.kept_at_95(largest[own], largest[~own]),
+    }
 
 
 def _flat(thresholds: Mapping[str, float]) -> dict[str, float]:

@@ -105,3 +105,25 @@ def sections(doc: ReportDoc) -> list[tuple[str, str]]:
     if doc.get("pipeline_trace"):
         found.append(("pipeline", "From photograph to answer"))
     return [*found, ("reproduce", "How to reproduce")]
+
+
+def none_of_these(other: Any) -> str:
+    """What is known of how pictures of other things are turned away."""
+    kept = (
+        f"Below {words.percent(other['floor'], 0)} for its likeliest class a picture is none of these (chosen on "
+        f"{words.plural(other['n_val'], 'validation picture')}, so that 95% of the classes' own stay). On test "
+        f"{words.percent(other['kept'])} of {other['n']:,} stay"
+    )
+    if "turned_away" not in other:
+        return (
+            f"{kept}. The model has seen no pictures of other things, so what they get is not measured, and many will "
+            "get a name: --other DIR teaches it."
+        )
+    figures = [
+        f"{name} AUROC {other[name]['auroc']:.3f}, FPR95 {words.percent(other[name]['fpr95'])}"
+        for name in ("float", "int8")
+    ]
+    return (
+        f"{kept}, and {words.percent(other['turned_away'])} of {other['n_other']:,} pictures of other things are "
+        f"turned away ({'; '.join(figures)}: what of them is kept where 95% of the classes' own are)."
+    )

@@ -1,4 +1,4 @@
-// What the scores mean, in words.
+// What the scores mean, in words: what answer.json says of a model's probabilities.
 
 /** labels.txt: one class a line, `label [TAB common name [TAB scientific name]]`. */
 export function parseLabels(text) {
@@ -12,9 +12,38 @@ export function parseLabels(text) {
     });
 }
 
+const nameable = (scores, { other }) => Float64Array.from(scores, (score, label) => (label === other?.class ? 0 : score));
+
+/** Whether the likeliest class lies below the floor: none of these. */
+export function isOther(scores, how) {
+  return Math.max(...nameable(scores, how)) < (how.other?.floor ?? 0);
+}
+
+/** Of each class whether it has a place, but none of this region (null: any) and month (1 to 12; null: any). */
+export function seldomHere(count, { places }, { region = null, month = null } = {}) {
+  const listed = new Uint8Array(count), here = new Uint8Array(count);
+  const at = places ? places.regions.indexOf(region) : -1; // -1, an unknown region, is any
+  for (const [label, where, months] of places?.rows ?? []) {
+    listed[label] = 1;
+    if ((at < 0 || at === where) && (month === null || (months >> (month - 1)) & 1)) here[label] = 1;
+  }
+  return Array.from(listed, (one, label) => one === 1 && here[label] === 0);
+}
+
+/** Scores of the classes that can be named; those seldom seen here are lowered, and all brought to their old sum. */
+export function weigh(scores, how, seldom = []) {
+  const given = nameable(scores, how);
+  if (!seldom.includes(true)) return given;
+  const lowered = given.map((score, label) => score * (seldom[label] ? how.places.lowered : 1));
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const after = sum(lowered);
+  const factor = after > 0 ? sum(given) / after : 1;
+  return lowered.map((score) => score * factor);
+}
+
 /**
- * The node of answer.json's tree that answers, null when none is sure enough: scores are summed up the tree, and the
- * likeliest node of the finest rank whose threshold its sum meets is taken. A rank without a threshold never answers.
+ * The node of the tree that answers, null when none is sure enough: scores are summed up the tree, and the likeliest
+ * node of the finest rank whose threshold its sum meets is taken. A rank without a threshold never answers.
  */
 export function rollUp(scores, { ranks, thresholds, nodes }) {
   const sums = new Float64Array(nodes.length);
@@ -39,13 +68,21 @@ export function called({ names }, languages, otherwise) {
   return language === undefined ? otherwise : names[language];
 }
 
-/** The three likeliest classes, whether the app is sure, and of what: the first of them, or a coarser node of a tree. */
-export function judge(scores, labels, threshold, tree = null) {
-  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b).slice(0, 3);
-  const top = order.map((index) => ({ ...labels[index], score: scores[index] }));
-  if (tree === null) return { top, sure: top[0].score >= threshold, coarser: null };
-  const answer = rollUp(scores, tree);
-  return { top, sure: answer !== null, coarser: answer !== null && answer.rank !== tree.ranks[0] ? answer : null };
+/**
+ * The three likeliest classes, whether it is none of these, the node that answers (null: not sure), and the classes
+ * that look like it. `here` may name a region and a month.
+ */
+export function judge(scores, labels, how, here = {}) {
+  const seldom = seldomHere(scores.length, how, here);
+  const weighed = weigh(scores, how, seldom);
+  const order = [...weighed.keys()].filter((label) => label !== how.other?.class);
+  order.sort((a, b) => weighed[b] - weighed[a] || a - b);
+  const top = order.slice(0, 3).map((index) => ({ ...labels[index], score: weighed[index], seldom: seldom[index] }));
+  const other = isOther(scores, how);
+  const answer = other ? null : rollUp(weighed, how);
+  const isClass = answer !== null && answer.rank === how.ranks[0];
+  const alike = isClass ? (how.alike?.[answer.node] ?? []).map((index) => labels[index]) : [];
+  return { top, other, answer, isClass, seldom: isClass && seldom[answer.node], alike };
 }
 
 /** 0.934 -> "93%"; never "0%" or "100%" of something uncertain. */
@@ -53,4 +90,10 @@ export function percent(share) {
   if (share > 0 && share < 0.005) return "<1%";
   if (share > 0.995 && share < 1) return ">99%";
   return `${Math.round(100 * share)}%`;
+}
+
+/** How sure an answer is. */
+export function confidence(probability) {
+  if (probability >= 0.95) return "Almost certain";
+  return probability >= 0.8 ? "Very likely" : "Likely";
 }

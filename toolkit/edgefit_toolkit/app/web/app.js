@@ -1,7 +1,8 @@
 // The page: a photograph or the camera in, three names with honest confidence out.
 
-import { called, judge, parseLabels, percent } from "./answer.js";
+import { called, judge, parseLabels } from "./answer.js";
 import { decode, prepare } from "./preprocess.js";
+import { clear, headline, listClasses, offerPlaces, showAnswer } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
 const CAMERA_PAUSE_MS = 150; // between two frames: cool phone, steady words
@@ -9,11 +10,14 @@ const CAMERA_PAUSE_MS = 150; // between two frames: cool phone, steady words
 const ui = {
   photo: byId("photo"), video: byId("video"), frame: byId("frame"), empty: byId("empty"), stage: byId("stage"),
   choose: byId("choose"), camera: byId("camera"), file: byId("file"), problem: byId("problem"),
-  headline: byId("headline"), advice: byId("advice"), top: byId("top"), timing: byId("timing"), state: byId("state"),
+  headline: byId("headline"), sureness: byId("sureness"), advice: byId("advice"), alike: byId("alike"), top: byId("top"),
+  timing: byId("timing"), state: byId("state"), places: byId("places"), region: byId("region"), month: byId("month"),
 };
 
 let facts, labels, model;
-let tree = null; // of answer.json, where the app has a taxonomy
+let how; // answer.json: from scores to an answer
+let here = {}; // region and month, where they were chosen
+let latest = null; // what the model last said of a picture
 let stream = null;
 let shownUrl = null;
 let turn = 0; // a newer picture makes older work stop
@@ -23,51 +27,9 @@ function say(problem) {
   ui.problem.hidden = problem === "";
 }
 
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text; // a live region speaks on every change
-}
-
-function show(scores, timing) {
-  const { top, sure, coarser } = judge(scores, labels, facts.threshold, tree);
-  const name = coarser ? `${called(tree.nodes[coarser.node], navigator.languages, coarser.name)} (${coarser.rank})` : top[0].common;
-  setText(ui.headline, sure ? `${name}, ${percent(coarser ? coarser.probability : top[0].score)} sure` : "Not sure");
-  ui.headline.dataset.sure = String(sure);
-  ui.advice.hidden = sure && !coarser;
-  if (coarser) setText(ui.advice, "Which one of them is not sure. Closest guesses below.");
-  if (!sure) setText(ui.advice, "Closest guesses below. Try a nearer, sharper picture with one subject in the middle.");
-  ui.top.replaceChildren(...top.map(({ common, scientific, label, score }) => {
-    const item = document.createElement("li");
-    item.dataset.label = label;
-    const name = document.createElement("span");
-    name.className = "name";
-    name.textContent = common;
-    if (scientific) {
-      const latin = document.createElement("i");
-      latin.lang = "la";
-      latin.textContent = ` ${scientific}`;
-      name.append(latin);
-    }
-    const share = document.createElement("span");
-    share.className = "share";
-    share.textContent = percent(score);
-    const bar = document.createElement("span");
-    bar.className = "bar";
-    bar.setAttribute("aria-hidden", "true");
-    const fill = document.createElement("span");
-    fill.style.width = `${100 * score}%`;
-    bar.append(fill);
-    item.append(name, share, bar);
-    return item;
-  }));
-  ui.top.hidden = false;
-  ui.timing.textContent = timing;
-  ui.timing.hidden = false;
-}
-
-function clear() {
-  ui.top.hidden = ui.timing.hidden = ui.advice.hidden = true;
-  delete ui.headline.dataset.sure;
-  setText(ui.headline, "Ready");
+function show({ scores, timing }) {
+  latest = { scores, timing };
+  showAnswer(ui, judge(scores, labels, how, here), how, labels, timing);
 }
 
 async function classify(source) {
@@ -97,11 +59,11 @@ async function classifyFile(file) {
   ui.photo.src = shownUrl;
   ui.photo.hidden = false;
   ui.empty.hidden = true;
-  setText(ui.headline, "Looking…");
+  headline(ui, "Looking…");
   await new Promise((resolve) => setTimeout(resolve, 20)); // let the picture appear first
   try {
-    const { scores, timing } = await classify(bitmap);
-    if (mine === turn) show(scores, timing);
+    const said = await classify(bitmap);
+    if (mine === turn) show(said);
   } catch (error) {
     say(`The model could not look at this picture: ${error.message}`);
   } finally {
@@ -140,9 +102,9 @@ async function startCamera() {
   ui.camera.setAttribute("aria-pressed", "true");
   while (stream && mine === turn) {
     if (ui.video.videoWidth > 0 && !document.hidden) {
-      const { scores, timing } = await classify(ui.video);
+      const said = await classify(ui.video);
       if (mine !== turn) break;
-      show(scores, timing);
+      show(said);
     }
     await new Promise((resolve) => setTimeout(resolve, CAMERA_PAUSE_MS));
   }
@@ -158,7 +120,8 @@ function stopCamera() {
   ui.stage.classList.remove("live");
   ui.photo.hidden = true;
   ui.empty.hidden = false;
-  clear();
+  clear(ui);
+  latest = null;
   ui.camera.textContent = "Live camera";
   ui.camera.setAttribute("aria-pressed", "false");
 }
@@ -188,26 +151,23 @@ function wire() {
 }
 
 async function describe() {
-  const [factsResponse, labelsResponse] = await Promise.all([fetch("app.json"), fetch("labels.txt")]);
-  if (!factsResponse.ok || !labelsResponse.ok) throw new Error("a file of this app is missing on the server");
-  facts = await factsResponse.json();
-  labels = parseLabels(await labelsResponse.text());
-  if (facts.answer) {
-    const response = await fetch(facts.answer);
-    if (!response.ok) throw new Error(`${facts.answer}: HTTP ${response.status}`);
-    tree = await response.json();
-    labels = labels.map((label, i) => ({ ...label, common: called(tree.nodes[i], navigator.languages, label.common) }));
-  }
+  const responses = await Promise.all(["app.json", "labels.txt", "answer.json"].map((name) => fetch(name)));
+  if (!responses.every(({ ok }) => ok)) throw new Error("a file of this app is missing on the server");
+  facts = await responses[0].json();
+  how = await responses[2].json();
+  labels = parseLabels(await responses[1].text()).map((label, i) => ({
+    ...label, common: called(how.nodes[i], navigator.languages, label.common),
+  }));
   document.title = facts.title;
   byId("title").textContent = facts.title;
   const seen = facts.resolution_px / (facts.resolution_px + facts.crop_padding_px);
   ui.frame.style.height = `${100 * seen}%`; // the square that the model sees of the camera's picture
   byId("drawn").hidden = facts.data_kind !== "drawn";
-  byId("classes").replaceChildren(...labels.map(({ common, scientific }) => {
-    const item = document.createElement("li");
-    item.textContent = scientific ? `${common} (${scientific})` : common;
-    return item;
-  }));
+  listClasses(byId("nameable"), byId("classes"), labels, how);
+  offerPlaces(ui, how, (chosen) => {
+    here = chosen;
+    if (latest) show(latest);
+  });
   byId("about").textContent = facts.about;
 }
 

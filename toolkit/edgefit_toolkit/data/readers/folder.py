@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from edgefit_toolkit.data.answers import places, taxonomy_table
 from edgefit_toolkit.data.assembly import assemble
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Credit, Dataset, Kind
 from edgefit_toolkit.data.readers.attribution import Attributions
-from edgefit_toolkit.data.taxonomy_table import FILE
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -76,7 +76,7 @@ def _open_file(path: Path) -> BinaryIO:
 def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
     """Part ("all" or train, val, test) -> class -> files, and notes on what lies beside them."""
     files, folders = _listing(folder)
-    files = [file for file in files if file.name != FILE]
+    files = [file for file in files if file.name not in (taxonomy_table.FILE, places.FILE)]
     by_part: dict[str, Path] = {}
     for sub in folders:
         part = SPLIT_WORDS.get(sub.name.casefold())

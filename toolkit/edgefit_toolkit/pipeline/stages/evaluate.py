@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefit_converters.judge.parity import compare
+from edgefit_toolkit.data.answers.answering import Answering, answer_doc, floor_keeping, look_alikes
+from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.data.pixels import labels as labels_of
-from edgefit_toolkit.data.taxonomy import answer_doc
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.pipeline.bench import host_threads
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
 from edgefit_toolkit.report import derive, rollup
-from edgefit_toolkit.report.schema import TaxonomyDoc
+from edgefit_toolkit.report.schema import OtherDoc, TaxonomyDoc
 from edgefit_toolkit.training.evaluation import predict
 
 
@@ -30,13 +31,13 @@ class Evaluated:
 
     agreement: Parity
     threshold: float  # an app should say "not sure" below this confidence
+    other: OtherDoc | None = None
     taxonomy: TaxonomyDoc | None = None
 
 
 class Evaluate(Stage[Evaluated]):
-    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N].
-
-    With a taxonomy also answer.json.
+    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N];
+    and answer.json.
     """
 
     number, name, result = 6, "evaluate", Evaluated
@@ -44,11 +45,16 @@ class Evaluate(Stage[Evaluated]):
 
     def depends_on(self) -> dict[str, Any]:
         """How many threads compute; what is chosen on the answers."""
-        settings, tree = self.job.settings, self.job.taxonomy
+        job = self.job
         return {
-            "settings": {"threads": settings.threads, "precision": settings.precision},
-            "taxonomy": answer_doc(tree, {}) if tree else None,
+            "settings": {"threads": job.settings.threads, "precision": job.settings.precision},
+            "answers": answer_doc(Answering(self.tree, {}, places=job.places)),
         }
+
+    @property
+    def tree(self) -> Taxonomy:
+        """That of the job, or one of the classes alone."""
+        return self.job.taxonomy or Taxonomy.of_classes(self.job.dataset.classes)
 
     def work(self) -> tuple[Evaluated, list[Path]]:
         """The thresholds are chosen on validation pictures."""
@@ -68,19 +74,34 @@ class Evaluate(Stage[Evaluated]):
         job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
         val = TFLite(job.int8_tflite, threads=threads).predict(job.val_pixels)
         val_truth, wanted = labels_of(job.dataset.val), job.settings.precision
-        threshold = derive.not_sure_below(val.max(1).tolist(), (val.argmax(1) == val_truth).tolist(), wanted)
+        how, threshold = self.answering(val, val_truth)
+        write_atomic(job.answer_file, json.dumps(answer_doc(how), indent=1, ensure_ascii=False) + "\n")
+        other = rollup.other_doc(how, (answers["int8_tflite"], truth), answers["float_tflite"], len(val_truth))
+        job.ui.note(rollup.other_sentence(other))
         job.ui.note(
             f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)"
         )
-        evaluated = Evaluated(replace(parity, per_image=()), threshold)
+        evaluated = Evaluated(replace(parity, per_image=()), threshold, other)
+        if job.taxonomy is not None:
+            doc = rollup.taxonomy_doc(how, (val, val_truth), (answers["int8_tflite"], truth), wanted)
+            job.ui.note(rollup.sentence(doc))
+            evaluated = replace(evaluated, taxonomy=doc)
+        return evaluated, [job.answers_file, job.answer_file]
+
+    def answering(self, val: NDArray[np.float32], truth: NDArray[np.int64]) -> tuple[Answering, float]:
+        """How an app answers, chosen on the int8 file's answers to validation pictures [N, classes] and their classes
+        [N]; and the confidence below which it is not sure of a class, where there is nothing but classes."""
+        job, tree = self.job, self.tree
+        how = Answering(tree, {}, other=job.dataset.other, places=job.places)
+        weighed = how.weighed(val)
+        alike = look_alikes(weighed, truth, how.known)
+        how = replace(how, floor=floor_keeping(weighed[truth != how.other].max(1)), alike=alike)
+        weighed = how.admitted(val)
+        correct = weighed.argmax(1) == truth
+        threshold = derive.not_sure_below(weighed.max(1).tolist(), correct.tolist(), job.settings.precision)
         if job.taxonomy is None:
-            return evaluated, [job.answers_file]
-        tree = job.taxonomy
-        thresholds = tree.thresholds(tree.sums(val), val_truth, wanted)
-        write_atomic(job.answer_file, json.dumps(answer_doc(tree, thresholds), indent=1, ensure_ascii=False) + "\n")
-        doc = rollup.taxonomy_doc(tree, (val, val_truth), (answers["int8_tflite"], truth), wanted)
-        job.ui.note(rollup.sentence(doc))
-        return replace(evaluated, taxonomy=doc), [job.answers_file, job.answer_file]
+            return replace(how, thresholds={CLASS: threshold}), threshold
+        return replace(how, thresholds=tree.thresholds(tree.sums(weighed), truth, job.settings.precision)), threshold
 
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

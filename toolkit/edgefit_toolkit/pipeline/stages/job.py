@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgefit_toolkit.data.answers.places import Places
+    from edgefit_toolkit.data.answers.taxonomy import Taxonomy
     from edgefit_toolkit.data.dataset import Dataset, Photo
-    from edgefit_toolkit.data.taxonomy import Taxonomy
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
     from edgefit_toolkit.pipeline.bench import Bench
@@ -35,6 +36,7 @@ class Job:
     bench: Bench | None = None  # where the budget is to be met; None: not at hand
     last: int = 8  # number of the run's last stage
     taxonomy: Taxonomy | None = None  # over the data set's classes
+    places: Places | None = None  # of the data set's classes
 
     @property
     def checkpoint(self) -> Path:
@@ -68,7 +70,7 @@ class Job:
 
     @property
     def answer_file(self) -> Path:
-        """The tree of answers with its thresholds, for an app; only of a run with a taxonomy."""
+        """How an app makes an answer of the int8 model's probabilities."""
         return self.run.path / "answer.json"
 
     @cached_property

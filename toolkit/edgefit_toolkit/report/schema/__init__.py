@@ -46,6 +46,7 @@ from edgefit_toolkit.report.schema.results import (
     MeasurementDoc,
     OperatorTime,
     OperatorTimesDoc,
+    OtherDoc,
     PrecisionDoc,
     PredictionDoc,
     RankDoc,
@@ -57,6 +58,7 @@ from edgefit_toolkit.report.schema.results import (
     ShotsDoc,
     TaxonomyDoc,
     TreeDoc,
+    TurnedAwayDoc,
 )
 from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
 from edgefit_toolkit.report.schema.sweep import SweepDoc
@@ -95,6 +97,7 @@ __all__ = [
     "ModelsDoc",
     "OperatorTime",
     "OperatorTimesDoc",
+    "OtherDoc",
     "PlanDoc",
     "PrecisionDoc",
     "PredictionDoc",
@@ -122,6 +125,7 @@ __all__ = [
     "TraceStep",
     "TrainingDoc",
     "TreeDoc",
+    "TurnedAwayDoc",
     "VerdictDoc",
     "WeightsDoc",
     "WorkedPixel",
@@ -161,6 +165,7 @@ class ReportDoc(TypedDict):
     balance: NotRequired[BalanceDoc]
     confusion: NotRequired[ConfusionDoc]
     reliability: NotRequired[ReliabilityDoc]
+    other: NotRequired[OtherDoc]
     taxonomy: NotRequired[TaxonomyDoc]
     predictions: NotRequired[list[PredictionDoc]]
     worst_mistakes: NotRequired[list[PredictionDoc]]

@@ -123,6 +123,27 @@ class TaxonomyDoc(TypedDict):
     curve: list[PrecisionDoc]
 
 
+class TurnedAwayDoc(TypedDict):
+    """How well the largest probability of a class tells the classes' test pictures from those of other things."""
+
+    auroc: Share
+    fpr95: Share  # of other things that are kept when 95% of the classes' pictures are
+
+
+class OtherDoc(TypedDict):
+    """None of these: pictures whose largest probability of a class lies below a floor."""
+
+    floor: Share  # chosen so that 95% of the validation pictures of the classes are kept, by int8
+    n_val: int
+    examples: bool  # whether the model learnt from photographs of other things
+    kept: Share  # of the classes' test pictures, by int8
+    n: int
+    n_other: int  # test pictures of other things
+    turned_away: NotRequired[Share]  # of these, by int8
+    float: NotRequired[TurnedAwayDoc]
+    int8: NotRequired[TurnedAwayDoc]
+
+
 class AgreementDoc(TypedDict):
     """int8 against float on the same pictures: the same first answer, not accuracy."""
 

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.FileChannel
 import java.util.Locale
+import org.json.JSONArray
 import org.json.JSONObject
 import org.tensorflow.lite.Interpreter
 
@@ -15,8 +16,6 @@ class Facts(json: JSONObject) {
     val title: String = json.getString("title")
     val about: String = json.getString("about")
     val drawn: Boolean = json.getString("data_kind") == "drawn"
-    val answer: String = json.optString("answer") // the file of the tree, where there is one
-    val threshold: Float = json.getDouble("threshold").toFloat()
     val preprocessing = Preprocessing(
         json.getInt("resolution_px"),
         json.getInt("crop_padding_px"),
@@ -30,10 +29,9 @@ class Facts(json: JSONObject) {
 class Classifier(assets: AssetManager) : AutoCloseable {
     val facts = Facts(JSONObject(assets.text("app.json")))
     val languages = listOf(Locale.getDefault().toLanguageTag())
-    val tree: Tree? = if (facts.answer.isEmpty()) null else readTree(JSONObject(assets.text(facts.answer)))
+    val tree: Tree = readTree(JSONObject(assets.text("answer.json")))
     val labels: List<Label> = Answers.parseLabels(assets.text("labels.txt")).mapIndexed { i, label ->
-        val common = tree?.nodes?.get(i)?.called(languages, label.common) ?: label.common
-        Label(label.label, common, label.scientific)
+        Label(label.label, tree.nodes[i].called(languages, label.common), label.scientific)
     }
 
     private val interpreter = Interpreter(assets.map("model.tflite"), Interpreter.Options().setNumThreads(THREADS))
@@ -67,19 +65,34 @@ class Classifier(assets: AssetManager) : AutoCloseable {
     private companion object {
         const val THREADS = 4 // of the fast cores; more only wait for the slow ones
 
+        fun strings(array: JSONArray): List<String> = List(array.length()) { array.getString(it) }
+
+        fun ints(array: JSONArray): List<Int> = List(array.length()) { array.getInt(it) }
+
+        fun rows(array: JSONArray): List<List<Int>> = List(array.length()) { ints(array.getJSONArray(it)) }
+
         fun readTree(doc: JSONObject): Tree {
-            val ranks = doc.getJSONArray("ranks").let { array -> List(array.length(), array::getString) }
+            val ranks = strings(doc.getJSONArray("ranks"))
+            val other = doc.getJSONObject("other")
+            val places = doc.optJSONObject("places")
             val sums = doc.getJSONObject("thresholds")
             val nodes = doc.getJSONArray("nodes")
             return Tree(
                 ranks,
-                ranks.filter(sums::has).associateWith(sums::getDouble),
+                ranks.filter { sums.has(it) }.associate { it to sums.getDouble(it) },
                 List(nodes.length()) { i ->
                     val node = nodes.getJSONObject(i)
                     val names = node.getJSONObject("names")
-                    val called = names.keys().asSequence().associateWith(names::getString)
+                    val called = names.keys().asSequence().associate { it to names.getString(it) }
                     Node(node.getString("name"), node.getString("rank"), node.getInt("parent"), called)
                 },
+                other.getInt("class"),
+                other.getDouble("floor"),
+                places?.let { found ->
+                    val lowered = found.getDouble("lowered")
+                    Places(strings(found.getJSONArray("regions")), lowered, rows(found.getJSONArray("rows")).map { it.toIntArray() })
+                },
+                rows(doc.getJSONArray("alike"))
             )
         }
 

@@ -1,13 +1,13 @@
 """Answers on a tree of names: probabilities are summed up it, and the deepest node that is sure enough is the answer.
 
-Pure. `answer.json` carries the tree with its thresholds; answer.js and Answer.kt follow the same rules to the bit: sums
-are of 64-bit floats in the order of the nodes, equal sums go to the first node, a threshold is passed when it is met.
+Pure. Sums are of 64-bit floats in the order of the nodes, equal sums go to the first node, a threshold is passed when
+it is met.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -15,9 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_toolkit.errors import InputError
-
-SCHEMA = "edgefit.answer/1"
 CLASS = "class"  # the finest rank
 LEAST = 0.5  # below this probability everything else together is likelier
 
@@ -41,6 +38,17 @@ class Taxonomy:
 
     ranks: tuple[str, ...]  # CLASS first, then from fine to coarse
     nodes: tuple[Node, ...]
+
+    @classmethod
+    def of_classes(cls, names: Sequence[str]) -> Taxonomy:
+        """Classes with nothing above them."""
+        return cls((CLASS,), tuple(Node(name, 0) for name in names))
+
+    def with_class(self, name: str) -> Taxonomy:
+        """The tree with one class more, the last one, with nothing above it."""
+        at = self.spans[0].stop
+        moved = [replace(node, parent=node.parent + (node.parent >= 0)) for node in self.nodes]
+        return Taxonomy(self.ranks, (*moved[:at], Node(name, 0), *moved[at:]))
 
     @cached_property
     def spans(self) -> tuple[slice, ...]:
@@ -123,39 +131,3 @@ def lowest_confidence(confidence: Sequence[float], correct: Sequence[bool], want
         if not tied and right >= wanted * n:
             threshold = float(sure)
     return threshold
-
-
-def answer_doc(taxonomy: Taxonomy, thresholds: Mapping[str, float]) -> dict[str, Any]:
-    """answer.json."""
-    nodes = [asdict(node) | {"rank": taxonomy.ranks[node.rank]} for node in taxonomy.nodes]
-    return {"schema": SCHEMA, "ranks": list(taxonomy.ranks), "thresholds": dict(thresholds), "nodes": nodes}
-
-
-def read_answer_doc(doc: Any, classes: Sequence[str]) -> tuple[Taxonomy, dict[str, float]]:
-    """The tree and the thresholds of answer.json. Raises InputError unless it is a tree over these very classes."""
-    try:
-        if doc["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {doc['schema']!r}, not {SCHEMA!r}")
-        ranks = tuple(str(name) for name in doc["ranks"])
-        nodes = tuple(
-            Node(str(n["name"]), ranks.index(n["rank"]), int(n["parent"]), {k: str(v) for k, v in n["names"].items()})
-            for n in doc["nodes"]
-        )
-        thresholds = {str(name): float(value) for name, value in doc["thresholds"].items()}
-        for at, node in enumerate(nodes):
-            later = at < node.parent < len(nodes) and nodes[node.parent].rank > node.rank
-            if node.parent != -1 and not later:
-                raise ValueError(f"the parent of node {at} ({node.name}) is {node.parent}")
-        if [node.rank for node in nodes] != sorted(node.rank for node in nodes) or ranks[0] != CLASS:
-            raise ValueError("its nodes do not stand by rank, classes first")
-        if len({node.rank for node in nodes}) != len(ranks) or not thresholds.keys() <= set(ranks):
-            raise ValueError("a rank has no nodes, or a threshold no rank")
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"answer.json is not the run's tree of answers: {error}", "run `edgefit fit` again") from error
-    found = [node.name for node in nodes if node.rank == 0]
-    if found != list(classes):
-        raise InputError(
-            f"answer.json names {len(found)} classes that are not the run's {len(classes)} in their order",
-            "run `edgefit fit` again",
-        )
-    return Taxonomy(ranks, nodes), thresholds

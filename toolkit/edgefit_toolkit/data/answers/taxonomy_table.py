@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_toolkit.data import class_names
-from edgefit_toolkit.data.taxonomy import CLASS, Node, Taxonomy
+from edgefit_toolkit.data.answers.taxonomy import CLASS, Node, Taxonomy
 from edgefit_toolkit.errors import DataError
 
 FILE = "taxonomy.csv"  # its name in a data folder

@@ -1,0 +1,1 @@
+"""What an app says: names up a tree, none of these, places and seasons."""
