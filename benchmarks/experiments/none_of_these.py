@@ -23,9 +23,9 @@ import torch
 from edgefit_converters.int8.quantize import quantize_int8
 from edgefit_converters.routes import litert
 from edgefit_converters.routes.deploy import deploy
-from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
 from edgefit_toolkit.network.scaling import released, with_classes
 from edgefit_toolkit.network.weights import load_network

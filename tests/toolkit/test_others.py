@@ -14,8 +14,8 @@ from edgefit_toolkit.data.answers.answering import Answering, floor_keeping, loo
 from edgefit_toolkit.data.answers.places import ALL_YEAR, Places, find_places, parse_places
 from edgefit_toolkit.data.answers.taxonomy import Node, Taxonomy
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.data.others import OTHER, with_others
+from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data
