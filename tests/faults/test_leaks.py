@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.pictures import picture
 
-from edgefit_toolkit.data import near_copies, splits
+from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.checks import near_copies
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.demo import drawn_set
 from edgefit_toolkit.data.sources import load_dataset

@@ -104,6 +104,60 @@ def test_too_few_items_cannot_be_split() -> None:
         splits.split_class([1, 2], "ivy", 0)
 
 
+@given(counts=st.lists(st.integers(1, 300), min_size=1, max_size=8), most=st.integers(1, 400), seed=st.integers(0, 99))
+def test_a_sample_keeps_every_class_and_its_share(counts: list[int], most: int, seed: int) -> None:
+    items = {str(label): list(range(count)) for label, count in enumerate(counts)}
+    kept, left_out = splits.sample(items, most, seed)
+    assert (kept, left_out) == splits.sample(items, most, seed)
+    assert sum(map(len, kept.values())) + left_out == sum(counts)
+    assert sum(map(len, kept.values())) <= max(most, len(counts)) + len(counts)
+    for name, chosen in kept.items():
+        assert chosen == sorted(set(chosen))
+        assert set(chosen) <= set(items[name])
+        assert len(chosen) >= min(len(items[name]), max(1, int(len(items[name]) * most / sum(counts))))
+
+
+def test_a_large_set_gives_val_and_test_no_more_than_they_need() -> None:
+    assert splits.share_of(0.15, 400) == 0.15
+    assert splits.share_of(0.15, splits.MOST_JUDGED * 10) * splits.MOST_JUDGED * 10 == splits.MOST_JUDGED
+
+
+def test_rare_classes_are_trained_on_and_named_as_not_tested(make_folder: MakeFolder) -> None:
+    dataset = load(make_folder(fern=2, ivy=20, moss=20, rue=1))
+    assert dataset.classes == ("fern", "ivy", "moss", "rue")
+    assert dataset.counts(dataset.train) == (2, 14, 14, 1)
+    assert dataset.counts(dataset.val) == dataset.counts(dataset.test) == (0, 3, 3, 0)
+    assert (
+        "2 of 4 classes are trained on and not tested, for want of 3 different pictures: fern (2), rue (1)"
+        in dataset.notes
+    )
+
+
+def test_a_given_split_may_lack_classes(make_folder: MakeFolder) -> None:
+    counts = {"train/a": 9, "train/b": 9, "train/c": 9, "val/b": 3, "val/c": 3, "test/a": 3, "test/c": 3}
+    dataset = load(make_folder(**counts))
+    assert dataset.counts(dataset.val) == (0, 3, 3)
+    assert dataset.counts(dataset.test) == (3, 0, 3)
+    assert {dataset.classes[p.label] for p in dataset.val} == {Path(p.place).parent.name for p in dataset.val}
+    assert "1 of 3 classes are trained on and not tested: b (9)" in dataset.notes
+
+
+def test_of_large_given_splits_a_sample_is_looked_at(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "MOST_JUDGED", 6)
+    parts = (("train", 5), ("val", 6), ("test", 12))
+    dataset = load(make_folder(**{f"{part}/{name}": count for part, count in parts for name in ("a", "b")}))
+    assert dataset.counts(dataset.test) == dataset.counts(dataset.val) == (3, 3)
+    assert len(dataset.train) == 10
+    assert any(note.startswith("test: 6 of its 24 pictures are looked at") for note in dataset.notes)
+
+
+def test_of_a_large_set_less_is_set_aside(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "MOST_JUDGED", 4)
+    dataset = load(make_folder(a=20, b=20))
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [32, 4, 4]
+    assert sum("10.0% of the pictures are set aside for" in note for note in dataset.notes) == 2
+
+
 @pytest.mark.parametrize("val_name", ["val", "valid", "Validation"])
 def test_split_folders_are_kept(make_folder: MakeFolder, val_name: str) -> None:
     counts = {f"{part}/{label}": n for part, n in (("train", 6), (val_name, 2), ("test", 3)) for label in "ab"}

@@ -13,7 +13,7 @@ from support.training_parts import CLASSES, draw, fresh_network, variant
 
 from edgefit_toolkit.data import sources
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import Candidate, Dataset
+from edgefit_toolkit.data.dataset import About, Candidate, Dataset
 from edgefit_toolkit.data.pixels import labels, load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import Source, load_dataset
@@ -35,7 +35,8 @@ def from_memory(data: str, *, seed: int, cache_dir: Path, on_progress: Progress 
             picture = f"{number:02d}.png"
             opener = partial(io.BytesIO, out.getvalue())
             offered[name].append(Candidate(name=picture, place=f"{data}/{name}/{picture}", opener=opener))
-    return assemble({"all": offered}, where=data, name="memory", seed=seed, kind="drawn", on_progress=on_progress)
+    about = About(where=data, name="memory", kind="drawn")
+    return assemble({"all": offered}, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 @pytest.fixture

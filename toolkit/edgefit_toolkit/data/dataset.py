@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 
 Kind = Literal["photographs", "drawn"]
 SPLITS = ("train", "val", "test")
@@ -29,13 +29,42 @@ class Credit:
     url: str = ""
 
 
+class Stamp(NamedTuple):
+    """By what one sees, without reading them, that a picture's bytes are still the same."""
+
+    place: str  # on this machine; no other picture has it
+    size_bytes: int
+    changed_ns: int
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """An opener whose bytes lie in a file."""
+
+    def stamp(self) -> Stamp:
+        """As they lie there now. Raises OSError where they do not."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
+class About:
+    """What a source says of its pictures as a whole."""
+
+    where: str  # what messages call the source
+    name: str
+    kind: Kind = "photographs"
+    license: str = ""
+    credits: str = ""
+    notes: tuple[str, ...] = ()  # sentences for the report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
     """A picture that a source offers, wherever its bytes lie: a file, a member of an archive, a row of a table."""
 
     name: str  # the file's own name, "003.jpg": what reports call it
     place: str  # where it lies, for people: "plants/ivy/003.jpg", "shard-7.tar: ivy/003.jpg"
-    opener: Callable[[], BinaryIO] = field(repr=False, compare=False)
+    opener: Callable[[], BinaryIO] = field(repr=False, compare=False)  # one that is Stamped is read once
     credit: Credit | None = None
 
     def open(self) -> BinaryIO:
@@ -43,7 +72,7 @@ class Candidate:
         return self.opener()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Photo(Candidate):
     """One usable picture."""
 
@@ -51,7 +80,7 @@ class Photo(Candidate):
     sha256: str  # of its bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """One picture that was left out, and why."""
 
@@ -62,7 +91,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Checked pictures in three disjoint splits, each with every class. Order is the same on every machine."""
+    """Checked pictures in three disjoint splits. Order is the same on every machine.
+
+    Train has every class; val and test lack those with too few pictures for a split, and have at least two.
+    """
 
     name: str
     kind: Kind

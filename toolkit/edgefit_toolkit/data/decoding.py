@@ -38,7 +38,14 @@ _GATE = Gate()
 
 
 class BrokenPicture(Exception):  # noqa: N818  (what it is)
-    """One picture cannot be read; the text says why, in the words of someone who has the file before them."""
+    """One picture cannot be read; the text says why, in the words of someone who has the file before them.
+
+    `lasting` where its bytes are the reason, which nothing but other bytes changes.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
 
 
 @contextmanager
@@ -69,7 +76,8 @@ def opened(picture: Candidate) -> Iterator[Image.Image]:
     except BrokenPicture:
         raise
     except Exception as error:
-        raise BrokenPicture(_fault(head, error)) from error
+        passing = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+        raise BrokenPicture(_fault(head, error), lasting=not passing) from error
 
 
 def decode(picture: Candidate) -> Image.Image:

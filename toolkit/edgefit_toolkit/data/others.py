@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefit_toolkit.data import near_copies, splits
-from edgefit_toolkit.data.assembly import check
+from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.checks import near_copies
+from edgefit_toolkit.data.checks.check import check
 from edgefit_toolkit.data.dataset import SPLITS, Dataset, Photo
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import DataError
@@ -20,7 +21,14 @@ OTHER = "none of these"
 LEAST = 20  # photographs; with fewer neither training nor the test says anything
 
 
-def with_others(dataset: Dataset, folder: Path, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+def with_others(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    seed: int,
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+) -> Dataset:
     """The data set with the photographs below `folder` as its last class, OTHER, split as a class is.
 
     Copies of each other or of the data set's own pictures are left out; of more photographs than the data set has,
@@ -31,9 +39,10 @@ def with_others(dataset: Dataset, folder: Path, *, seed: int, on_progress: Progr
     if not folder.is_dir():
         raise DataError(f"there is no folder {plain(str(folder))}", "name one of any other photographs")
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    usable, looks, skipped = check({"all": {OTHER: [file_picture(file) for file in files]}}, on_progress)
+    offered = {"all": {OTHER: [file_picture(file) for file in files]}}
+    found = check(offered, str(folder), {OTHER: len(dataset.classes)}, cache_dir, on_progress)
     own = {photo.sha256 for split in SPLITS for photo in dataset.split(split)}
-    fresh = [photo for photo in _once(usable["all"][OTHER]) if photo.sha256 not in own]
+    fresh = [photo for photo in _once(found.usable["all"][OTHER]) if photo.sha256 not in own]
     most = sum(len(dataset.split(split)) for split in SPLITS)
     if len(fresh) > most:
         drawn = np.random.default_rng(seed).choice(len(fresh), most, replace=False)
@@ -43,17 +52,20 @@ def with_others(dataset: Dataset, folder: Path, *, seed: int, on_progress: Progr
             f"{plain(str(folder))} holds {len(fresh)} usable photographs that are not the data set's own",
             f"{LEAST} are the fewest, a few hundred of all sorts are useful",
         )
-    groups = near_copies.groups_of([looks[photo.sha256] for photo in fresh])
-    label, parts = len(dataset.classes), splits.split_class(fresh, OTHER, seed, groups=groups)
+    groups = near_copies.groups_of([found.looks[photo.sha256] for photo in fresh])
+    val_share, test_share = (splits.share_of(share, most) for share in (splits.VAL_SHARE, splits.TEST_SHARE))
+    parts = splits.split_class(fresh, OTHER, seed, val_share, test_share, groups)
+    label = len(dataset.classes)
     digest, more = hashlib.sha256(dataset.sha256.encode()), {}
     for split, photos in zip(SPLITS, parts, strict=True):
-        more[split] = (*dataset.split(split), *(replace(photo, label=label) for photo in photos))
+        more[split] = (*dataset.split(split), *photos)
         for photo in photos:
             digest.update(f"{split}/{OTHER}/{photo.name} {photo.sha256}\n".encode())
     note = f"{len(fresh)} photographs of other things are the class {OTHER!r}, which is turned away and never named"
     return replace(
         dataset, classes=(*dataset.classes, OTHER), train=more["train"], val=more["val"], test=more["test"],
-        skipped=(*dataset.skipped, *skipped), notes=(*dataset.notes, note), sha256=digest.hexdigest(), other=label,
+        skipped=(*dataset.skipped, *found.skipped), notes=(*dataset.notes, *found.notes, note),
+        sha256=digest.hexdigest(), other=label,
     )  # fmt: skip
 
 

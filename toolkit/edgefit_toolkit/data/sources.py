@@ -45,9 +45,14 @@ def load_dataset(
     `cache_dir` defaults to the user's cache. Raises DataError, or DownloadError for what is fetched.
     """
     wanted = DEMO if data is None else data
-    cache = cache_dir if cache_dir is not None else platformdirs.user_cache_path("edgefit")
+    cache = cache_dir if cache_dir is not None else user_cache()
     source = next(source for source in SOURCES.values() if source.means(wanted))
     return source.load(wanted, seed=seed, cache_dir=cache, on_progress=on_progress)
+
+
+def user_cache() -> Path:
+    """Where what was fetched, drawn or found of pictures is kept."""
+    return platformdirs.user_cache_path("edgefit")
 
 
 def _demo(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
@@ -65,7 +70,8 @@ def _flowers(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | N
 def _shards(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
     from edgefit_toolkit.data.readers import shards
 
-    return shards.load_shards(data.removeprefix(SHARDS), seed=seed, on_progress=on_progress)
+    named = data.removeprefix(SHARDS)
+    return shards.load_shards(named, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _hugging_face(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
@@ -78,13 +84,13 @@ def _hugging_face(data: str, *, seed: int, cache_dir: Path, on_progress: Progres
 def _manifest(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
     from edgefit_toolkit.data.readers import manifest
 
-    return manifest.load_manifest(Path(data).expanduser(), seed=seed, on_progress=on_progress)
+    return manifest.load_manifest(Path(data).expanduser(), seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _coco(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
     from edgefit_toolkit.data.readers import coco
 
-    return coco.load_coco(Path(data).expanduser(), seed=seed, on_progress=on_progress)
+    return coco.load_coco(Path(data).expanduser(), seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _is_file(data: str, *suffixes: str) -> bool:
@@ -93,7 +99,7 @@ def _is_file(data: str, *suffixes: str) -> bool:
 
 
 def _folder(data: str, *, seed: int, cache_dir: Path, on_progress: Progress | None) -> Dataset:
-    return load_folder(Path(data).expanduser(), seed=seed, on_progress=on_progress)
+    return load_folder(Path(data).expanduser(), seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 SOURCES = {

@@ -12,6 +12,28 @@ T = TypeVar("T")
 
 VAL_SHARE = 0.15
 TEST_SHARE = 0.15
+MOST_JUDGED = 10_000  # pictures of val and of test: the 95% interval of any share is then at most a point either way
+
+
+def share_of(share: float, total: int) -> float:
+    """The share of `total` pictures to set aside: less where fewer say as much."""
+    return min(share, MOST_JUDGED / max(total, 1))
+
+
+def sample(by_class: Mapping[str, Sequence[T]], most: int, seed: int) -> tuple[dict[str, list[T]], int]:
+    """About `most` items, the same share of every class and at least one, in their order; how many are left out.
+
+    All of them where there are no more than `most`.
+    """
+    total = sum(map(len, by_class.values()))
+    if total <= most:
+        return {name: list(items) for name, items in by_class.items()}, 0
+    kept: dict[str, list[T]] = {}
+    for name, items in by_class.items():
+        count = max(1, len(items) * most // total)
+        chosen = _random_of(name, seed).permutation(len(items))[:count]
+        kept[name] = [items[i] for i in sorted(chosen)]
+    return kept, total - sum(map(len, kept.values()))
 
 
 def needed(val_share: float, test_share: float) -> int:
@@ -41,13 +63,18 @@ def split_class(
         raise ValueError(f"{len(together)} items cannot be split")
     n_val = max(1, round(count * val_share)) if val_share > 0 else 0
     n_test = max(1, round(count * test_share)) if test_share > 0 else 0
-    key = int.from_bytes(hashlib.sha256(class_name.encode()).digest()[:8], "big")
     units = list(together.values())
-    left = [units[i] for i in np.random.default_rng([seed, key]).permutation(len(units))]
+    left = [units[i] for i in _random_of(class_name, seed).permutation(len(units))]
     test = _take(left, n_test, leave=1 + (n_val > 0))
     val = _take(left, n_val, leave=1)
     train = sorted(index for unit in left for index in unit)
     return [items[i] for i in train], [items[i] for i in val], [items[i] for i in test]
+
+
+def _random_of(class_name: str, seed: int) -> np.random.Generator:
+    """Its own numbers for every class: another one coming or going moves nothing."""
+    key = int.from_bytes(hashlib.sha256(class_name.encode()).digest()[:8], "big")
+    return np.random.default_rng([seed, key])
 
 
 def _take(units: list[list[int]], wanted: int, leave: int) -> list[int]:

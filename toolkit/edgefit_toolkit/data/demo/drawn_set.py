@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import About, Dataset
 from edgefit_toolkit.data.demo import album
 from edgefit_toolkit.data.demo.scene import KINDS
 from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.files import sha256_of, write_atomic
 from edgefit_toolkit.host import python_module
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.progress import Progress, plain
 
 PER_KIND = 40
 NAME = "demo plants (drawn)"
@@ -40,16 +40,15 @@ def load(*, seed: int, cache_dir: Path, per_kind: int = PER_KIND, on_progress: P
     Raises DataError when they cannot be written to the cache.
     """
     folder = ensure(cache_dir, per_kind=per_kind, on_progress=on_progress)
-    return load_folder(
-        folder,
-        seed=seed,
+    about = About(
+        where=plain(str(folder)),
         name=NAME,
         kind="drawn",
         license="Apache-2.0",
         credits="drawn by edgefit",
-        first_notes=(NOTE,),
-        on_progress=on_progress,
+        notes=(NOTE,),
     )
+    return load_folder(folder, seed=seed, about=about, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def ensure(cache_dir: Path, *, per_kind: int = PER_KIND, on_progress: Progress | None = None) -> Path:

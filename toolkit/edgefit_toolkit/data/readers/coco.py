@@ -41,7 +41,7 @@ class _Document(msgspec.Struct):
     categories: list[_Category]
 
 
-def load_coco(path: Path, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+def load_coco(path: Path, *, seed: int, cache_dir: Path | None = None, on_progress: Progress | None = None) -> Dataset:
     """The pictures of a COCO file that show one class, checked and split; the others are counted in the notes.
 
     Raises DataError for a file that is not COCO, and as `listing.load_file_rows` does.
@@ -67,7 +67,7 @@ def load_coco(path: Path, *, seed: int, on_progress: Progress | None = None) -> 
         "annotations of several categories": sum(len(shown[image.id]) > 1 for image in document.images),
     }
     notes = [f"{count} images with {what} were not used" for what, count in counts.items() if count]
-    return load_file_rows(listed, beside=path, seed=seed, notes=notes, on_progress=on_progress)
+    return load_file_rows(listed, beside=path, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _read(path: Path) -> _Document:

@@ -12,11 +12,11 @@ import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import About, Dataset
 from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.downloads import fetch
 from edgefit_toolkit.errors import DataError, DownloadError
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.progress import Progress, plain
 
 # Address, size and hash: tensorflow/datasets, tensorflow_datasets/datasets/tf_flowers/checksums.tsv at commit
 # e9e3273204a9a472f94fa0cc43ac04c78571ebee. The first address is the same bucket over https.
@@ -34,7 +34,8 @@ def load(*, seed: int, cache_dir: Path, on_progress: Progress | None = None) -> 
     Raises DownloadError when they cannot be fetched.
     """
     folder = fetch_flowers(cache_dir, on_progress)
-    return load_folder(folder, seed=seed, name="flowers", license=LICENSE, credits=CREDITS, on_progress=on_progress)
+    about = About(where=plain(str(folder)), name="flowers", license=LICENSE, credits=CREDITS)
+    return load_folder(folder, seed=seed, about=about, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def fetch_flowers(cache_dir: Path, on_progress: Progress | None = None) -> Path:

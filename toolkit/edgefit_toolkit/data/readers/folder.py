@@ -7,15 +7,16 @@ DIR/{train,val,test}/<class>/*     the split that the folder says; a missing val
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from edgefit_toolkit.data.answers import places, taxonomy_table
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Credit, Dataset, Kind
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Credit, Dataset, Stamp
 from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
@@ -26,18 +27,33 @@ _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}  # with everything that star
 ClassFiles = dict[str, list[Path]]
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """The opener of a picture that has a file of its own."""
+
+    path: str
+
+    def __call__(self) -> BinaryIO:
+        """Its bytes. Raises OSError."""
+        if not stat.S_ISREG(os.stat(self.path).st_mode):  # opening a pipe waits for whoever writes into it
+            raise OSError(errno.EINVAL, "not a regular file")
+        return open(self.path, "rb")
+
+    def stamp(self) -> Stamp:
+        """Its size and time. Raises OSError."""
+        found = os.stat(self.path)
+        return Stamp(os.path.abspath(self.path), found.st_size, found.st_mtime_ns)
+
+
 def load_folder(
     folder: Path,
     *,
     seed: int,
-    name: str | None = None,
-    kind: Kind = "photographs",
-    license: str = "",
-    credits: str = "",
-    first_notes: Sequence[str] = (),
+    about: About | None = None,
+    cache_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Dataset:
-    """Reads, checks and splits the photographs of `folder`.
+    """Reads, checks and splits the photographs of `folder`; `about` says more of them than its name does.
 
     Raises DataError when the folder, its classes or their numbers cannot make a classifier.
     """
@@ -49,28 +65,15 @@ def load_folder(
         }
         for part, classes in found.items()
     }
-    return assemble(
-        offered,
-        where=plain(str(folder)),
-        name=name or plain(folder.resolve().name),
-        seed=seed,
-        kind=kind,
-        license=license,
-        credits=credits,
-        notes=[*first_notes, *beside, *tables.notes],
-        on_progress=on_progress,
-    )
+    about = about or About(where=plain(str(folder)), name=plain(folder.resolve().name))
+    about = replace(about, notes=(*about.notes, *beside, *tables.notes))
+    return assemble(offered, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def file_picture(path: Path, credit: Credit | None = None) -> Candidate:
     """A picture that lies in a file of its own."""
-    return Candidate(name=plain(path.name), place=plain(str(path)), opener=partial(_open_file, path), credit=credit)
-
-
-def _open_file(path: Path) -> BinaryIO:
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for whoever writes into it
-        raise OSError(errno.EINVAL, "not a regular file")
-    return path.open("rb")
+    where = str(path)
+    return Candidate(name=plain(path.name), place=plain(where), opener=PictureFile(where), credit=credit)
 
 
 def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:

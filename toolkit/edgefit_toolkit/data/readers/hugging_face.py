@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Dataset
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset
 from edgefit_toolkit.data.readers import extras, parquet_pictures
 from edgefit_toolkit.data.readers.listing import Row, load_rows, split_of
 from edgefit_toolkit.errors import DataError
@@ -49,7 +49,8 @@ def load_hugging_face(named: str, *, seed: int, cache_dir: Path, on_progress: Pr
     else:
         rows, notes = _fetched(str(folder) if folder.is_dir() else place, config)
         name = folder.resolve().name if folder.is_dir() else place
-    return load_rows(rows, where=f"hf:{named}", name=name, seed=seed, notes=notes, on_progress=on_progress)
+    about = About(where=plain(f"hf:{named}"), name=plain(name), notes=tuple(notes))
+    return load_rows(rows, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def choose_columns(features: Mapping[str, Any], where: str) -> Columns:

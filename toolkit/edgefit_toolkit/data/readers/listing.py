@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Dataset
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset
 from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import DataError
@@ -42,11 +42,10 @@ class FileRow:
 
 def load_rows(
     rows: Sequence[Row],
+    about: About,
     *,
-    where: str,
-    name: str,
     seed: int,
-    notes: Sequence[str] = (),
+    cache_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Dataset:
     """Checks and splits the listed pictures. A picture that is listed twice alike counts once.
@@ -54,12 +53,13 @@ def load_rows(
     Raises DataError when there are none, a row lacks its label, two rows contradict each other, or the splits or
     classes cannot make a classifier.
     """
-    where = plain(where)
+    where = about.where
     if not rows:
         raise DataError(f"{where} lists no pictures", "name a source with at least two classes of pictures")
     once, repeats = _once(rows, where)
-    said = [*notes, f"{repeats} rows repeat another and were read once"] if repeats else list(notes)
-    return assemble(_parts(once, where), where=where, name=plain(name), seed=seed, notes=said, on_progress=on_progress)
+    if repeats:
+        about = replace(about, notes=(*about.notes, f"{repeats} rows repeat another and were read once"))
+    return assemble(_parts(once, where), about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def load_file_rows(
@@ -68,6 +68,7 @@ def load_file_rows(
     beside: Path,
     seed: int,
     notes: Sequence[str] = (),
+    cache_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Dataset:
     """The same of picture files that the file `beside` lists: paths are absolute or relative to its folder.
@@ -88,14 +89,8 @@ def load_file_rows(
             f"none of the {len(paths)} pictures that {beside} lists is there: the first would be {paths[0]}",
             f"paths are absolute or relative to {beside.parent.absolute()}",
         )
-    return load_rows(
-        rows,
-        where=str(beside),
-        name=beside.stem,
-        seed=seed,
-        notes=[*notes, *tables.notes],
-        on_progress=on_progress,
-    )
+    about = About(where=plain(str(beside)), name=plain(beside.stem), notes=(*notes, *tables.notes))
+    return load_rows(rows, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def split_of(file: PurePath) -> str:

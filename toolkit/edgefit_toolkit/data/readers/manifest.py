@@ -17,7 +17,9 @@ COLUMNS = ("path", "label", "split")
 _HINT = "a manifest has the columns path,label or path,label,split"
 
 
-def load_manifest(path: Path, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+def load_manifest(
+    path: Path, *, seed: int, cache_dir: Path | None = None, on_progress: Progress | None = None
+) -> Dataset:
     """The pictures that a CSV or Parquet file lists, checked and split.
 
     Raises DataError for a table that is not a manifest, and as `listing.load_file_rows` does.
@@ -30,7 +32,7 @@ def load_manifest(path: Path, *, seed: int, on_progress: Progress | None = None)
         FileRow(_text(row.get("path")), _text(row.get("label")), _text(row.get("split")), f"row {number}")
         for number, row in enumerate(found, start=1)
     ]
-    return load_file_rows(listed, beside=path, seed=seed, notes=notes, on_progress=on_progress)
+    return load_file_rows(listed, beside=path, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _text(value: Any) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from edgefit_toolkit.data.dataset import Candidate, Dataset
+from edgefit_toolkit.data.dataset import About, Candidate, Dataset, Stamp
 from edgefit_toolkit.data.readers.listing import Row, load_rows, read_error, split_of
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
@@ -34,10 +35,32 @@ class _Member(NamedTuple):
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShardPicture:
+    """The opener of a picture inside a tar."""
+
+    shard: str
+    offset: int
+    size: int
+
+    def __call__(self) -> BinaryIO:
+        """Its bytes. Raises OSError."""
+        with open(self.shard, "rb") as stream:
+            stream.seek(self.offset)
+            return io.BytesIO(stream.read(self.size))
+
+    def stamp(self) -> Stamp:
+        """Its own size, and its shard's time. Raises OSError."""
+        changed_ns = os.stat(self.shard).st_mtime_ns
+        return Stamp(f"{os.path.abspath(self.shard)}:{self.offset}", self.size, changed_ns)
+
+
 _Sample = dict[str, _Member]  # extension without its dot -> its member
 
 
-def load_shards(pattern: str, *, seed: int, on_progress: Progress | None = None) -> Dataset:
+def load_shards(
+    pattern: str, *, seed: int, cache_dir: Path | None = None, on_progress: Progress | None = None
+) -> Dataset:
     """The labelled pictures of uncompressed tar files, checked and split; they are read where they lie.
 
     Raises DataError for a shard that is missing, truncated, compressed or without labelled pictures, and as
@@ -60,7 +83,8 @@ def load_shards(pattern: str, *, seed: int, on_progress: Progress | None = None)
     notes = [f"{without} samples without a picture were not used"] if without else []
     path = Path(pattern)
     name = path.absolute().parent.name if re.search(r"[{*?\[]", path.name) else path.stem
-    return load_rows(rows, where=pattern, name=name, seed=seed, notes=notes, on_progress=on_progress)
+    about = About(where=plain(pattern), name=plain(name), notes=tuple(notes))
+    return load_rows(rows, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def expand(pattern: str) -> list[Path]:
@@ -95,6 +119,7 @@ def _braces(text: str) -> list[str]:
 def _rows(shard: Path) -> tuple[list[Row], int]:
     """The labelled pictures of one shard, and how many of its samples have no picture."""
     rows, without = [], 0
+    where = str(shard)
     try:
         with shard.open("rb") as stream:
             for key, sample in _samples(shard, stream).items():
@@ -107,7 +132,7 @@ def _rows(shard: Path) -> tuple[list[Row], int]:
                 picture = Candidate(
                     name=plain(name),
                     place=plain(f"{shard}: {key}.{extension}"),
-                    opener=partial(_open_member, shard, sample[extension]),
+                    opener=ShardPicture(where, *sample[extension]),
                 )
                 rows.append(Row(picture, label, split or split_of(shard), plain(f"{key} in {shard.name}")))
     except (OSError, tarfile.TarError) as error:
@@ -172,9 +197,3 @@ def _label(stream: BinaryIO, sample: _Sample, what: str) -> tuple[str, str]:
         raise DataError(f"the .json of {plain(what)} is no object", 'it holds {"label": NAME}')
     label, split = said.get("label"), said.get("split")
     return "" if label is None else str(label), "" if split is None else str(split)
-
-
-def _open_member(shard: Path, member: _Member) -> BinaryIO:
-    with shard.open("rb") as stream:
-        stream.seek(member.offset)
-        return io.BytesIO(stream.read(member.size))

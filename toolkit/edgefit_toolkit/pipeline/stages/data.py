@@ -9,7 +9,7 @@ from edgefit_toolkit.data.answers.taxonomy import Taxonomy
 from edgefit_toolkit.data.answers.taxonomy_table import find_taxonomy
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.others import with_others
-from edgefit_toolkit.data.sources import load_dataset
+from edgefit_toolkit.data.sources import load_dataset, user_cache
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Ui
@@ -21,7 +21,7 @@ def load(settings: FitSettings, ui: Ui, last: int) -> Dataset:
     dataset = load_dataset(settings.data, seed=settings.seed, on_progress=ui.progress)
     if settings.other is not None:
         folder = Path(settings.other).expanduser()
-        dataset = with_others(dataset, folder, seed=settings.seed, on_progress=ui.progress)
+        dataset = with_others(dataset, folder, seed=settings.seed, cache_dir=user_cache(), on_progress=ui.progress)
     ui.note(dataset.summary)
     for skipped in dataset.skipped[:10]:
         ui.warn(f"skipped {skipped.place}: {skipped.reason}")
