@@ -16,10 +16,10 @@ from edgefit_toolkit.report import write_report
 RESOLUTION_PX = 48
 
 
-def probability_model(path: Path, weight_scale: float = 0.01) -> Path:
+def probability_model(path: Path, weight_scale: float = 0.01, classes: int = 5) -> Path:
     """The tiny model with an output that runs from 0 to 1; with a small scale of its last weights it is seldom at its
     ends."""
-    tiny_tflite(path, resolution_px=RESOLUTION_PX, classes=5)
+    tiny_tflite(path, resolution_px=RESOLUTION_PX, classes=classes)
     model = flatbuffer_utils.read_model(str(path))
     graph = model.subgraphs[0]
     for index, zero in ((graph.outputs[0], 0), (graph.operators[-1].inputs[0], -128)):
