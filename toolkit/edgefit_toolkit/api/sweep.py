@@ -39,18 +39,20 @@ def sweep(
     out: str | Path | None = None,
     *,
     seeds: int = 1,
+    jobs: int | None = None,
     on_progress: Progress | Ui | None = None,
     **choices: Any,
 ) -> Sweep:
     """Fit every budget (ms) on every device with `seeds` seeds; each distinct network is trained, converted and
     guarded once, and a broken or finished sweep in `out` goes on where it was.
 
+    `jobs` networks are made at once (None: as memory and cores allow).
     `choices` are further fields of FitSettings, as of `fit`; `seed` is the first one. A cell that fails is a row of
     `report["cells"]` with its reason. Raises InputError and its kinds for what no cell can be made of.
     """
+    from edgefit_toolkit.pipeline.sweep import sweep as made
     from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
-    from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
-    from edgefit_toolkit.pipeline.sweep.sweep import run_sweep
+    from edgefit_toolkit.pipeline.sweep.plan import Site
 
     place = None if data is None else str(data)
     common = settings_of(budget_ms=0.0, device="", data=place, **choices)
@@ -59,4 +61,4 @@ def sweep(
     call = f"edgefit.sweep({list(budgets_ms)}, {list(devices)}, {place!r}, {str(path)!r}, seeds={seeds})"
     with listener(on_progress) as ui:
         site = Site(path, ui, call)
-        return Sweep(path, run_sweep(plan_sweep(cells, site, prove=True), site))
+        return Sweep(path, made.sweep(cells, site, jobs=jobs))

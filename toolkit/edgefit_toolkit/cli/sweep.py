@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,10 @@ from edgefit_toolkit.cli.options import (
     say,
     verbosity,
 )
+
+if TYPE_CHECKING:
+    from edgefit_toolkit.pipeline.sweep.grid import Cell
+    from edgefit_toolkit.pipeline.sweep.plan import Site
 
 
 class Listed(click.ParamType[tuple[Any, ...]]):
@@ -50,12 +54,19 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 )
 @making_options
 @predict_only_option
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    default=None,
+    show_default="as memory and cores allow",
+    help="Networks at once on this machine.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
 @loudness
 @json_option
 def command(
     budgets_ms: tuple[float, ...], devices: tuple[str, ...], out: Path | None, seeds: int, dry_run: bool,
-    as_json: bool, quiet: bool, verbose: bool, **flags: Any,
+    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, **flags: Any,
 ) -> None:  # fmt: skip
     """Fit every budget on every device: what does each millisecond buy?
 
@@ -64,33 +75,19 @@ def command(
     from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.api.sweep import Sweep
     from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
-    from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
+    from edgefit_toolkit.pipeline.sweep.plan import Site
 
     common = settings_of(budget_ms=0.0, device="", **flags)
     cells = cells_of(common, budgets_ms, devices, seeds)
     ui = Terminal(verbosity(quiet, verbose))
     try:
         site = Site(out or default_out(common), ui, command_line())
-        plan = plan_sweep(cells, site, prove=not dry_run)
-
-        from edgefit_toolkit.pipeline.sweep.cost import costs, plan_json, said  # only now: torch takes seconds to load
-
-        dataset = site.load(cells[0].settings, ui, 4)
-        cost = costs(plan, site, dataset)
         if dry_run:
-            if as_json:
-                emit(plan_json(plan, cost))
-            else:
-                for line in said(plan, cost, dataset):
-                    say(line)
-            code = max((failure.exit_code for failure in plan.failed.values()), default=0)
+            code = _tell_cost(cells, site, as_json)
         else:
-            for line in said(plan, cost, dataset):
-                ui.note(line)
+            from edgefit_toolkit.pipeline.sweep.sweep import sweep
 
-            from edgefit_toolkit.pipeline.sweep.sweep import run_sweep
-
-            found = Sweep(site.out, run_sweep(plan, site))
+            found = Sweep(site.out, sweep(cells, site, jobs=jobs))
             if as_json:
                 emit(found.report)
             else:
@@ -101,3 +98,18 @@ def command(
         ui.close()
     if code:
         raise SystemExit(code)
+
+
+def _tell_cost(cells: list[Cell], site: Site, as_json: bool) -> int:
+    from edgefit_toolkit.pipeline.sweep.cost import costs, plan_json, said
+    from edgefit_toolkit.pipeline.sweep.plan import plan_sweep
+
+    plan = plan_sweep(cells, site, prove=False)
+    dataset = site.load(cells[0].settings, site.ui, 4)
+    found = costs(plan, site, dataset)
+    if as_json:
+        emit(plan_json(plan, found))
+    else:
+        for line in said(plan, found, dataset):
+            say(line)
+    return max((failure.exit_code for failure in plan.failed.values()), default=0)

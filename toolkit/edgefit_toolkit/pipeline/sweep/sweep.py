@@ -25,7 +25,7 @@ from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.pipeline.sweep import rows
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network
-from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan
+from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan, plan_sweep
 from edgefit_toolkit.pipeline.sweep.work import Failure, Nested, Work, do
 from edgefit_toolkit.report.schema import SweepDoc
 from edgefit_toolkit.report.schema.sweep import ReleasedDoc, SweepCellDoc
@@ -36,6 +36,23 @@ EVALUATED, MEASURED, REPORTED = 6, 7, 8  # the last stages of a network's and a 
 DOCUMENT = "sweep.json"
 
 Pool = Callable[[Sequence[Work]], Iterator[tuple[Work, Failure | None]]]  # in any order
+
+
+def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None) -> SweepDoc:
+    """Plan, say what it will cost, and do it, `jobs` networks at once (None: as memory and cores allow). Raises as
+    `run_sweep`.
+    """
+    site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
+    plan = plan_sweep(cells, site, prove=True)
+
+    from edgefit_toolkit.pipeline.sweep.cost import costs, said  # only now: torch takes seconds to load
+    from edgefit_toolkit.pipeline.sweep.pool import Processes, jobs_here
+
+    dataset = site.load(cells[0].settings, Nested(site.ui), STAGES)
+    for line in said(plan, costs(plan, site, dataset), dataset):
+        site.ui.note(line)
+    at_once = min(jobs or jobs_here(len(plan.networks)), len(plan.networks))
+    return run_sweep(plan, site, Processes(at_once, site.out / "logs") if at_once > 1 else None)
 
 
 def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None) -> SweepDoc:
@@ -107,11 +124,6 @@ def judge(doc: SweepDoc, site: Site) -> None:
         found = steps(doc["cells"], right, device["name"], noun)
         device["sentence"] = sentence(doc["cells"], found, device["name"], device["title"])
         doc["steps"] += found
-
-
-def exit_code(doc: SweepDoc) -> int:
-    """Of the gravest cell: 0 where every one has a model that fits."""
-    return max((cell.get("exit_code", 0) for cell in doc["cells"]), default=0)
 
 
 def _row(cell: Cell, plan: SweepPlan, site: Site, lost: dict[str, Failure]) -> SweepCellDoc:
