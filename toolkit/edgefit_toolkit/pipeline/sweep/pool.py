@@ -73,7 +73,7 @@ def started(stderr: int, **environment: str) -> subprocess.Popen[bytes]:
     """A worker that waits for its order."""
     command = python_module("edgefit_toolkit.pipeline.sweep.worker")
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | environment
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | environment
     )
 
 
@@ -85,7 +85,6 @@ def answered(process: subprocess.Popen[bytes], work: Work, edition: str) -> Fail
         try:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(msgspec.json.encode({"work": work, "edition": edition}) + b"\n")
-                process.stdin.flush()
             said = process.stdout.read()
             process.wait()
         finally:
