@@ -85,8 +85,10 @@ def around(budget: Budget, predictor: Predictor, chosen: Variant, *, device: str
     variants = candidates(chosen.family, "continuous", chosen.classes)
     frontier = tuple(Candidate(variant, predictor(variant)) for variant in variants)
     candidate = Candidate(chosen, predictor(chosen))
-    larger = (other for other in frontier if other.phi > chosen.phi and not other.fits(budget))
-    plan = Plan(budget, device, chosen.family, "continuous", PHI_RANGE, candidate, next(larger, None), frontier)
+    smaller = sum(other.phi <= chosen.phi for other in frontier)
+    after = first_beyond(_times_ms(frontier, budget, budget.confidence), budget.latency_ms, above=smaller - 1)
+    beyond = None if after is None else frontier[after]
+    plan = Plan(budget, device, chosen.family, "continuous", PHI_RANGE, candidate, beyond, frontier)
     over_ms = candidate.latency.at(budget.percentile, budget.confidence) - budget.latency_ms
     said = "fits" if candidate.fits(budget) else f"does not fit: {over_ms:.1f} ms over the budget"
     return replace(plan, notes=(f"{chosen.label} was asked for, not picked; it {said}",))
