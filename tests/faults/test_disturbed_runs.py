@@ -26,6 +26,11 @@ LIMIT_S = 3.0
 TRACES = ("Traceback", "Aborted", "terminate called")
 
 
+def finished(out: Path) -> bool:
+    """Whether a run has written its report: what is left is little, and may be done before an interrupt arrives."""
+    return (out / "report.json").exists()
+
+
 @dataclass(frozen=True)
 class Undisturbed:
     """A run that nobody disturbed."""
@@ -116,7 +121,7 @@ def test_every_stage_ends_in_time_and_the_run_goes_on(
             time.sleep(chance.uniform(0, undisturbed.seconds[stage]))
             if run.process.poll() is not None:
                 continue  # over before the moment came
-            allowance = ALLOWANCE()
+            allowance, over = ALLOWANCE(), finished(out)
             run.process.send_signal(signal.SIGINT)
             began_s = time.monotonic()
             code = run.process.wait(120)
@@ -124,7 +129,11 @@ def test_every_stage_ends_in_time_and_the_run_goes_on(
             limits_s.append(LIMIT_S * allowance)
         tally.tried += 1
         said = "".join(run.said)
-        if code != 130 or took_s[-1] > limits_s[-1] or any(word in said for word in TRACES):
+        if (
+            code not in ({0, 130} if over else {130})
+            or took_s[-1] > limits_s[-1]
+            or any(word in said for word in TRACES)
+        ):
             tally.lost.append(f"{number}: code {code} after {took_s[-1]:.1f} s: {said[-300:]}")
     if undisturbed.job.finish(out) != undisturbed.sha256:
         tally.lost.append("the run that went on made another int8 model")

@@ -87,6 +87,17 @@ def test_one_that_was_handled_ends_nothing() -> None:
         assert process.wait(60) == 5
 
 
+@pytest.mark.fault("an interrupt that is too late")
+def test_one_that_comes_when_all_is_done_changes_no_exit_code() -> None:
+    code = BEGIN + "import atexit; interrupts.over(); atexit.register(lambda: (print(flush=True), time.sleep(1)))"
+    code += "; sys.exit(5)"
+    with interruptible([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 5
+
+
 @pytest.mark.fault("an error that nobody expected")
 @pytest.mark.parametrize("writable", [True, False])
 def test_an_unexpected_error_has_a_code_of_its_own_and_keeps_its_traceback(tmp_path: Path, writable: bool) -> None:

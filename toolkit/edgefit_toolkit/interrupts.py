@@ -146,6 +146,12 @@ def handled() -> None:
     _watch.forget()
 
 
+def over() -> None:
+    """The work is done. What comes now is too late: it would end native libraries' own endings, and the exit code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def end(message: str = "") -> NoReturn:
     """End an interrupted program, after its `finally` clauses: from the `except` clause, while the exception lives."""
     _watch.end(message)

@@ -102,6 +102,7 @@ def main() -> None:
     try:
         code = cli.main(prog_name="edgefit", standalone_mode=False)
         sys.stdout.flush()
+        interrupts.over()
     except BaseException as error:  # noqa: BLE001  (the one place where errors become exit codes)
         code = _told(error)
         if interrupts.interrupted():
