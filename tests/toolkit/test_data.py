@@ -308,7 +308,7 @@ def test_empty_class_and_class_of_broken_files_refuse(make_folder: MakeFolder) -
     with pytest.raises(DataError, match="fern holds nothing"):
         load(folder)
     (folder / "fern" / "deeper").mkdir()
-    with pytest.raises(DataError, match=r"fern holds only folders \(deeper"):
+    with pytest.raises(DataError, match=r"fern.deeper holds nothing"):
         load(folder)
     (folder / "fern" / "a.jpg").write_text("no photograph")
     with pytest.raises(DataError, match=r"'fern' .* no usable photograph \(1 files were skipped"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,33 @@ def tiny_photos(tmp_path: Path) -> Path:
         for i in range(6):
             Image.fromarray(chance.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     return tmp_path / "photos"
+
+
+def test_nested_folders_are_a_taxonomy(tmp_path: Path, tiny_photos: Path) -> None:
+    assert (
+        data.taxonomy(FitSettings(30, "pixel7", data=str(tiny_photos)), load_folder(tiny_photos, seed=0), Silent())
+        is None
+    )
+    flat = load_folder(tiny_photos, seed=0)
+    nested = tmp_path / "nested"
+    (nested / "daisies" / "white").mkdir(parents=True)
+    (tiny_photos / "a").rename(nested / "daisies" / "white" / "a")
+    (tiny_photos / "b").rename(nested / "b")
+    dataset = load_folder(nested, seed=0)
+    assert dataset.classes == ("a", "b")
+    assert [photo.sha256 for photo in dataset.train] == [photo.sha256 for photo in flat.train]
+    tree = data.taxonomy(FitSettings(30, "pixel7", data=str(nested)), dataset, Silent())
+    assert tree is not None
+    assert tree.ranks == ("class", "group", "group 2")
+    assert [(node.name, node.parent) for node in tree.nodes] == [("a", 2), ("b", -1), ("white", 3), ("daisies", -1)]
+    (nested / "b" / "deeper").mkdir()  # beside pictures it is no group
+    assert load_folder(nested, seed=0).classes == ("a", "b")
+    (nested / "roses").mkdir()
+    with pytest.raises(DataError, match="roses holds nothing"):
+        load_folder(nested, seed=0)
+    shutil.copytree(nested / "b", nested / "roses" / "b")
+    with pytest.raises(DataError, match=r"class 'b' lies in .*b and in .*roses"):
+        load_folder(nested, seed=0)
 
 
 def judged(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,24 @@ def parse_taxonomy(text: str, classes: Sequence[str], where: str) -> Taxonomy:
         for name, entry in levels[rank].items()
     )
     return Taxonomy(tuple(ranks[rank] for rank in kept), nodes)
+
+
+def of_groups(groups: Mapping[str, Sequence[str]], classes: Sequence[str], where: str) -> Taxonomy | None:
+    """The tree of nested folders: class -> the groups that it lies in, the nearest first. None without any group.
+
+    Ranks are counted from the class: `group`, `group 2`, ... Raises DataError where two groups of one name lie in
+    different ones.
+    """
+    deepest = max((len(above) for above in groups.values()), default=0)
+    if not deepest:
+        return None
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow([CLASS, "group", *(f"group {depth}" for depth in range(2, deepest + 1))])
+    for name in classes:
+        above = groups.get(name, ())
+        table.writerow([name, *above, *[""] * (deepest - len(above))])
+    return parse_taxonomy(text.getvalue(), classes, where)
 
 
 def _ranks(header: Sequence[str], where: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 DIR/<class>/*                      split by seed
 DIR/{train,val,test}/<class>/*     the split that the folder says; a missing val or test is taken from train
+DIR/<group>/<class>/*              classes in groups, as deep as one likes: a taxonomy
 """
 
 from __future__ import annotations
@@ -125,11 +126,38 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _class_files(class_folders: Sequence[Path]) -> ClassFiles:
+    """Class -> files. A folder that holds folders alone is a group of classes, not one; groups may lie in groups."""
     found: ClassFiles = {}
+    places: dict[str, Path] = {}
     for folder in class_folders:
         files, folders = _listing(folder)
-        if not files:
-            inside = f"only folders ({folders[0].name}, ...)" if folders else "nothing"
-            raise DataError(f"class folder {folder} holds {inside}", f"add photographs or remove it; {LAYOUT_HINT}")
-        found[folder.name] = files
+        if not files and not folders:
+            raise DataError(f"class folder {folder} holds nothing", f"add photographs or remove it; {LAYOUT_HINT}")
+        inside = {folder.name: files} if files else _class_files(folders)
+        for name in inside:
+            if name in found:
+                raise DataError(
+                    f"class {name!r} lies in {places[name]} and in {folder}",
+                    "a class has one folder; rename one of them",
+                )
+            places[name] = folder
+        found |= inside
+    return dict(sorted(found.items()))
+
+
+def groups_of(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Class -> the groups that its folder lies in, the nearest first; of a folder that `load_folder` reads."""
+    subs = _listing(folder)[1]
+    parts = {SPLIT_WORDS.get(sub.name.casefold()): sub for sub in subs}
+    found: dict[str, tuple[str, ...]] = {}
+
+    def walk(sub: Path, above: tuple[str, ...]) -> None:
+        files, folders = _listing(sub)
+        if files:
+            found[sub.name] = above
+        for deeper in folders if not files else ():
+            walk(deeper, (sub.name, *above))
+
+    for sub in _listing(parts["train"])[1] if "train" in parts else subs:
+        walk(sub, ())
     return found

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from edgefit_toolkit.data.answers.places import Places, find_places
 from edgefit_toolkit.data.answers.taxonomy import Taxonomy
-from edgefit_toolkit.data.answers.taxonomy_table import find_taxonomy
+from edgefit_toolkit.data.answers.taxonomy_table import find_taxonomy, of_groups
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.others import with_others
+from edgefit_toolkit.data.readers.folder import groups_of
 from edgefit_toolkit.data.sources import load_dataset, user_cache
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
@@ -40,6 +41,9 @@ def taxonomy(settings: FitSettings, dataset: Dataset, ui: Ui) -> Taxonomy | None
     if not 0 < settings.precision <= 1:
         raise InputError(f"a precision of {settings.precision:g} is no share", "valid: above 0, at most 1, such as .95")
     found = find_taxonomy(settings.taxonomy, settings.data, _known(dataset))
+    folder = Path(settings.data).expanduser() if settings.data is not None else None
+    if found is None and folder is not None and folder.is_dir():
+        found = of_groups(groups_of(folder), _known(dataset), str(folder))
     if found is not None:
         counted = [f"{span.stop - span.start} {rank}" for rank, span in zip(found.ranks, found.spans, strict=True)]
         ui.note(f"taxonomy, names of each rank: {', '.join(counted)}")
