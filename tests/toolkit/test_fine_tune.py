@@ -144,6 +144,8 @@ def test_same_seed_same_weights(trained: TrainResult, drawn: Dataset) -> None:
         ("fine-tuning epoch 1", 1, "epoch 0"),
         ("fine-tuning epoch 3", 1, "epoch 2"),
         ("fine-tuning epoch 2", 32, "epoch 1 and 2 steps"),
+        ("features", 20, "32 pictures' features"),  # of the crops
+        ("features", 100, "106 pictures' features"),  # of the views
     ],
 )
 def test_killed_training_resumes_and_ends_the_same(
@@ -190,13 +192,27 @@ def interrupted(drawn: Dataset, tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def test_a_resumed_training_does_no_picture_again(interrupted: Path, drawn: Dataset) -> None:
+    labels: set[str] = set()
+    fine_tune(fresh_network(), drawn, SETTINGS, lambda label, *_: labels.add(label), state_dir=interrupted)
+    assert not {"features", "reading training pictures"} & labels
+
+
+def test_damaged_features_are_made_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
+    (interrupted / "state.json").unlink()
+    (interrupted / "features" / "activations.bin").write_bytes(b"short")
+    result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
+    assert not any(note.startswith("resumed") for note in result.notes)
+    assert same_weights(result.network, trained.network)
+
+
 def test_damaged_state_starts_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
     (file,) = interrupted.glob("*.safetensors")
     raw = bytearray(file.read_bytes())
     raw[-1] ^= 1
     file.write_bytes(raw)
     result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
-    assert not any(note.startswith("resumed") for note in result.notes)
+    assert not any(note.startswith("resumed after epoch") for note in result.notes)
     assert same_weights(result.network, trained.network)
 
 

@@ -28,6 +28,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
+from edgefit_toolkit.training.feature_store import FeatureStore
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
@@ -85,7 +86,8 @@ def fine_tune(
         parameter.requires_grad_(False)
 
     # 1. read, 2. features
-    inputs = prepare_inputs(network, dataset, settings, compute, on_progress)
+    store = FeatureStore(state_dir, keeper.key)
+    inputs = prepare_inputs(network, dataset, settings, compute, on_progress, store)
 
     # 3. probe
     trainer = Trainer(network, inputs, settings, compute, on_progress, saved, wrap)
@@ -94,6 +96,7 @@ def fine_tune(
         within = f" and {saved.position.step} steps" if saved.position.step else ""
         notes.append(f"resumed after epoch {trace[-1].epoch}{within}")
     else:
+        notes += [f"resumed after {store.found:,} pictures' features"] if store.found else []
         keeper.save(trainer.state())
 
     def after_step() -> None:
@@ -110,6 +113,7 @@ def fine_tune(
     logits = trainer.finish()
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
+    store.discard()
     keeper.discard()
     return TrainResult(
         network=network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgefit_toolkit.errors import InputError
@@ -92,6 +93,11 @@ def upper_madds(variant: Variant, stage: int) -> int:
 
 def cut_values(variant: Variant, stage: int) -> int:
     """Numbers in one picture's activations where that stage begins."""
+    return math.prod(cut_shape(variant, stage))
+
+
+def cut_shape(variant: Variant, stage: int) -> tuple[int, int, int]:
+    """The shape of one picture's activations where that stage begins: channels, height, width."""
     first = next(operator for operator in operators(variant) if operator.stage >= stage)
     height, width, channels = first.in_shape
-    return height * width * channels
+    return channels, height, width
