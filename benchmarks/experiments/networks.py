@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.graph import Operator, OperatorKind, operators
 from edgefit_toolkit.network.scaling import released, variant_from_factors
+
+ANCHORS, CLASSES = 9, 90  # of EfficientDet-Lite's heads
 
 
 @lru_cache(maxsize=256)
@@ -28,6 +31,12 @@ def network(name: str, input_px: int) -> tuple[Operator, ...]:
         if found := re.fullmatch(pattern, name):
             return tuple(build(found[1], input_px))
     raise InputError(f"the operators of {name!r} are not known", "networks.py lists the ones that are")
+
+
+def sorted_scores(name: str, input_px: int) -> int:
+    """Scores that TFLite_Detection_PostProcess goes through: nine anchors a place, of 90 classes; 0 for no detector."""
+    heads = [layer for layer in network(name, input_px) if layer.out_shape[2] == ANCHORS * CLASSES]
+    return sum(prod(layer.out_shape) for layer in heads) if name.startswith("efficientdet") else 0
 
 
 class _Chain:
@@ -317,7 +326,7 @@ def _efficientdet_lite(name: str, input_px: int) -> list[Operator]:
                 chain.conv(channels)
 
             found += _run(level_px, channels, fuse)
-    for outputs in (9 * 90, 9 * 4):
+    for outputs in (ANCHORS * CLASSES, ANCHORS * 4):
         for level_px in sizes:
 
             def head(chain: _Chain, outputs: int = outputs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from edgefit_toolkit.devices import DeviceProfile
 from edgefit_toolkit.latency.points import point_variant
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.records import Precision
+from experiments.evidence import half_width
 
 
 def leave_one_out(profile: DeviceProfile, precision: Precision) -> list[tuple[str, float, float]]:
@@ -19,6 +21,13 @@ def leave_one_out(profile: DeviceProfile, precision: Precision) -> list[tuple[st
         rest = dataclasses.replace(profile, points=tuple(point for point in profile.points if point != held))
         found.append((held.network, held.latency_ms, predict(point_variant(held), rest, precision).p50))
     return found
+
+
+def points_width(profile: DeviceProfile) -> float:
+    """Half-width of the 80% interval of a device with published points: from each of this one's, left out."""
+    precisions: tuple[Precision, ...] = ("int8", "float32")
+    found = [error for precision in precisions for error in leave_one_out(profile, precision)]
+    return half_width([(profile.name, math.log(predicted / published)) for _, published, predicted in found])
 
 
 def leave_one_out_madds(profile: DeviceProfile, precision: Precision) -> list[tuple[str, float, float]]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.latency.memory import Memory, memory_of
 from edgefit_toolkit.records import Precision
 from experiments.core_cycles.kernels import CORES, KERNEL_SETS
-from experiments.networks import network
+from experiments.networks import network, sorted_scores
 
 RESULTS = Path(__file__).parents[1] / "results"
 XNNPACK = ("tflite xnnpack 2024", "xnnpack 2020", "tflite 2.18")  # software whose 64-bit convolutions are XNNPACK's
@@ -36,6 +37,7 @@ class Hardware:
     cores: tuple[tuple[str, float], ...]  # (microarchitecture, GHz) of every core
     dotprod: bool
     i8mm: bool
+    memory: Memory | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Row:
         return len(network(self.network, self.input_px))
 
     @property
+    def scores(self) -> int:
+        """What a detector sorts after its last operator, with one thread; 0 for every other network."""
+        return sorted_scores(self.network, self.input_px)
+
+    @property
     def madds(self) -> int:
         """Multiply-adds of the network."""
         return sum(layer.madds for layer in network(self.network, self.input_px))
@@ -102,13 +109,16 @@ def _devices() -> dict[str, Hardware]:
     for path in SHIPPED_DIR.glob("*.toml"):
         profile = read_profile(path)
         cores = tuple((core.kind, core.clock_ghz) for core in profile.cores for _ in range(core.count))
-        found[profile.name] = Hardware(profile.name, profile.title, profile.kind, cores, profile.dotprod, profile.i8mm)
+        instructions = (profile.dotprod, profile.i8mm)
+        found[profile.name] = Hardware(
+            profile.name, profile.title, profile.kind, cores, *instructions, memory_of(profile)
+        )
     with (RESULTS / "published_devices.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             clusters = [cluster.replace("x", "@", 1).split("@") for cluster in row["cores"].split(" + ")]
             cores = tuple((kind, float(ghz)) for count, kind, ghz in clusters for _ in range(int(count)))
             title = f"{row['title']} ({row['soc']})"
-            found[row["device"]] = Hardware(
-                row["device"], title, row["kind"], cores, row["dotprod"] == "1", row["i8mm"] == "1"
-            )
+            instructions = (row["dotprod"] == "1", row["i8mm"] == "1")
+            memory = Memory(float(row["cache_mb"]), float(row["copy_gb_s"])) if row["copy_gb_s"] else None
+            found[row["device"]] = Hardware(row["device"], title, row["kind"], cores, *instructions, memory)
     return found

@@ -19,7 +19,7 @@ from experiments.core_fit import Options, fit_cores, leave_one_device_out
 from experiments.cores_file import cores_toml
 from experiments.evidence import Errors, Setting, covered, left_out_errors, widths
 from experiments.gpu_fit import faster_named, gpus_toml, leave_one_out, read_gpu_rows
-from experiments.networks import network
+from experiments.networks import network, sorted_scores
 from experiments.points_fit import leave_one_out as points_left_out
 from experiments.published import read_rows
 from experiments.validate_latency import NEW_CORE, Held, errors_of, without_core
@@ -61,6 +61,13 @@ def test_operators_of_published_networks(name: str, input_px: int, mmadds: int) 
 )
 def test_weights_of_published_networks(name: str, input_px: int, mparams: float) -> None:
     assert sum(layer.params for layer in network(name, input_px)) / 1e6 == pytest.approx(mparams, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "input_px", "anchors"), [("efficientdet_lite0", 320, 19206), ("mobilenet_v2", 224, 0)]
+)
+def test_what_a_detector_sorts(name: str, input_px: int, anchors: int) -> None:
+    assert sorted_scores(name, input_px) == 90 * anchors
 
 
 def test_unknown_network() -> None:
@@ -105,8 +112,8 @@ def test_leave_one_device_out(held: Held) -> None:
         )
     )
     assert len(held) >= 15
-    assert every <= 0.10
-    assert xnnpack <= 0.09
+    assert every <= 0.09
+    assert xnnpack <= 0.085
     assert every < by_madds
 
 

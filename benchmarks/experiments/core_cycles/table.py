@@ -6,7 +6,7 @@ import csv
 import statistics
 from pathlib import Path
 
-from edgefit_toolkit.latency.kernels import graph_work
+from edgefit_toolkit.latency.kernels import graph_cycles
 from experiments.core_cycles.kernels import CORES
 from experiments.networks import network
 from experiments.published import Row, read_rows
@@ -70,4 +70,4 @@ def _published() -> list[str]:
 def bare_ms(row: Row) -> float:
     """The model's cycles over the clock of the device's fastest core."""
     core, ghz = max(row.device.cores, key=lambda core: core[1])
-    return sum(graph_work(network(row.network, row.input_px), row.tables(core))) / ghz
+    return sum(graph_cycles(network(row.network, row.input_px), row.tables(core))) / ghz

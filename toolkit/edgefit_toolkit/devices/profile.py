@@ -69,6 +69,8 @@ class DeviceProfile:
     architecture: Literal["arm64", "x86_64"] = "arm64"
     points: tuple[Point, ...] = ()
     accelerators: tuple[Accelerator, ...] = ()
+    cache_mb: float | None = None  # of all levels that one core reaches, but the first
+    copy_gb_s: float | None = None  # what memory is copied at; without both, predictions leave memory out
     note: str = ""
     p90_over_p50: float | None = None  # measured spread, where there is one
     path: Path | None = None

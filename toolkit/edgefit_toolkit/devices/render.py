@@ -33,6 +33,7 @@ def render_profile(profile: DeviceProfile) -> RenderableType:
             "int8 instructions",
             f"dotprod {yes[profile.dotprod]}, i8mm {yes[profile.i8mm]} [{numbers[profile.soc_source]}]",
         ),
+        ("memory", _memory(profile, numbers[profile.soc_source])),
         ("GPU", profile.gpu or "not used"),
         ("threads", f"predictions are for {profile.threads}"),
         ("basis", {"scaled": "scaled from cores and clocks"}.get(profile.basis, profile.basis)),
@@ -66,6 +67,12 @@ def render_profile(profile: DeviceProfile) -> RenderableType:
         ]
     parts += [Text(), *(Text(f"[{number}] {profile.sources[name]}") for name, number in numbers.items())]
     return Group(*parts)
+
+
+def _memory(profile: DeviceProfile, source: int) -> str:
+    if profile.cache_mb and profile.copy_gb_s:
+        return f"copied at {profile.copy_gb_s:g} GB/s, caches {profile.cache_mb:g} MB [{source}]"
+    return "not known: left out of predictions"
 
 
 def _network(point: Point) -> str:

@@ -3,20 +3,18 @@
 XNNPACK computes a convolution in tiles of `rows` pixels by `columns` output channels, and everything else in blocks of
 `columns` channels; a tile that is not full costs as much as one that is. So cost is not proportional to multiply-adds,
 and not monotone in phi. kernels.toml holds the tiles and the cycles per step: the machine code of the kernels run
-through pipeline models of the cores (experiments/core_cycles). Every load is taken to hit the first cache.
+through pipeline models of the cores (experiments/core_cycles). Loads are taken to hit the first cache (memory.py).
 """
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.network.graph import Operator, OperatorKind, operators
-from edgefit_toolkit.records import Variant
+from edgefit_toolkit.network.graph import Operator, OperatorKind
 
 KERNELS_FILE = Path(__file__).with_name("kernels.toml")
 GROUP: dict[OperatorKind, str] = {  # operator kind -> table of kernels.toml
@@ -29,11 +27,12 @@ GROUP: dict[OperatorKind, str] = {  # operator kind -> table of kernels.toml
     "pool": "pool",
     "se": "pool",
 }
+MATMULS = tuple(kind for kind, group in GROUP.items() if group in ("matmul", "conv"))  # convolutions by matrix product
 ACT_PASSES = 2  # swish: a sigmoid and a product
 SE_PASSES = 2  # squeeze-excite: the pooling pass, and the product as another of its size
 
 Tables = Mapping[str, Mapping[str, float]]  # group -> step -> cycles
-Work = tuple[float, float]  # millions of cycles inside convolutions by matrix product, and elsewhere
+Work = tuple[float, float]  # inside convolutions by matrix product, and elsewhere
 
 
 @lru_cache(maxsize=64)
@@ -66,25 +65,24 @@ def features(layer: Operator, rows: int = 1, columns: int = 16) -> dict[str, flo
     return {"per_input_block": before * blocks * passes, "per_block": blocks * passes, "per_op": passes}
 
 
-def operator_work(layer: Operator, name: str) -> Work:
-    """What the operator costs with the kernels of this name; one of the two is 0."""
-    group, known = GROUP[layer.kind], tables(name)
-    table = known[group]
+def operator_cycles(layer: Operator, name: str) -> float:
+    """What the operator costs with the kernels of this name, in millions of cycles."""
+    table = tables(name)[GROUP[layer.kind]]
     steps = features(layer, int(table.get("rows", 1)), int(table["columns"]))
-    cycles = sum(count * table[step] for step, count in steps.items()) / 1e6
-    return (cycles, 0.0) if group in ("matmul", "conv") else (0.0, cycles)
+    return sum(count * table[step] for step, count in steps.items()) / 1e6
 
 
-def graph_work(graph: tuple[Operator, ...], name: str) -> Work:
-    """`operator_work` summed over a network's operators."""
-    each = [operator_work(layer, name) for layer in graph]
-    return math.fsum(matmul for matmul, _ in each), math.fsum(other for _, other in each)
+def graph_cycles(graph: tuple[Operator, ...], name: str) -> Work:
+    """(matrix products, everything else) of a network, in millions of cycles."""
+    return parts((layer, operator_cycles(layer, name)) for layer in graph)
 
 
-@lru_cache(maxsize=8192)
-def variant_work(variant: Variant, name: str) -> Work:
-    """`graph_work` of a variant with the kernels of this name."""
-    return graph_work(operators(variant), name)
+def parts(costs: Iterable[tuple[Operator, float]]) -> Work:
+    """Costs of operators, summed over matrix products and over everything else."""
+    sums = [0.0, 0.0]
+    for layer, cost in costs:
+        sums[layer.kind not in MATMULS] += cost
+    return sums[0], sums[1]
 
 
 @lru_cache(maxsize=1)

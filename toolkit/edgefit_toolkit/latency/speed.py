@@ -1,15 +1,15 @@
-"""What cores, clocks and threads promise of a device before anything was measured on it. Pure; data in cores.toml.
+"""What cores, clocks, threads and memory promise of a device before anything was measured on it. Pure.
 
-    part_ms = software * threads ** loss / sum over the cores in use of GHz / (factor * millions of cycles of the part)
-    calls_ms = operators * call_us / GHz of the fastest core
+    operator_ms = max(software * threads ** loss / sum over the cores in use of GHz / (factor * millions of cycles),
+                      megabytes moved / GB/s that memory is copied at)  +  call_us / GHz of the fastest core
 
-A network has two parts: convolutions by matrix product, and everything else; calls belong to the latter.
+Data in cores.toml. A network has two parts: convolutions by matrix product, and everything else; calls belong to the
+latter.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 from edgefit_toolkit.devices import DeviceProfile
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.latency.kernels import Work, graph_work, operator_work, variant_work
+from edgefit_toolkit.latency.kernels import MATMULS, Work, operator_cycles, parts
+from edgefit_toolkit.latency.memory import Memory, memory_of
 from edgefit_toolkit.network.graph import Operator, operators
 from edgefit_toolkit.records import Precision, Variant
 
@@ -37,31 +38,37 @@ class CoreInUse:
 class Speed:
     """The promise for one precision on the device's CPU."""
 
+    precision: Precision
     cores: tuple[CoreInUse, ...]
     scale: float  # software and lost threads
     call_ms: float  # of one operator
+    memory: Memory | None  # None: not known, and left out
     evidence: str  # of the fastest core; "seen": rows of it on another device
     reference: str  # what taught it, for the basis sentence
 
     def variant_ms(self, variant: Variant) -> Work:
         """(matrix products, everything else) in ms."""
-        return self._ms(lambda name: variant_work(variant, name), len(operators(variant)))
+        return _variant_ms(self, variant)
 
     def graph_ms(self, graph: tuple[Operator, ...]) -> Work:
         """The same for any operators."""
-        return self._ms(lambda name: graph_work(graph, name), len(graph))
+        matmul, other = parts((layer, self._busy_ms(layer)) for layer in graph)
+        return matmul, other + len(graph) * self.call_ms
 
     def operator_ms(self, layer: Operator) -> Work:
         """The same for one operator."""
-        return self._ms(lambda name: operator_work(layer, name), 1)
+        busy = self._busy_ms(layer)
+        return (busy, self.call_ms) if layer.kind in MATMULS else (0.0, busy + self.call_ms)
 
-    def _ms(self, work: Callable[[str], Work], calls: int) -> Work:
-        rates = [0.0, 0.0]  # parts per ms
-        for core in self.cores:
-            for part, cycles in enumerate(work(core.kernels)):
-                rates[part] += core.ghz_per_factor / cycles if cycles else 0.0
-        matmul, other = (self.scale / rate if rate else 0.0 for rate in rates)
-        return matmul, other + calls * self.call_ms
+    def _busy_ms(self, layer: Operator) -> float:
+        rate = sum(core.ghz_per_factor / operator_cycles(layer, core.kernels) for core in self.cores)
+        waits = self.memory.operator_ms(layer, self.precision) if self.memory else 0.0
+        return max(self.scale / rate, waits)
+
+
+@lru_cache(maxsize=8192)
+def _variant_ms(speed: Speed, variant: Variant) -> Work:
+    return speed.graph_ms(operators(variant))
 
 
 def cpu_speed(profile: DeviceProfile, precision: Precision) -> Speed:
@@ -82,12 +89,14 @@ def cpu_speed(profile: DeviceProfile, precision: Precision) -> Speed:
         start = threads.get(core.kind, (0.0, facts))[0]
         threads[core.kind] = (start + core.clock_ghz / facts["factor"], facts)
     cores = tuple(CoreInUse(facts["kernels"], ghz) for ghz, facts in threads.values())
-    calls = profile.kind if len(used) > 1 else "one"
+    calls = "several" if len(used) > 1 else "one"
     engine = data["software"][f"{precision}-{profile.architecture}"]
     return Speed(
+        precision=precision,
         cores=cores,
-        scale=engine["factor"] * len(used) ** data["thread_loss"][profile.kind],
+        scale=engine["factor"] * len(used) ** data["threads"]["loss"],
         call_ms=engine["call_us_ghz"][calls] / 1000 / used[0][0].clock_ghz,
+        memory=memory_of(profile),
         evidence=used[0][1]["evidence"],
         reference=engine["reference"],
     )
