@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import report_fixture
+from support.android_stubs import type_check
 from support.kotlin import compile_kotlin
 from support.small_run import RESOLUTION_PX, make_run
 
@@ -92,6 +93,10 @@ def test_kotlin_syntax(project: Path) -> None:
     assert len(files) >= 8
     for file in files:
         assert not parser.parse(file.read_bytes()).root_node.has_error, file.name
+
+
+def test_kotlin_fits_together(project: Path, tmp_path: Path) -> None:
+    assert type_check(project, tmp_path) == ""
 
 
 MAIN = """
