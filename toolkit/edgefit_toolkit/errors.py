@@ -10,6 +10,7 @@
     │   ├── DataError           photographs, classes, splits
     │   ├── DownloadError       a file from the network is missing, broken or not the pinned one
     │   ├── TrainingError       a training step went wrong
+    │   │   └── PeerLost            one of several processes is gone
     │   ├── SideEnvironmentError  packages of a route or runtime, in an environment of their own, cannot be had
     │   └── OutputError         the run directory cannot be written
     ├── DeviceError         3   the device is not there, not ready, or not the one asked for
@@ -81,6 +82,10 @@ class DownloadError(InputError):
 
 class TrainingError(InputError):
     """A training cannot go on from where it is."""
+
+
+class PeerLost(TrainingError):  # noqa: N818
+    """One of the processes that train together is gone, or gives no answer."""
 
 
 class SideEnvironmentError(InputError):

@@ -30,6 +30,7 @@ EXIT_FUNCTIONS_S = 10.0  # one of them may ask a phone
 POLL_S = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MESSAGE = "\nerror: interrupted\nnext:  run the same command again to go on from the last finished stage\n"
+QUIET = "EDGEFIT_QUIET"  # in the environment of a process that another one starts, which tells of the interrupt
 SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
@@ -107,6 +108,7 @@ class _Watch:
             while True:
                 time.sleep(1)
         sys.setswitchinterval(1e-5)  # a busy main thread would keep the lock for 5 ms at each of this one's reads
+        message = "" if QUIET in os.environ else message
         with contextlib.suppress(OSError):
             os.write(self._stderr, ((SHOW_CURSOR if os.isatty(self._stderr) else "") + message).encode())
         _kill_children()

@@ -143,6 +143,7 @@ class Epoch:
     lr: float
     observation: str = ""
     val_recall: float | None = None  # mean over classes, of a training in which each counts alike
+    waiting_share: float = 0.0  # of the time: waiting for pictures
 
 
 def as_json(record: Any) -> Any:

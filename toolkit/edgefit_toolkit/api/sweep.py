@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefit_toolkit.api.console import listener
 from edgefit_toolkit.api.fit import settings_of
-from edgefit_toolkit.errors import DeviceError
 from edgefit_toolkit.progress import Progress, Ui
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ class Sweep:
     @property
     def exit_code(self) -> int:
         """What the command line ends with: 0 where every cell has a model that fits, else the gravest cell's."""
-        lost = any("reason" in row for row in self.report.get("fleet", []))
-        return max([cell.get("exit_code", 0) for cell in self.report["cells"]] + [DeviceError.exit_code] * lost)
+        return max((cell.get("exit_code", 0) for cell in self.report["cells"]), default=0)
 
     def __str__(self) -> str:
         sentences = [device["sentence"] for device in self.report["devices"] if device["sentence"]]
@@ -42,15 +40,13 @@ def sweep(
     *,
     seeds: int = 1,
     jobs: int | None = None,
-    everywhere: Mapping[str, Sequence[str]] | None = None,
     on_progress: Progress | Ui | None = None,
     **choices: Any,
 ) -> Sweep:
     """Fit every budget (ms) on every device with `seeds` seeds; each distinct network is trained, converted and
     guarded once, and a broken or finished sweep in `out` goes on where it was.
 
-    `jobs` networks are made at once (None: as memory and cores allow). `everywhere` times every network on all
-    that is attached, and on what it names as the flags do, such as {"host": ["user@board"]}.
+    `jobs` networks are made at once (None: as memory and cores allow).
     `choices` are further fields of FitSettings, as of `fit`; `seed` is the first one. A cell that fails is a row of
     `report["cells"]` with its reason. Raises InputError and its kinds for what no cell can be made of.
     """
@@ -65,4 +61,4 @@ def sweep(
     call = f"edgefit.sweep({list(budgets_ms)}, {list(devices)}, {place!r}, {str(path)!r}, seeds={seeds})"
     with listener(on_progress) as ui:
         site = Site(path, ui, call)
-        return Sweep(path, made.sweep(cells, site, jobs=jobs, everywhere=everywhere))
+        return Sweep(path, made.sweep(cells, site, jobs=jobs))

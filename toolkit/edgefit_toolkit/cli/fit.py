@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgefit_converters.routes import DEFAULT
+from edgefit_toolkit.cli import processes as parts
 from edgefit_toolkit.cli.options import (
     budget_options,
     command_line,
@@ -44,6 +45,10 @@ making_options = together(
     seed_option,
     click.option("--epochs", type=click.IntRange(0, 1000), default=None,
                  help="Fine-tuning epochs (default: by job size)."),
+    click.option("--compile", is_flag=True,
+                 help="Compile the training steps (torch.compile): minutes at first, for long trainings on a GPU."),
+    click.option("--teacher", default=None, metavar="RUN|CHECKPOINT|NETWORK",
+                 help="Learn this larger network's answers, too: a finished run, its checkpoint, or lite2."),
     click.option("--balance", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
                  help="Each class counts alike, however few its pictures; auto: where the largest has ten times the "
                  "smallest's."),
@@ -60,6 +65,7 @@ run_options = together(
     ),
     making_options,
     target_options,
+    parts.option,
     loudness,
 )
 
@@ -74,8 +80,9 @@ def settings_of(*, predict_only: bool, **flags: Any) -> FitSettings:
 @click.command("fit")
 @run_options
 @json_option
-def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, **flags: Any) -> None:
+def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, processes: int, **flags: Any) -> None:
     """Pick, build, fine-tune, convert, quantize, benchmark and report."""
+    parts.divide(processes)
     from edgefit_toolkit.api import fit as api
     from edgefit_toolkit.api.console import Terminal
 

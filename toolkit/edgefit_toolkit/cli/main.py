@@ -14,6 +14,7 @@ import click
 from edgefit_toolkit import __version__, interrupts
 from edgefit_toolkit.cli.crash import kept_traceback
 from edgefit_toolkit.errors import EdgefitError
+from edgefit_toolkit.pipeline import company
 from edgefit_toolkit.progress import plain_lines
 
 EXIT_CODES = """\b
@@ -114,6 +115,8 @@ def _told(error: BaseException) -> int | str | None:
     """What the user reads of an error, and the exit code."""
     if interrupts.interrupted() or isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
         # whatever arrives here then: native code may have made something else of the interrupt
+        if interrupts.QUIET in os.environ and company.several():
+            return 130
         return _say("interrupted", "run the same command again to go on from the last finished stage", 130)
     if isinstance(error, SystemExit):
         return error.code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,7 @@ from edgefit_toolkit.cli.options import (
     predict_only_option,
     say,
     verbosity,
-    where_options,
 )
-from edgefit_toolkit.errors import InputError
 
 if TYPE_CHECKING:
     from edgefit_toolkit.pipeline.sweep.grid import Cell
@@ -64,17 +61,12 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     show_default="as memory and cores allow",
     help="Networks at once on this machine.",
 )
-@partial(where_options, repeated=True)
-@click.option(
-    "--measure", is_flag=True, help="Time every network on every attached phone and every --host, side by side."
-)
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
 @loudness
 @json_option
 def command(
     budgets_ms: tuple[float, ...], devices: tuple[str, ...], out: Path | None, seeds: int, dry_run: bool,
-    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, measure: bool,
-    where: dict[str, tuple[str, ...]], **flags: Any,
+    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, **flags: Any,
 ) -> None:  # fmt: skip
     """Fit every budget on every device: what does each millisecond buy?
 
@@ -85,8 +77,6 @@ def command(
     from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
     from edgefit_toolkit.pipeline.sweep.plan import Site
 
-    if where and not measure:
-        raise InputError(f"--{next(iter(where))} says where to time the networks", "add --measure")
     common = settings_of(budget_ms=0.0, device="", **flags)
     cells = cells_of(common, budgets_ms, devices, seeds)
     ui = Terminal(verbosity(quiet, verbose))
@@ -97,7 +87,7 @@ def command(
         else:
             from edgefit_toolkit.pipeline.sweep.sweep import sweep
 
-            found = Sweep(site.out, sweep(cells, site, jobs=jobs, everywhere=where if measure else None))
+            found = Sweep(site.out, sweep(cells, site, jobs=jobs))
             if as_json:
                 emit(found.report)
             else:

@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from edgefit_toolkit.cli import processes as parts
 from edgefit_toolkit.cli.fit import run_options, settings_of
 from edgefit_toolkit.cli.options import command_line, say, verbosity
 
 
 @click.command("train")
 @run_options
-def command(out: Path | None, quiet: bool, verbose: bool, **flags: Any) -> None:
+def command(out: Path | None, quiet: bool, verbose: bool, processes: int, **flags: Any) -> None:
     """Pick, build and fine-tune; `edgefit convert` or the same `edgefit fit` goes on from there."""
+    parts.divide(processes)
     from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.fit import run_stages
     from edgefit_toolkit.pipeline.settings import default_out

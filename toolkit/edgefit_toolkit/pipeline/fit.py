@@ -27,6 +27,7 @@ from edgefit_toolkit.host import environment
 from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
+from edgefit_toolkit.pipeline.company import company
 from edgefit_toolkit.pipeline.place import place_of
 from edgefit_toolkit.pipeline.run import Run, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
@@ -80,7 +81,7 @@ def run_stages(
     predicted = predict(settings)
     if last >= CONVERT:
         check_route(settings.converter, offline=settings.offline)
-    with opened(settings, run_dir, ui, command=command, donor=donor) as run:
+    with opened(settings, run_dir, ui, command=command, donor=donor) as run, company() as world:
         clear_refusal(run_dir)
         plan, bench = pick.pick(predicted, settings, run, ui, last)
 
@@ -100,7 +101,7 @@ def run_stages(
         attempts: list[Attempt] = []
         while True:  # 3 to 7, again with a smaller network when the trained one misses the budget
             variant = with_classes(plan.pick.variant, len(dataset.classes))
-            job = Job(settings, run, ui, variant, dataset, bench, last, taxonomy, places)
+            job = Job(settings, run, ui, variant, dataset, bench, last, taxonomy, places, world)
             train = Train(job)
             convert = Convert(job, after=train)
             quantize = Quantize(job, after=convert)

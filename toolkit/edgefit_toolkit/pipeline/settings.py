@@ -39,6 +39,8 @@ class FitSettings:
     precision: float = 0.95  # wanted share of right answers among those that the app is sure of
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job
+    compile: bool = False  # training, by torch.compile
+    teacher: str | None = None  # a run, a checkpoint or a released network whose answers are learnt beside the labels
     balance: Balance = "auto"  # each class counts alike; auto: where the largest has ten times the smallest's pictures
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4
     offline: bool = False
@@ -81,6 +83,10 @@ def name_of(settings: FitSettings) -> str:
         parts.append(settings.converter)
     if settings.epochs is not None:
         parts.append(f"{settings.epochs}epochs")
+    if settings.compile:
+        parts.append("compiled")
+    if settings.teacher is not None:
+        parts.append(f"teacher-{Path(settings.teacher).stem}")
     if settings.balance != "auto":
         parts.append(f"balance-{settings.balance}")
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
@@ -22,9 +21,9 @@ from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_inp
 from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
-from edgefit_toolkit.training.feature_store import FeatureStore, Rows
-from edgefit_toolkit.training.settings import TrainSettings, cut_shape, first_block
+from edgefit_toolkit.training.settings import TrainSettings, first_block
 from edgefit_toolkit.training.views import FORWARD_BATCH, Views, crop_batches
+from edgefit_toolkit.training.world import ALONE, World
 
 PROBE_VIEWS_LIVE = 4  # random views that a probe sees where every layer trains and nothing is cached
 
@@ -89,7 +88,7 @@ class UpperPart(nn.Module):
 
 @dataclass(frozen=True)
 class Passed:
-    """What passes over some pictures left: activations at the cut and pooled features, in files."""
+    """What one pass over some pictures left: activations at the cut and pooled features, on the CPU."""
 
     activations: Tensor  # [N, C, H, W]; bfloat16 when made for training, float32 for evaluation; empty for cut 0
     features: Tensor  # [N, C] float32
@@ -101,16 +100,16 @@ class TrainingInputs:
 
     cut: int
     views: Views
-    labels: Tensor  # [N]
-    features: Tensor  # [1 + views, N, C]: of the evaluation crop and of each view
-    activations: tuple[Tensor, ...]  # 1 + views tensors [N, C, H, W]
-    val: Passed
-    val_labels: Tensor
-    dataset: Dataset
-    images_per_s: float  # of these passes
+    labels: Tensor  # [N], of all processes
+    features: Tensor  # [1 + views, N, C]: of the evaluation crop and of each view; of all in the first process only
+    activations: tuple[Tensor, ...]  # 1 + views tensors [n, C, H, W] of this process's own pictures
+    val: Passed  # activations of this process's own
+    val_labels: Tensor  # of all
+    dataset: Dataset  # this process's own
+    images_per_s: float  # of these passes, of all processes
 
     def val_batches(self) -> Iterator[Tensor]:
-        """What the upper part takes of the val pictures, [<= FORWARD_BATCH, C, H, W] float32."""
+        """What the upper part takes of this process's val pictures, [<= FORWARD_BATCH, C, H, W] float32."""
         if self.cut:
             return iter(torch.split(self.val.activations, FORWARD_BATCH))
         return map(to_network_input, crop_batches(self.dataset.val, self.views.preprocessing))
@@ -122,86 +121,62 @@ def prepare_inputs(
     settings: TrainSettings,
     compute: Compute,
     on_progress: Progress,
-    store: FeatureStore | None = None,
+    world: World = ALONE,
 ) -> TrainingInputs:
     """Reads the pictures and runs the crop and every view of each, and the val pictures, through the network.
 
-    What `store` has of an earlier run is not done again. Raises DataError when a picture cannot be read any more,
-    OutputError when the disk is full.
+    Each process of the world does so with its own.
+    Raises DataError when a picture cannot be read any more.
     """
     cut = 0 if settings.unfreeze_from == 0 else first_block(network.variant, settings.unfreeze_from)
     preprocessing = preprocessing_for(network.variant)
+    whole, numbers = dataset, world.share(range(len(dataset.train)))
+    dataset = replace(dataset, train=tuple(world.share(dataset.train)), val=tuple(world.share(dataset.val)))
+    views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers)
     count = settings.views if cut else min(settings.views, PROBE_VIEWS_LIVE)
-    n, n_val = len(dataset.train), len(dataset.val)
-    store = store or FeatureStore(None, "")
-    views = Views(dataset.train, preprocessing, settings.seed, on_progress)
-    first = n * (count + 1)  # rows before those of val
-    with closing(store):
-        store.open(_holds(network, settings, first, n_val))
-        meter = Meter(on_progress, "features", first + n_val - store.done)
-        for number in range(store.done // n, count + 1):
-            left = range(store.done - number * n, n)
-            batches = views.batches(left, number - 1, FORWARD_BATCH)
-            if number == 0:
-                batches = crop_batches(dataset.train[left.start :], preprocessing)
-            for middle, features in pass_through(network, batches, cut, compute, meter, exact=False):
-                _keep(store, "", store.done, middle, features)
-        batches = crop_batches(dataset.val[store.done - first :], preprocessing)
-        for middle, features in pass_through(network, batches, cut, compute, meter, exact=True):
-            _keep(store, "val_", store.done - first, middle, features)
-        store.save()
-    activations, val_activations = (store.tensor(f"{of}activations") for of in ("", "val_"))
+    n = len(views)
+    meter = Meter(on_progress, "features", n * (count + 1) + len(dataset.val))
+    crops = crop_batches(dataset.train, preprocessing)
+    passed = [pass_through(network, crops, cut, compute, meter, exact=False)]
+    for number in range(count):
+        batches = views.batches(range(n), number, FORWARD_BATCH)
+        passed.append(pass_through(network, batches, cut, compute, meter, exact=False))
+    val = pass_through(network, crop_batches(dataset.val, preprocessing), cut, compute, meter, exact=True)
+    features = torch.stack([world.rows_of_all(one.features, len(whole.train)) for one in passed])
+    val_features = world.rows_of_all(val.features, len(whole.val))
+    if world.size > 1 and cut == 0:  # in a step anyone may show any picture
+        views = Views(whole.train, preprocessing, settings.seed, on_progress)
     return TrainingInputs(
         cut=cut,
         views=views,
-        labels=torch.from_numpy(labels_of(dataset.train)),
-        features=store.tensor("features").view(count + 1, n, -1),
-        activations=torch.split(activations, n),
-        val=Passed(val_activations, store.tensor("val_features")),
-        val_labels=torch.from_numpy(labels_of(dataset.val)),
+        labels=torch.from_numpy(labels_of(whole.train)),
+        features=features,
+        activations=tuple(one.activations for one in passed),
+        val=Passed(val.activations, val_features),
+        val_labels=torch.from_numpy(labels_of(whole.val)),
         dataset=dataset,
-        images_per_s=meter.images_per_s,
+        images_per_s=meter.images_per_s * world.size,
     )
-
-
-def _holds(network: EfficientNet, settings: TrainSettings, rows: int, val_rows: int) -> dict[str, Rows]:
-    shape = cut_shape(network.variant, settings.unfreeze_from) if settings.unfreeze_from else (0,)
-    pooled = (network.classifier.in_features,)
-    return {
-        "features": Rows(rows, pooled, torch.float32),
-        "activations": Rows(rows, shape, torch.bfloat16),
-        "val_features": Rows(val_rows, pooled, torch.float32),
-        "val_activations": Rows(val_rows, shape, torch.float32),
-    }
-
-
-def _keep(store: FeatureStore, of: str, at: int, middle: Tensor, features: Tensor) -> None:
-    if len(middle):
-        store.write(f"{of}activations", at, middle)
-    store.write(f"{of}features", at, features)
-    store.advance(len(features))
 
 
 @torch.no_grad()
 def pass_through(
     network: EfficientNet, batches: Iterator[Pixels], cut: int, compute: Compute, meter: Meter, *, exact: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Activations at the cut (none for 0) and features of each batch of pixels, on the CPU.
-
-    In float32 throughout where `exact`, else in bfloat16 where that is fast.
-    """
+) -> Passed:
+    """One pass over batches of pixels: in float32 throughout where `exact`, else in bfloat16 where that is fast."""
     network = fold_batch_norm(network)  # on a CPU a third less work
     upper = UpperPart(network, cut)
     bf16 = compute.bf16_forward and not exact
+    kept: list[Tensor] = []
+    pooled: list[Tensor] = []
     for pixels in batches:
-        kept: list[Tensor] = []
-        pooled: list[Tensor] = []
-        for x in slices(to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)):
+        pictures = to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)
+        for x in slices(pictures):
             with compute.autocast(bf16):
                 middle = lower(network, x, cut)
                 features = upper.features(middle)
             if cut > 0:
                 kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
             pooled.append(features.float().cpu())
-        yield torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled)
         meter.add(len(pixels))
+    return Passed(torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled))

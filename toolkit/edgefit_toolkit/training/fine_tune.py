@@ -28,13 +28,14 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
-from edgefit_toolkit.training.feature_store import FeatureStore
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Keeper
+from edgefit_toolkit.training.teacher import Teacher
 from edgefit_toolkit.training.trace import best_of
-from edgefit_toolkit.training.trainer import Trainer, Wrap
+from edgefit_toolkit.training.trainer import Trainer
+from edgefit_toolkit.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,17 @@ def fine_tune(
     *,
     state_dir: Path | None = None,
     compute: Compute | None = None,
-    wrap: Wrap | None = None,
+    world: World = ALONE,
+    teacher: Teacher | None = None,
 ) -> TrainResult:
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
     With `state_dir` the state is kept there after every epoch and every few minutes within one, and the same call goes
-    on from it; a finished training leaves nothing behind. `wrap` is put around the module that trains, such as
-    DistributedDataParallel.
-    Raises InputError when network and data set have different class counts, DataError when a picture cannot be read
+    on from it; a finished training leaves nothing behind. Of the processes of a
+    `world`, which all call this with the same data set and settings, the first brings the weights and keeps the state.
+    A `teacher`, which `settings.teacher` names, tells the network what it would answer, beside the labels.
+    Raises InputError when network and data set have different class counts, or for more processes than pictures,
+    DataError when a picture cannot be read
     any more, OutputError when the state cannot be written, TrainingError for a loss that is not finite.
     """
     if network.variant.classes != len(dataset.classes):
@@ -77,8 +81,16 @@ def fine_tune(
         )
     started = time.monotonic()
     compute = compute or choose_compute()
-    keeper = Keeper(state_dir, _key(network, dataset, settings, compute))
-    saved = keeper.load()
+    if len(dataset.train) < world.size:
+        raise InputError(
+            f"{len(dataset.train)} training pictures for {world.size} processes", "take fewer processes: --processes"
+        )
+    world.copy_from_first(network.state_dict().values())
+    if teacher is not None:
+        world.copy_from_first(teacher.network.state_dict().values())
+        teacher.network.to(compute.device).eval()
+    keeper = Keeper(state_dir, _key(network, dataset, settings, compute, world)) if world.first else Keeper(None, "")
+    saved = world.by_first(keeper.load)
     notes = [f"trained on {compute.name}"]
     network.to(compute.device)
     network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # eval: BN statistics stay
@@ -86,17 +98,15 @@ def fine_tune(
         parameter.requires_grad_(False)
 
     # 1. read, 2. features
-    store = FeatureStore(state_dir, keeper.key)
-    inputs = prepare_inputs(network, dataset, settings, compute, on_progress, store)
+    inputs = prepare_inputs(network, dataset, settings, compute, on_progress, world)
 
     # 3. probe
-    trainer = Trainer(network, inputs, settings, compute, on_progress, saved, wrap)
+    trainer = Trainer(network, inputs, settings, compute, on_progress, saved, world, teacher)
     trace = trainer.trace
     if saved is not None:
         within = f" and {saved.position.step} steps" if saved.position.step else ""
         notes.append(f"resumed after epoch {trace[-1].epoch}{within}")
     else:
-        notes += [f"resumed after {store.found:,} pictures' features"] if store.found else []
         keeper.save(trainer.state())
 
     def after_step() -> None:
@@ -113,7 +123,6 @@ def fine_tune(
     logits = trainer.finish()
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
-    store.discard()
     keeper.discard()
     return TrainResult(
         network=network,
@@ -128,7 +137,7 @@ def fine_tune(
     )
 
 
-def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compute: Compute) -> str:
+def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compute: Compute, world: World) -> str:
     """What a resumed training must share with the one before: settings, pictures, first weights, processor."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
@@ -137,5 +146,6 @@ def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compu
     pictures = [[photo.name, photo.label] for photo in (*dataset.train, *dataset.val)]
     return key_of(
         settings=asdict(settings), variant=asdict(network.variant), weights=digest.hexdigest(),
-        data=dataset.sha256 or pictures, compute=asdict(compute), torch=torch.__version__,
+        data=dataset.sha256 or pictures, compute=asdict(compute), processes=world.size,
+        torch=torch.__version__,
     )  # fmt: skip

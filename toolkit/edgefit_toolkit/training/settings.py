@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from edgefit_toolkit.errors import InputError
@@ -40,6 +39,8 @@ class TrainSettings:
     weight_decay: float = 0.05  # of convolutions and classifier, not of batch norms and biases
     average: float = 0.33  # share of all steps that the moving average of the weights looks back over; 0 for none
     dropout: float | None = None  # before the classifier; None takes the variant's
+    compiled: bool = False  # by torch.compile, which takes a minute or two before the first step
+    teacher: str = ""  # which network's answers it learns beside the labels: a released one's name, or a SHA-256
     balance: bool = False  # each class counts alike, whatever its share of the pictures: see balance.py
 
     def __post_init__(self) -> None:
@@ -93,11 +94,6 @@ def upper_madds(variant: Variant, stage: int) -> int:
 
 def cut_values(variant: Variant, stage: int) -> int:
     """Numbers in one picture's activations where that stage begins."""
-    return math.prod(cut_shape(variant, stage))
-
-
-def cut_shape(variant: Variant, stage: int) -> tuple[int, int, int]:
-    """The shape of one picture's activations where that stage begins: channels, height, width."""
     first = next(operator for operator in operators(variant) if operator.stage >= stage)
     height, width, channels = first.in_shape
-    return channels, height, width
+    return height * width * channels

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.errors import TrainingError
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch
 from edgefit_toolkit.training.balance import log_shares, mean_recall
+from edgefit_toolkit.training.batches import Batch, batches_of
 from edgefit_toolkit.training.compute import Compute
-from edgefit_toolkit.training.features import PROBE_VIEWS_LIVE, Meter, TrainingInputs, UpperPart
-from edgefit_toolkit.training.linear_probe import best_probe, fit_probes, score, softer_probe
+from edgefit_toolkit.training.features import Meter, TrainingInputs, UpperPart
+from edgefit_toolkit.training.linear_probe import LinearProbe, best_probe, fit_probes, score, softer_probe
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
+from edgefit_toolkit.training.teacher import Teacher, answers, distilled
 from edgefit_toolkit.training.trace import best_of, observe
-
-Wrap = Callable[[nn.Module], nn.Module]
+from edgefit_toolkit.training.world import ALONE, World
 
 
 class Trainer:
     """One training, after its linear probe or where a saved state was; each `epoch` adds one.
 
-    The weights that train are those of the network's `UpperPart`, which every step calls as a module, through `wrap`:
-    DistributedDataParallel or any other module of the same arguments and answer.
+    The weights that train are those of the network's `UpperPart`, which every step calls as a module; of several
+    processes each trains on its part of every batch, and all hold the same weights after every step.
     """
 
     def __init__(
@@ -42,16 +43,20 @@ class Trainer:
         compute: Compute,
         on_progress: Progress = ignore_progress,
         saved: TrainingState | None = None,
-        wrap: Wrap | None = None,
+        world: World = ALONE,
+        teacher: Teacher | None = None,
     ) -> None:
-        self.network, self.inputs, self.settings = network, inputs, settings
-        self.compute, self.on_progress = compute, on_progress
+        self.network, self.inputs, self.settings, self.world = network, inputs, settings, world
+        self.compute, self.on_progress, self.teacher = compute, on_progress, teacher
+        self.taught = answers(teacher, inputs, compute, on_progress) if teacher is not None and inputs.cut else ()
         dropout = network.variant.dropout if settings.dropout is None else settings.dropout
         self.upper = UpperPart(network, inputs.cut, dropout)
         self.weights = list(self.upper.parameters())
         for weight in self.weights:
             weight.requires_grad_(True)
-        self.model = self.upper if wrap is None else wrap(self.upper)
+        self.model = world.wrap(self.upper)
+        if settings.compiled:
+            self.model.compile()
         self.average = [weight.detach().clone() for weight in self.weights]
         self.best = [weight.detach().clone() for weight in self.weights]
         self.log_shares = log_shares(inputs.labels, network.variant.classes) if settings.balance else None
@@ -79,30 +84,31 @@ class Trainer:
         done = self.position.step * self.settings.batch
         meter = Meter(self.on_progress, f"fine-tuning epoch {number} of {self.settings.epochs}", len(order) - done)
         step = (number - 1) * self.steps_per_epoch
-        for part, inputs in self._batches(order[done:], chosen[done:], number):
-            truth = self.inputs.labels[part].to(self.compute.device)
-            before = self.position
-            logits = self._step(inputs, truth, self._lr(step + before.step), random)
-            loss = F.cross_entropy(logits, truth).item()
+        waited_s, asked_s = 0.0, time.monotonic()
+        for batch in self._batches(order[done:], chosen[done:], number):
+            waited_s += time.monotonic() - asked_s
+            before, n = self.position, batch.pictures
+            loss, right = self._step(batch, self._lr(step + before.step), random)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss of step {before.step + 1} in epoch {number} is {loss:g}: the training cannot go on",
                     f"the same command tries again from the last state that was kept; --epochs {number - 1} ends before"
                     " it, --epochs 0 keeps the linear probe",
                 )
-            right = before.right + int((logits.argmax(1) == truth).sum())
-            self.position = Position(before.step + 1, before.loss_sum + loss * len(part), right)
+            self.position = Position(before.step + 1, before.loss_sum + loss * n, before.right + right)
             self.random = random.get_state()
             after_step()
-            done += len(part)
-            meter.add(len(part), f"loss {self.position.loss_sum / done:.3f}")
+            done += n
+            meter.add(n, f"loss {self.position.loss_sum / done:.3f}")
+            asked_s = time.monotonic()
+        waiting = waited_s / max(time.monotonic() - meter.started, 1e-9)
         loss_sum, right = self.position.loss_sum, self.position.right
         self.position = Position()
         self._swap()
         logits = self._val_logits()
         line = Epoch(
             number, "finetune", loss_sum / len(order), right / len(order), *score(logits, self.inputs.val_labels),
-            meter.images_per_s, self._lr(step + self.steps_per_epoch - 1),
+            meter.images_per_s, self._lr(step + self.steps_per_epoch - 1), waiting_share=round(waiting, 3),
         )  # fmt: skip
         self._note(self._balanced(line, logits))
         if best_of(self.trace) is self.trace[-1]:
@@ -155,21 +161,27 @@ class Trainer:
     def _probe(self) -> Epoch:
         """Fits the classifier on features: the best one is the first to beat, a softer one is where training starts."""
         self.on_progress("linear probe", 0, 1)
-        features, val = self.inputs.features, self.inputs.val.features
-        targets = self.inputs.labels.repeat(len(features))
         classifier = self.network.classifier
-        probes = fit_probes(features.flatten(0, 1), targets, val, self.inputs.val_labels, classifier.out_features)
-        found = best_probe(probes)
+        found, softer, val_logits = self.world.by_first(self._probes)
         found.into(classifier)
         self._copy(self.weights, self.best)
-        softer_probe(probes, than=found).into(classifier)
+        softer.into(classifier)
         self._copy(self.weights, self.average)
         self.on_progress("linear probe", 1, 1, f"val top-1 {found.val_top1:.3f}")
         line = Epoch(
             0, "probe", found.train_loss, found.train_top1, found.val_loss, found.val_top1, self.inputs.images_per_s,
             0.0,
         )  # fmt: skip
-        return self._balanced(line, F.linear(val, found.weight, found.bias))
+        return self._balanced(line, val_logits)
+
+    def _probes(self) -> tuple[LinearProbe, LinearProbe, Tensor]:
+        """The best probe, the softer one, and the val logits of the best."""
+        features, val = self.inputs.features, self.inputs.val.features
+        targets = self.inputs.labels.repeat(len(features))
+        classes = self.network.classifier.out_features
+        probes = fit_probes(features.flatten(0, 1), targets, val, self.inputs.val_labels, classes)
+        found = best_probe(probes)
+        return found, softer_probe(probes, than=found), F.linear(val, found.weight, found.bias)
 
     def _balanced(self, line: Epoch, logits: Tensor) -> Epoch:
         """The line with what the network will tell right, where each class counts alike."""
@@ -181,43 +193,47 @@ class Trainer:
     def _note(self, line: Epoch) -> None:
         self.trace.append(replace(line, observation=observe([*self.trace, line], self.settings.patience)))
 
-    def _step(self, inputs: Tensor, truth: Tensor, lr: float, random: torch.Generator) -> Tensor:
-        """One update from a batch; its logits [n, classes], detached."""
+    def _step(self, batch: Batch, lr: float, random: torch.Generator) -> tuple[float, int]:
+        """One update; the batch's mean loss before it, and how many pictures were told right."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        kept = self._kept(len(inputs), random)
+        kept = self._kept(batch, random)
+        truth = self.inputs.labels[batch.own].to(self.compute.device)
         with self.compute.autocast(self.compute.bf16_training):
-            logits = self.model(inputs, kept).float()
+            logits = self.model(batch.inputs, kept).float()
+        loss = self._loss(logits, truth, batch)
+        if self.world.size > 1:  # the mean over processes of this is that over the pictures of all
+            loss = loss * (batch.counted * self.world.size / batch.pictures)
         self.optimizer.zero_grad()
-        F.cross_entropy(logits, truth).backward()  # type: ignore[no-untyped-call]
+        self.world.backward(loss)
         self.optimizer.step()
         # an exponential average; its window is a share of the job, so that few steps and many both suit it
         fresh = 1 / (1 + self.settings.average * self.steps_per_epoch * self.settings.epochs)
         with torch.no_grad():
             for mean, weight in zip(self.average, self.weights, strict=True):
                 mean.lerp_(weight, fresh)
-        return torch.as_tensor(logits.detach())
+        right = int((logits.argmax(1) == truth)[: batch.counted].sum())
+        loss_sum, right_sum = self.world.sums(loss.item(), right)
+        return loss_sum / self.world.size, int(right_sum)
 
-    def _kept(self, n: int, random: torch.Generator) -> Tensor | None:
+    def _loss(self, logits: Tensor, truth: Tensor, batch: Batch) -> Tensor:
+        """The mean over this process's pictures."""
+        if self.teacher is None:
+            return F.cross_entropy(logits, truth)
+        taught = self.teacher(batch.inputs) if batch.taught is None else batch.taught.to(self.compute.device)
+        return distilled(logits, truth, taught)
+
+    def _kept(self, batch: Batch, random: torch.Generator) -> Tensor | None:
         """Which features dropout leaves, bool [n, C]: its random numbers are the epoch's, and so the seed's."""
         if self.upper.dropout == 0:
             return None
-        shape = (n, self.network.classifier.in_features)
-        return (torch.rand(shape, generator=random) >= self.upper.dropout).to(self.compute.device)
+        shape = (batch.pictures, self.network.classifier.in_features)
+        kept = (torch.rand(shape, generator=random) >= self.upper.dropout)[batch.places]
+        return kept.to(self.compute.device)
 
-    def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Indices of pictures, and what the upper part trains on: cached activations of the chosen views, or fresh
-        views of pixels."""
-        size = self.settings.batch
-        parts = torch.split(order, size)
-        if self.inputs.cut:
-            for part, view in zip(parts, torch.split(chosen, size), strict=True):
-                rows = [self.inputs.activations[v][i] for v, i in zip(view.tolist(), part.tolist(), strict=True)]
-                yield part, self._on_device(torch.stack(rows).float())
-        else:
-            fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen
-            for part, pixels in zip(parts, self.inputs.views.batches(order.tolist(), fresh, size), strict=True):
-                yield part, self._on_device(to_network_input(pixels))
+    def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Batch]:
+        for batch in batches_of(self.inputs, self.world, order, chosen, number, self.settings.batch, self.taught):
+            yield replace(batch, inputs=self._on_device(batch.inputs))
 
     def _on_device(self, inputs: Tensor) -> Tensor:
         return inputs.to(self.compute.device).contiguous(memory_format=torch.channels_last)
@@ -225,7 +241,9 @@ class Trainer:
     @torch.no_grad()
     def _val_logits(self) -> Tensor:
         """[N, classes] in float32."""
-        return torch.cat([self.upper(self._on_device(batch)).cpu() for batch in self.inputs.val_batches()])
+        own = [self.upper(self._on_device(batch)).cpu() for batch in self.inputs.val_batches()]
+        empty = torch.empty(0, self.network.classifier.out_features)
+        return self.world.all_rows(torch.cat(own or [empty]), len(self.inputs.val_labels))
 
     def _lr(self, step: int) -> float:
         """The learning rate of a step, counted over all epochs from 0: a linear rise over one epoch, then a cosine."""

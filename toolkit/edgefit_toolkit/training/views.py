@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
 
 import numpy as np
 
@@ -23,29 +22,36 @@ ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are read from d
 class Views:
     """The training photographs, each under as many random views as are asked for."""
 
-    def __init__(self, photos: Sequence[Photo], preprocessing: Preprocessing, seed: int, on_progress: Progress) -> None:
-        self.photos, self.preprocessing, self.seed, self._on_progress = photos, preprocessing, seed, on_progress
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        preprocessing: Preprocessing,
+        seed: int,
+        on_progress: Progress,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        """`numbers`: which of the data set's pictures these are; None: all of them."""
+        self.photos, self.preprocessing, self.seed = photos, preprocessing, seed
+        self.numbers = range(len(photos)) if numbers is None else numbers
+        room = room_for_augmentation(preprocessing)
+        self._room: Pixels | None = None
+        if len(photos) * room.resolution_px**2 * 3 <= ROOM_LIMIT_BYTES:
+            self._room = load_pixels(photos, room, on_progress=on_progress, label="reading training pictures")
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    @cached_property
-    def room(self) -> Pixels | None:
-        """The photographs with room for augmentation, where they fit into memory."""
-        room = room_for_augmentation(self.preprocessing)
-        if len(self.photos) * room.resolution_px**2 * 3 > ROOM_LIMIT_BYTES:
-            return None
-        return load_pixels(self.photos, room, on_progress=self._on_progress, label="reading training pictures")
-
     def view(self, index: int, number: int) -> Pixels:
         """uint8 [R, R, 3]: the photograph's random view of that number, the same whenever it is asked for."""
-        picture = open_photo(self.photos[index]) if self.room is None else self.room[index]
-        return augment(picture, augmentation_rng(self.seed, number, index), self.preprocessing)
+        picture = open_photo(self.photos[index]) if self._room is None else self._room[index]
+        return augment(picture, augmentation_rng(self.seed, number, self.numbers[index]), self.preprocessing)
 
     def batches(self, order: Sequence[int], number: int, size: int) -> Iterator[Pixels]:
-        """uint8 [<= size, R, R, 3] in that order; the next batch is made while this one is used."""
-        _ = self.room  # read once, before the threads need it
-        parts = [order[at : at + size] for at in range(0, len(order), size)]
+        """uint8 [<= size, R, R, 3] in that order."""
+        return self.parts([order[at : at + size] for at in range(0, len(order), size)], number)
+
+    def parts(self, parts: Sequence[Sequence[int]], number: int) -> Iterator[Pixels]:
+        """uint8 [n, R, R, 3] of each part; the next one is made while this one is used."""
         with ThreadPoolExecutor() as pool:
 
             def start(part: Sequence[int]) -> list[Future[Pixels]]:

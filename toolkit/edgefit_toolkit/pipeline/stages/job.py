@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
     from edgefit_toolkit.pipeline.bench import Bench
+    from edgefit_toolkit.training.world import World
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Job:
     last: int = 8  # number of the run's last stage
     taxonomy: Taxonomy | None = None  # over the data set's classes
     places: Places | None = None  # of the data set's classes
+    world: World | None = None  # the processes that train; None: this one alone
 
     @property
     def checkpoint(self) -> Path:

@@ -12,13 +12,16 @@ from typing import Any
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint, sidecar_of
 from edgefit_toolkit.network.weights import Provenance
+from edgefit_toolkit.pipeline.company import Order
 from edgefit_toolkit.pipeline.stages.stage import Stage
+from edgefit_toolkit.pipeline.teacher import identity_of, open_teacher
 from edgefit_toolkit.records import Epoch, as_json
 from edgefit_toolkit.training.balance import asks_for_balance
 from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.initial import initial_network
 from edgefit_toolkit.training.settings import TrainSettings
+from edgefit_toolkit.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Training:
     settings: TrainSettings
     device: str  # what it was trained on
     temperature: float  # divides the logits
+    processes: int = 1
+    speed: str = ""  # of the last epoch, in words
     balance: str = ""  # why each class counts alike, or why not; empty where their sizes do not ask for it
 
 
@@ -59,13 +64,20 @@ class Train(Stage[Trained]):
         """The processor that trains."""
         return choose_compute()
 
+    @property
+    def world(self) -> World:
+        """The processes that train."""
+        return self.job.world or ALONE
+
     @cached_property
     def settings(self) -> TrainSettings:
         """By the size of the job, but for what the user chose."""
         job = self.job
         chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), self.compute.device, job.settings.seed)
         asked = {"auto": asks_for_balance(self.counts), "on": True, "off": False}
-        chosen = replace(chosen, balance=asked[job.settings.balance])
+        teacher = "" if job.settings.teacher is None else identity_of(job.settings.teacher)
+        chosen = replace(chosen, balance=asked[job.settings.balance], teacher=teacher)
+        chosen = replace(chosen, compiled=job.settings.compile)
         return chosen if job.settings.epochs is None else replace(chosen, epochs=job.settings.epochs)
 
     @cached_property
@@ -92,7 +104,7 @@ class Train(Stage[Trained]):
             "settings": asdict(self.settings) | {"offline": self.job.settings.offline},
             "variant": asdict(self.job.variant),
             "data": self.job.dataset.sha256,
-            "compute": number_formats,
+            "compute": number_formats | {"processes": self.world.size},
             "versions": self.job.run.manifest["environment"]["versions"],
         }
 
@@ -108,22 +120,27 @@ class Train(Stage[Trained]):
         ui.note(provenance.note)
         if self.balance:
             ui.note(self.balance)
+        named = job.settings.teacher
+        teacher = None if named is None else open_teacher(named, job.dataset, job.settings, ui)
+        taught = (None, None) if teacher is None else (teacher.network.variant, teacher.log_shares)
+        self.world.by_first(lambda: Order(job.variant, job.dataset, self.settings, *taught))
         found = fine_tune(
             network, job.dataset, self.settings, ui.progress,
-            state_dir=states / self.key.hash[:16], compute=self.compute,
+            state_dir=states / self.key.hash[:16], compute=self.compute, world=self.world,
+            teacher=teacher,
         )  # fmt: skip
         for line in found.trace:
             what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
             mean = "" if line.val_recall is None else f", val mean over classes {line.val_recall:.3f}"
             ui.note(
                 f"{what}: loss {line.train_loss:.3f}, val loss {line.val_loss:.3f}, val top-1 {line.val_top1:.3f}"
-                f"{mean}, {line.images_per_s:.0f} images/s"
+                f"{mean}, {self._speed(line)}"
             )
         for note in found.notes:
             ui.note(note)
         training = Training(
             found.trace, found.best_epoch, found.val_top1, round(found.seconds, 1), self.settings, self.compute.name,
-            found.temperature, self.balance,
+            found.temperature, self.world.size, self._speed(found.trace[-1]), self.balance,
         )  # fmt: skip
         meta = CheckpointMeta(
             variant=job.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,
@@ -137,6 +154,13 @@ class Train(Stage[Trained]):
         write_atomic(job.preprocessing_file, json.dumps(asdict(found.preprocessing), indent=2) + "\n")
         files = [job.checkpoint, sidecar_of(job.checkpoint), job.labels_file, job.preprocessing_file]
         return Trained(provenance, training, self._warnings()), files
+
+    def _speed(self, line: Epoch) -> str:
+        """In all and of each process, and how much of the time pictures were waited for."""
+        each = f" in {self.world.size} processes, {line.images_per_s / self.world.size:.0f} each"
+        waited = f", {line.waiting_share:.0%} of the time waiting for pictures"
+        said = f"{line.images_per_s:.0f} images/s" + (each if self.world.size > 1 else "")
+        return said + (waited if line.phase != "probe" else "")
 
     def _warnings(self) -> tuple[str, ...]:
         smallest = min(self.job.dataset.counts(self.job.dataset.test))

@@ -23,7 +23,7 @@ from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.scaling import released
-from edgefit_toolkit.pipeline.sweep import fleet, rows
+from edgefit_toolkit.pipeline.sweep import rows
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network
 from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan, plan_sweep
 from edgefit_toolkit.pipeline.sweep.work import Failure, Nested, Work, do
@@ -38,14 +38,10 @@ DOCUMENT = "sweep.json"
 Pool = Callable[[Sequence[Work]], Iterator[tuple[Work, Failure | None]]]  # in any order
 
 
-def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, everywhere: fleet.Named | None = None) -> SweepDoc:
-    """Plan, say what it will cost, and do it, `jobs` networks at once (None: as memory and cores allow).
-
-    `everywhere` (None: not asked for) also times every network on everything that is attached or named there. Raises
-    DeviceError where that is nothing, and as `run_sweep`.
+def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None) -> SweepDoc:
+    """Plan, say what it will cost, and do it, `jobs` networks at once (None: as memory and cores allow). Raises as
+    `run_sweep`.
     """
-    if everywhere is not None:
-        fleet.check(everywhere)
     site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
     plan = plan_sweep(cells, site, prove=True)
 
@@ -56,10 +52,10 @@ def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, everywhere:
     for line in said(plan, costs(plan, site, dataset), dataset):
         site.ui.note(line)
     at_once = min(jobs or jobs_here(len(plan.networks)), len(plan.networks))
-    return run_sweep(plan, site, Processes(at_once, site.out / "logs") if at_once > 1 else None, everywhere)
+    return run_sweep(plan, site, Processes(at_once, site.out / "logs") if at_once > 1 else None)
 
 
-def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None, everywhere: fleet.Named | None = None) -> SweepDoc:
+def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None) -> SweepDoc:
     """Make every cell that can be made; the document, which is also written to `site.out`.
 
     `pool` does the networks' work; None: one after the other, in this process. Raises OutputError where the folder
@@ -74,8 +70,6 @@ def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None, everywhere:
             doc["cells"][at] = row = _row(cell, plan, site, lost)
             _tell(row, site)
             _write(doc, site)
-        if everywhere is not None:
-            doc["fleet"] = fleet.measured(doc, site, everywhere, plan.cells[0].settings.threads)
         site.ui.stage(4, STAGES, "report: what each budget buys")
         judge(doc, site)
         _write(doc, site)

@@ -68,6 +68,7 @@ class EpochDoc(TypedDict):
     lr: NotRequired[float]
     observation: NotRequired[str]
     val_recall: NotRequired[float | None]  # mean over classes, where each was to count alike
+    waiting_share: NotRequired[float]  # of the time: waiting for pictures
 
 
 class TrainingDoc(TypedDict):
@@ -78,6 +79,8 @@ class TrainingDoc(TypedDict):
     seconds: NotRequired[float]
     settings: NotRequired[dict[str, Any]]
     device: NotRequired[str]  # what it was trained on
+    processes: NotRequired[int]  # that trained together
+    speed: NotRequired[str]  # of the last epoch, in words: images/s in all and of each process, share of waiting
     balance: NotRequired[str]  # why and how each class counts alike; empty where pictures do
     temperature: NotRequired[float]  # fitted on val, divides the logits inside the model file
 

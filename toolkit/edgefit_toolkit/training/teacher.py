@@ -1,0 +1,61 @@
+"""A teacher: a larger network, whose answers the one that trains learns beside the labels (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor
+
+from edgefit_toolkit.data.preprocessing import to_network_input
+from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.training.compute import Compute, slices
+from edgefit_toolkit.training.features import Meter, TrainingInputs
+from edgefit_toolkit.training.views import FORWARD_BATCH, crop_batches
+
+SHARE = 0.5  # of the loss; the labels have the rest
+SOFTENED = 2.0  # temperature at which both networks' answers are compared
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network of the data set's classes, in eval mode, where it is called."""
+
+    network: EfficientNet
+    log_shares: Tensor | None = None  # [classes]: what balance has taken off its logits
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of pictures [N, 3, R, R] of any R, where they lie: they are resized to its own."""
+        side = self.network.variant.resolution_px
+        if x.shape[-1] != side:
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
+        logits = torch.cat([self.network(part) for part in slices(x.contiguous(memory_format=torch.channels_last))])
+        return logits if self.log_shares is None else logits + self.log_shares.to(logits.device)
+
+
+def answers(teacher: Teacher, inputs: TrainingInputs, compute: Compute, on_progress: Progress) -> tuple[Tensor, ...]:
+    """The teacher's logits [n, classes] of the crop and of each view that `inputs` holds activations of."""
+    n = len(inputs.dataset.train)
+    meter = Meter(on_progress, "the teacher's answers", n * len(inputs.activations))
+    found = []
+    for number in range(-1, len(inputs.activations) - 1):
+        crops = crop_batches(inputs.dataset.train, inputs.views.preprocessing)
+        batches = crops if number < 0 else inputs.views.batches(range(n), number, FORWARD_BATCH)
+        logits = []
+        for pixels in batches:
+            logits.append(teacher(to_network_input(pixels).to(compute.device)).cpu())
+            meter.add(len(pixels))
+        found.append(torch.cat(logits))
+    return tuple(found)
+
+
+def distilled(logits: Tensor, truth: Tensor, taught: Tensor) -> Tensor:
+    """The mean loss against labels [N] and the teacher's logits [N, classes]."""
+    softened = F.log_softmax(logits / SOFTENED, 1), F.log_softmax(taught / SOFTENED, 1)
+    told = (
+        F.kl_div(*softened, reduction="batchmean", log_target=True) * SOFTENED**2
+    )  # gradients as large as the labels'
+    return (1 - SHARE) * F.cross_entropy(logits, truth) + SHARE * told
