@@ -1,6 +1,7 @@
 """Cycles of XNNPACK's own machine code on every core that LLVM models.
 
     python -m experiments.core_cycles --lab DIR    count (QEMU), simulate (llvm-mca), write results/core_cycles.*
+    python -m experiments.core_cycles --lab DIR --check 5    five small operators a kernel set, against core_cycles.csv
     python -m experiments.core_cycles              only the tables again: core_cycles.md, latency/kernels.toml
 
 Operators of EfficientNet-Lite's shapes run on an emulated core of each identity; the blocks of machine code that they
@@ -10,6 +11,9 @@ execute, and how often, go through LLVM's model of that core (README.md, kernels
 from __future__ import annotations
 
 import argparse
+import csv
+import random
+import statistics
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +31,7 @@ from experiments.core_cycles.pipeline import Cycles, cycles_of, disassemble, hot
 from experiments.core_cycles.table import LOOPS_FILE, report
 
 NETWORKS = ("lite0", "lite2")  # whole, to see that operators add up
+SMALL = 40e6  # multiply-adds that QEMU is quick at
 LOOPS_SHOWN = 3  # hottest loops of each kernel set
 OPERATOR = ("kind", "in_px", "in_channels", "out_px", "out_channels", "kernel", "stride", "madds")
 Counted = dict[tuple[Precision, str, Operator | str], Blocks]  # precision, kernel set, operator or network
@@ -50,17 +55,53 @@ def count(lab: Path) -> Counted:
     return found
 
 
+def check(lab: Path, count: int) -> None:
+    """Print, per kernel set, how far small operators counted afresh are from the committed ones."""
+    committed = {tuple(row[key] for key in ("precision", "kernels", "pipeline", *OPERATOR)): row
+                 for row in csv.DictReader(CYCLES_FILE.read_text(encoding="utf-8").splitlines())}  # fmt: skip
+    print("| precision | kernels | operators | instructions, worst | cycles, median | cycles, worst |")
+    print("|---|---|--:|--:|--:|--:|")
+    for name, kernels in KERNEL_SETS.items():
+        for precision in kernels.precisions:
+            pool = [layer for layer in (shapes()[::2] if precision == "float32" else shapes()) if layer.madds < SMALL]
+            picked = random.Random(count).sample(pool, count)
+            with tempfile.TemporaryDirectory() as folder:
+                model = Path(folder) / "one.tflite"
+                found: Counted = {}
+                for layer in picked:
+                    write_graph((layer,), model, precision, uint8_io=False)  # type: ignore[arg-type]
+                    found[precision, name, layer] = run_blocks(lab, name, kernels, model)
+            known = cycles_of(hot_blocks(found.values()), kernels.pipelines)
+            off = []
+            for layer in picked:
+                for pipeline in kernels.pipelines:
+                    row = committed[tuple(map(str, (precision, name, pipeline, *_facts(layer))))]
+                    fresh = model_cycles(found[precision, name, layer], pipeline, known)
+                    off.append(
+                        [abs(a / float(row[b]) - 1) for a, b in zip(fresh, ("instructions", "cycles"), strict=True)]
+                    )
+            counted, cycles = ([pair[at] for pair in off] for at in (0, 1))
+            print(f"| {precision} | {name} | {count} | {max(counted):.2%} | {statistics.median(cycles):.2%} "
+                  f"| {max(cycles):.1%} |", flush=True)  # fmt: skip
+
+
+def _facts(layer: Operator) -> list[object]:
+    shape = [layer.in_shape[0], layer.in_shape[2], layer.out_shape[0], layer.out_shape[2]]
+    return [layer.kind, *shape, layer.kernel, layer.stride, layer.madds]
+
+
 def write_results(counted: Counted) -> None:
     """results/core_cycles.csv: every operator; results/core_loops.csv: the hottest loops of Lite0."""
     codes = hot_blocks(counted.values())
     known = cycles_of(codes, sorted({name for kernels in KERNEL_SETS.values() for name in kernels.pipelines}))
     rows: list[list[object]] = []
     for (precision, name, what), blocks in counted.items():
-        if isinstance(what, Operator):
-            shape = [what.in_shape[0], what.in_shape[2], what.out_shape[0], what.out_shape[2]]
-            facts: list[object] = [what.kind, *shape, what.kernel, what.stride, what.madds]
-        else:
-            facts = [f"network:{what}", *[""] * 6, released(what).madds]
+        network: list[object] = [
+            f"network:{what}",
+            *[""] * 6,
+            "" if isinstance(what, Operator) else released(what).madds,
+        ]
+        facts = _facts(what) if isinstance(what, Operator) else network
         for pipeline in KERNEL_SETS[name].pipelines:
             instructions, cycles = model_cycles(blocks, pipeline, known)
             rows.append([precision, name, pipeline, *facts, instructions, round(cycles)])
@@ -91,7 +132,11 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lab", type=Path, default=None)
+    parser.add_argument("--check", type=int, metavar="N", default=None)
     args = parser.parse_args()
+    if args.lab is not None and args.check:
+        check(args.lab.resolve(), args.check)
+        return
     if args.lab is not None:
         write_results(count(args.lab.resolve()))
     write_atomic(KERNELS_FILE, kernels_toml(read_cycles()))
