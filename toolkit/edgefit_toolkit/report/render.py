@@ -19,7 +19,7 @@ def environment(*, html: bool) -> jinja2.Environment:
         loader=jinja2.PackageLoader("edgefit_toolkit.report", "templates"),
         autoescape=html,
         undefined=jinja2.ChainableUndefined,
-        finalize=_plain,
+        finalize=_plain if html else lambda value: _no_tag(_plain(value)),
         trim_blocks=False,
         keep_trailing_newline=True,
     )
@@ -75,7 +75,12 @@ def _plain(value: Any) -> Any:
     return type(value)(plain_lines(value)) if isinstance(value, (str, Markup)) else value
 
 
+def _no_tag(value: Any) -> Any:
+    """Markdown passes tags on to whatever shows it."""
+    return value.replace("<", "&lt;") if isinstance(value, str) else value
+
+
 def _cell(value: Any) -> str:
-    """Text inside a Markdown table: no pipe, no line break, no tag."""
-    text = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Text inside a Markdown table: no pipe, no line break."""
+    text = str(value).replace("\\", "\\\\").replace("|", "\\|")
     return " ".join(text.split())
