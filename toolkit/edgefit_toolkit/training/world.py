@@ -51,7 +51,7 @@ class World:
             return work()
         result = [work()] if self.first else [cast(T, None)]
         self._meet()
-        with _answers():
+        with answers_of_others():
             dist.broadcast_object_list(result, src=0)
         return result[0]
 
@@ -62,7 +62,7 @@ class World:
         padded = self._padded(own, total)
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         self._meet()
-        with _answers():
+        with answers_of_others():
             dist.all_gather(parts, padded)
         return torch.stack(parts, 1).flatten(0, 1)[:total]
 
@@ -73,7 +73,7 @@ class World:
         padded = self._padded(own, total)
         parts = [torch.empty_like(padded) for _ in range(self.size)] if self.first else None
         self._meet()
-        with _answers():
+        with answers_of_others():
             dist.gather(padded, parts)
         return own if parts is None else torch.stack(parts, 1).flatten(0, 1)[:total]
 
@@ -82,25 +82,23 @@ class World:
         if self.size == 1:
             return list(numbers)
         added = torch.tensor(numbers, dtype=torch.float64)
-        with _answers():
+        with answers_of_others():
             dist.all_reduce(added)
         return [float(number) for number in added]
 
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Puts the first process's values into these, in place."""
         if self.size > 1:
-            with _answers(), torch.no_grad():
+            with answers_of_others(), torch.no_grad():
                 for tensor in tensors:
                     dist.broadcast(tensor, src=0)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module whose backward averages gradients over the processes."""
-        return module if self.size == 1 else DistributedDataParallel(module, forward_sync_buffers=False)
-
-    def backward(self, loss: Tensor) -> None:
-        """Of a module from `wrap`."""
-        with _answers():
-            loss.backward()  # type: ignore[no-untyped-call]
+        if self.size == 1:
+            return module
+        with answers_of_others():
+            return DistributedDataParallel(module, forward_sync_buffers=False)
 
     def _padded(self, own: Tensor, total: int) -> Tensor:
         padded = own.new_zeros((-(-total // self.size), *own.shape[1:]))
@@ -112,7 +110,7 @@ class World:
         assert self._store is not None
         self._meetings += 1
         name = f"meeting {self._meetings}"
-        with _answers():
+        with answers_of_others():
             if self._store.add(f"{name}: how many", 1) == self.size:
                 self._store.set(name, "all")
             self._store.wait([name], PATIENT)
@@ -128,7 +126,7 @@ def joined() -> Iterator[World]:
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     limit_s = float(os.environ.get("EDGEFIT_ANSWER_S", ANSWER_S))
-    with _answers():
+    with answers_of_others():
         store, rank, size = next(iter(rendezvous("env://")))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpus else "gloo", store=PrefixStore("group", store), rank=rank,
@@ -142,8 +140,9 @@ def joined() -> Iterator[World]:
 
 
 @contextlib.contextmanager
-def _answers() -> Iterator[None]:
-    """Something in which other processes take part: their loss becomes PeerLost."""
+def answers_of_others() -> Iterator[None]:
+    """Something in which other processes take part, such as both ways through a wrapped module: their loss becomes
+    PeerLost."""
     try:
         yield
     except RuntimeError as error:
