@@ -59,7 +59,10 @@ def climb(
     """
     recipe, out_path, route = recipe or Recipe(), Path(out_path), route or LiteRT()
     steps = product.STEPS if steps is None else steps
-    at_least = [step.name for step in steps].index(recipe.first)
+    names = [step.name for step in steps]
+    if recipe.first not in names:
+        raise ValueError(f"no step {recipe.first}; there are {', '.join(names)}")
+    at_least = names.index(recipe.first)
     out_path.unlink(missing_ok=True)
     out_path.parent.mkdir(parents=True, exist_ok=True)
     guard.check_calibration(evidence.calibration, evidence.holdout)

@@ -14,6 +14,7 @@ import click
 
 from edgefit_toolkit import interrupts
 from edgefit_toolkit.errors import InputError, PeerLost
+from edgefit_toolkit.host import python_module
 from edgefit_toolkit.pipeline import company
 
 TOLD = (1, 2, 3, 4, 70)  # exit codes of a process that has said why
@@ -80,7 +81,8 @@ def _launch(count: int) -> int:
             monitor_interval=0.2, logs_specs=DefaultLogsSpecs(folder, redirects=others),
         )  # fmt: skip
         try:
-            elastic_launch(config, sys.executable)("-m", "edgefit_toolkit", *sys.argv[1:])
+            python, *module = python_module("edgefit_toolkit")
+            elastic_launch(config, python)(*module, *sys.argv[1:])
         except ChildFailedError as failed:
             ended = {rank: failure.exitcode for rank, failure in failed.failures.items()}
             if ended.get(0) in TOLD:
