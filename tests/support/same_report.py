@@ -10,7 +10,7 @@ from typing import Any
 MODELS = ("model_int8.tflite", "model_float.tflite", "checkpoint.safetensors", "labels.txt", "preprocessing.json")
 # what a clock, a folder or a command line decides
 LEFT_OUT = re.compile(
-    r"seconds|speed|images_per_s|created|command|measurements|samples_ms"
+    r"seconds|speed|waiting_share|images_per_s|created|command|measurements|samples_ms"
     r"|operator_times|p\d\d_ms|warnings|path"
 )
 
