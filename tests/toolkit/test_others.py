@@ -178,5 +178,5 @@ def test_places_lie_in_the_data_folder_or_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: No such file"):
         find_places(str(tmp_path / "none.csv"), None, CLASSES)
     (tmp_path / "latin.csv").write_bytes(b"class,region,months\nivy,\xff,\n")
-    with pytest.raises(DataError, match="are not UTF-8"):
+    with pytest.raises(DataError, match="is not UTF-8"):
         find_places(str(tmp_path / "latin.csv"), None, CLASSES)

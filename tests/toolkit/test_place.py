@@ -70,8 +70,8 @@ def test_a_finished_run_of_something_else_is_kept(tmp_path: Path, name: str, val
 
 def test_an_unfinished_one_and_other_training_go_on_in_place(tmp_path: Path) -> None:
     out = made(PHOTOS, tmp_path / "run", finished=False)
-    made(replace(PHOTOS, budget_ms=20.0), out)
-    made(replace(PHOTOS, budget_ms=20.0, epochs=7, threads=1), out)
+    assert made(replace(PHOTOS, budget_ms=20.0), out) == out
+    assert made(replace(PHOTOS, budget_ms=20.0, epochs=7, threads=1), out) == out
 
 
 def test_a_finished_run_without_its_manifest_is_kept_by_its_report(tmp_path: Path) -> None:

@@ -10,16 +10,14 @@ class without a row occurs everywhere.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefit_toolkit.data import class_names
+from edgefit_toolkit.data.answers.tables import read_text, rows_of, table_file
 from edgefit_toolkit.errors import DataError
 
 FILE = "places.csv"  # its name in a data folder
@@ -53,29 +51,15 @@ def find_places(file: str | None, data: str | None, classes: Sequence[str]) -> P
 
     Raises DataError for a file that cannot be read, is no such table or names other classes.
     """
-    path = Path(file).expanduser() if file is not None else None
+    path = table_file(file, data, FILE)
     if path is None:
-        beside = Path(data).expanduser() / FILE if data is not None else None
-        if beside is None or not beside.is_file():
-            return None
-        path = beside
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"the places {path} cannot be read: {error.strerror}", HINT) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"the places {path} are not UTF-8: {error}", "save them as CSV in UTF-8") from error
-    return parse_places(text, classes, str(path))
+        return None
+    return parse_places(read_text(path, "the table of places", HINT), classes, str(path))
 
 
 def parse_places(text: str, classes: Sequence[str], where: str) -> Places:
     """As `find_places`, of the text of a file that messages call `where`."""
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{where} is no CSV table: {error}", HINT) from error
-    rows = [(line, row) for line, row in rows if any(row)]
+    rows = rows_of(text, where, HINT)
     if not rows or rows[0][1] != ["class", "region", "months"]:
         raise DataError(f"{where} has the columns {', '.join(rows[0][1]) if rows else 'none'}", HINT)
     at = {name: label for label, name in enumerate(classes)}

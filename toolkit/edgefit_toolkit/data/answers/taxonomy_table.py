@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefit_toolkit.data import class_names
+from edgefit_toolkit.data.answers.tables import read_text, rows_of, table_file
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Node, Taxonomy
 from edgefit_toolkit.errors import DataError
 
@@ -38,10 +39,8 @@ def find_taxonomy(file: str | None, data: str | None, classes: Sequence[str]) ->
 
     Raises DataError as `read_taxonomy` does.
     """
-    if file is not None:
-        return read_taxonomy(Path(file).expanduser(), classes)
-    beside = Path(data).expanduser() / FILE if data is not None else None
-    return read_taxonomy(beside, classes) if beside is not None and beside.is_file() else None
+    path = table_file(file, data, FILE)
+    return None if path is None else read_taxonomy(path, classes)
 
 
 def read_taxonomy(path: Path, classes: Sequence[str]) -> Taxonomy:
@@ -50,23 +49,12 @@ def read_taxonomy(path: Path, classes: Sequence[str]) -> Taxonomy:
     Raises DataError for a file that cannot be read or is no table, for classes that are unknown, missing or named
     twice, and for a name that has two parents.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"the taxonomy {path} cannot be read: {error.strerror}", HINT) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"the taxonomy {path} is not UTF-8: {error}", "save it as CSV in UTF-8") from error
-    return parse_taxonomy(text, classes, str(path))
+    return parse_taxonomy(read_text(path, "the taxonomy", HINT), classes, str(path))
 
 
 def parse_taxonomy(text: str, classes: Sequence[str], where: str) -> Taxonomy:
     """As `read_taxonomy`, of the text of a file that messages call `where`."""
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{where} is no CSV table: {error}", HINT) from error
-    rows = [(line, row) for line, row in rows if any(row)]
+    rows = rows_of(text, where, HINT)
     header = rows[0][1] if rows else []
     ranks = _ranks(header, where)
     levels: list[dict[str, _Entry]] = [{} for _ in ranks]
