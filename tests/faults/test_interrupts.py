@@ -24,6 +24,12 @@ BUSY = {
         "slow = compare(slow)\n"
         "while True: ctypes.CDLL(None).qsort(bytes(1000), 1000, 1, slow)"
     ),
+    "callbacks that follow at once": (
+        "compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)\n"
+        "def slow(a, b):\n    for _ in range(1000): pass\n    return 0\n"
+        "slow = compare(slow)\n"
+        "while True: ctypes.CDLL(None).qsort(bytes(1000), 1000, 1, slow)"
+    ),
     "code that catches everything": (
         "while True:\n    try: time.sleep(60)\n    except BaseException: pass"
     ),

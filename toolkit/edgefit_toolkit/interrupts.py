@@ -28,6 +28,9 @@ from typing import NoReturn
 PATIENCE_S = 1.5
 EXIT_FUNCTIONS_S = 10.0  # one of them may ask a phone
 POLL_S = 0.1
+# After a signal, the interval at which the interpreter's lock changes hands. A thread that waits for the lock asks for
+# it when an interval passes without a release: callbacks that each end within Python's 5 ms would starve it for ever.
+HURRY_S = 1e-5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MESSAGE = "\nerror: interrupted\nnext:  run the same command again to go on from the last finished stage\n"
 QUIET = "EDGEFIT_QUIET"  # in the environment of a process that another one starts, which tells of the interrupt
@@ -52,6 +55,7 @@ class _Watch:
         self._seen = self._read = self._done_with = 0  # signals: by the handler, by the thread, by `handled`
         self._again = 0  # times that the thread raised: they arrive as signals do
         self._ending = threading.Lock()
+        self._interval_s = sys.getswitchinterval()
         self._stderr = 2
 
     def start(self) -> None:
@@ -68,6 +72,7 @@ class _Watch:
 
     def _handle(self, number: int, _: object) -> None:
         self.number, self._seen = self.number or number, self._seen + 1
+        sys.setswitchinterval(HURRY_S)
         if not self.in_native and self.raised is None and not self._ending.locked():
             raise Interrupted
 
@@ -101,13 +106,13 @@ class _Watch:
     def forget(self) -> None:
         """What has come so far is settled."""
         self.number, self.raised, self._done_with = 0, None, self._seen
+        sys.setswitchinterval(self._interval_s)
 
     def end(self, message: str) -> NoReturn:
         """Children, exit functions, exit; whoever comes second waits for the first."""
         if not self._ending.acquire(blocking=False):
             while True:
                 time.sleep(1)
-        sys.setswitchinterval(1e-5)  # a busy main thread would keep the lock for 5 ms at each of this one's reads
         message = "" if QUIET in os.environ else message
         with contextlib.suppress(OSError):
             os.write(self._stderr, ((SHOW_CURSOR if os.isatty(self._stderr) else "") + message).encode())
