@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.pictures import picture
 
 from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.decoding import decode
 from edgefit_toolkit.data.pixels import labels, load_pixels, open_photo
+from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.records import Preprocessing
@@ -374,6 +377,17 @@ def test_pixels_keep_the_order_for_any_number_of_workers(make_folder: MakeFolder
     assert one.shape == (16, 32, 32, 3)
     assert one.dtype == np.uint8
     assert load_pixels([], Preprocessing(32)).shape == (0, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("least_px", "size"), [(None, (800, 600)), (600, (800, 600)), (300, (400, 300)), (70, (100, 75))]
+)
+def test_a_jpeg_is_decoded_as_small_as_is_asked(tmp_path: Path, least_px: int | None, size: tuple[int, int]) -> None:
+    photo = file_picture(picture(tmp_path / "large.jpg", 1, (800, 600)))
+    small = decode(photo, least_px)
+    assert small.size == size
+    whole = decode(photo).resize(size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(small, int) - np.asarray(whole, int)).mean() < 2
 
 
 def test_labels(make_folder: MakeFolder) -> None:

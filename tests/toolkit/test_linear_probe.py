@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edgefit_toolkit.records import Epoch
+from edgefit_toolkit.training import linear_probe, streamed_probe
 from edgefit_toolkit.training.linear_probe import (
     LinearProbe,
     best_probe,
@@ -66,6 +67,35 @@ def test_softer_probe_fits_its_training_set_less() -> None:
     probes = fit_probes(*clusters(60, 1), *clusters(60, 2), classes=3)
     assert [softer_probe(probes, than=probe).l2 for probe in probes] == [1.0, 1.0, 1.0, 0.3, 0.1, 0.03]
     assert softer_probe(probes, than=probes[-1]).train_loss > probes[-1].train_loss
+
+
+@pytest.mark.parametrize("noise", [1.0, 3.0])
+def test_streamed_probes_are_those_of_the_full_solve(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamed_probe, "CHUNK_ROWS", 500)  # several of them
+    monkeypatch.setattr(streamed_probe, "BATCH", 16)  # as many steps as there are with many rows
+    data = (*clusters(1500, 1, noise), *clusters(300, 2, noise))
+    full, streamed = fit_probes(*data, classes=3), streamed_probe.fit_streamed(*data, classes=3)
+    assert [probe.l2 for probe in streamed] == [probe.l2 for probe in full]
+    for one, other in zip(full, streamed, strict=True):
+        assert other.val_loss == pytest.approx(one.val_loss, rel=0.05, abs=0.01)
+        assert other.train_loss == pytest.approx(one.train_loss, rel=0.05, abs=0.01)
+    assert streamed[0].train_loss > streamed[-1].train_loss
+    again = streamed_probe.fit_streamed(*data, classes=3)
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(streamed, again, strict=True))
+
+
+def test_where_the_full_solve_ends() -> None:
+    assert not streamed_probe.is_large(rows=250 * 9, classes=5)
+    assert streamed_probe.is_large(rows=50_000, classes=1081)
+    assert streamed_probe.is_large(rows=60_000, classes=2)
+
+
+def test_scores_in_parts_are_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_probe, "PART_ROWS", 7)
+    features, labels = clusters(30, 1)
+    weight, bias = torch.randn(3, 20, generator=torch.Generator().manual_seed(0)), torch.zeros(3)
+    whole = score(torch.nn.functional.linear(features, weight, bias), labels)
+    assert linear_probe.score_in_parts(features, weight, bias, labels) == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])

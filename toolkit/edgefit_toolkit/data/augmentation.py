@@ -30,6 +30,11 @@ def room_for_augmentation(preprocessing: Preprocessing, factor: float = 1.15) ->
     return dataclasses.replace(preprocessing, resolution_px=resolution_px, crop_padding_px=0)
 
 
+def least_side_px(preprocessing: Preprocessing) -> int:
+    """The shortest side of a photograph from which no view is enlarged."""
+    return math.ceil(preprocessing.resolution_px / math.sqrt(AREA[0] * ASPECT[0]))
+
+
 def augment(picture: Image.Image | Pixels, rng: np.random.Generator, preprocessing: Preprocessing) -> Pixels:
     """A random view of a photograph, or of its pixels uint8 [H, W, 3]: uint8 [R, R, 3].
 

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from edgefit_toolkit.data.dataset import Candidate
-from edgefit_toolkit.data.decoding_cost import JPEGS, MOST_BYTES, Gate, peak_bytes, reduction_of
+from edgefit_toolkit.data.decoding_cost import JPEGS, MOST_BYTES, REDUCTIONS, Gate, peak_bytes, reduction_of
 
 Pixels = NDArray[np.uint8]
 
@@ -80,12 +80,17 @@ def opened(picture: Candidate) -> Iterator[Image.Image]:
         raise BrokenPicture(_fault(head, error), lasting=not passing) from error
 
 
-def decode(picture: Candidate) -> Image.Image:
-    """The whole photograph, upright RGB; a very large one reduced. Raises BrokenPicture."""
+def decode(picture: Candidate, least_px: int | None = None) -> Image.Image:
+    """The whole photograph, upright RGB; a very large one reduced. Raises BrokenPicture.
+
+    With `least_px` a JPEG is decoded at the smallest scale that libjpeg has and whose sides are no shorter.
+    """
     with opened(picture) as image:
         reduction = reduction_of(image)
         if reduction is None:
             raise BrokenPicture(_too_large(image))
+        if least_px is not None and image.format in JPEGS:
+            reduction = max(reduction, *(r for r in REDUCTIONS if r == 1 or min(image.size) // r >= least_px))
         with _GATE.passing(peak_bytes(image, reduction)):
             return upright_rgb(image, _load(image, reduction))
 

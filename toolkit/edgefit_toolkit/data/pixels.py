@@ -24,13 +24,16 @@ def load_pixels(
     workers: int | None = None,
     on_progress: Progress | None = None,
     label: str = "reading pictures",
+    into: Pixels | None = None,
 ) -> Pixels:
-    """uint8 [N, R, R, 3] in the order of `photos`. `on_progress(label, done, total)` is called from this thread.
+    """uint8 [N, R, R, 3] in the order of `photos`, in memory or where `into` lies.
+
+    `on_progress(label, done, total)` is called from this thread.
 
     Raises DataError when a photograph that was fine at the check cannot be read any more.
     """
     resolution_px = preprocessing.resolution_px
-    pixels = np.empty((len(photos), resolution_px, resolution_px, 3), dtype=np.uint8)
+    pixels = np.empty((len(photos), resolution_px, resolution_px, 3), dtype=np.uint8) if into is None else into
 
     def load(index: int) -> None:
         pixels[index] = apply(_decoded(photos[index]), preprocessing)
@@ -56,10 +59,10 @@ def usable_pixels(
                 on_progress("reading photographs", done, len(pictures))
 
 
-def open_photo(photo: Candidate) -> Image.Image:
-    """The whole photograph, upright RGB. Raises DataError when it cannot be read any more."""
+def open_photo(photo: Candidate, least_px: int | None = None) -> Image.Image:
+    """The whole photograph, upright RGB, as `decode` says. Raises DataError when it cannot be read any more."""
     with quiet_pillow():
-        return _decoded(photo)
+        return _decoded(photo, least_px)
 
 
 def side_px(photo: Candidate) -> int:
@@ -72,9 +75,9 @@ def side_px(photo: Candidate) -> int:
             return min(_decoded(photo).size)  # which says what is wrong with it
 
 
-def _decoded(photo: Candidate) -> Image.Image:
+def _decoded(photo: Candidate, least_px: int | None = None) -> Image.Image:
     try:
-        return decode(photo)
+        return decode(photo, least_px)
     except BrokenPicture as broken:
         raise DataError(
             f"{photo.place} cannot be read any more: {broken}", "restore it, or start again without it"

@@ -41,6 +41,14 @@ def needed(val_share: float, test_share: float) -> int:
     return 1 + (val_share > 0) + (test_share > 0)
 
 
+def sampled_rows(labels: Sequence[int], most: int, seed: int) -> list[int]:
+    """As `sample`, of the rows that these labels stand in; in their order."""
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(str(label), []).append(row)
+    return sorted(row for chosen in sample(rows, most, seed)[0].values() for row in chosen)
+
+
 def split_class(
     items: Sequence[T],
     class_name: str,

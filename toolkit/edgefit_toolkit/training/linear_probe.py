@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 L2_GRID = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # strongest first: each fit starts from the one before
+PART_ROWS = 8192
 SOFTER = 10  # see softer_probe
 MAX_STEPS = 60  # L-BFGS steps of one fit; on 250 photographs x 9 views all but the weakest have converged by then
 
@@ -94,6 +95,15 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Mean cross-entropy in nats, and top-1 accuracy, of logits [N, classes]."""
     loss = F.cross_entropy(logits, labels).item()
     return loss, (logits.argmax(1) == labels).double().mean().item()
+
+
+def score_in_parts(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The same of a linear classifier's logits, without all of them at a time."""
+    loss, right = 0.0, 0.0
+    for rows, truth in zip(torch.split(features, PART_ROWS), torch.split(labels, PART_ROWS), strict=True):
+        part_loss, part_top1 = score(F.linear(rows, weight, bias), truth)
+        loss, right = loss + part_loss * len(truth), right + part_top1 * len(truth)
+    return loss / max(len(labels), 1), right / max(len(labels), 1)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -23,6 +23,7 @@ from edgefit_toolkit.training.features import Meter, TrainingInputs, UpperPart
 from edgefit_toolkit.training.linear_probe import LinearProbe, best_probe, fit_probes, score, softer_probe
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
+from edgefit_toolkit.training.streamed_probe import fit_streamed, is_large
 from edgefit_toolkit.training.teacher import Teacher, answers, distilled
 from edgefit_toolkit.training.trace import best_of, observe
 from edgefit_toolkit.training.world import ALONE, World, answers_of_others
@@ -179,7 +180,9 @@ class Trainer:
         features, val = self.inputs.features, self.inputs.val.features
         targets = self.inputs.labels.repeat(len(features))
         classes = self.network.classifier.out_features
-        probes = fit_probes(features.flatten(0, 1), targets, val, self.inputs.val_labels, classes)
+        rows = (features.flatten(0, 1), targets, val, self.inputs.val_labels, classes)
+        large = is_large(len(targets), classes)
+        probes = fit_streamed(*rows, on_progress=self.on_progress) if large else fit_probes(*rows)
         found = best_probe(probes)
         return found, softer_probe(probes, than=found), F.linear(val, found.weight, found.bias)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image
 
-from edgefit_toolkit.data.augmentation import augment, augmentation_rng, room_for_augmentation
+from edgefit_toolkit.data.augmentation import augment, augmentation_rng, least_side_px, room_for_augmentation
 from edgefit_toolkit.data.dataset import Photo
 from edgefit_toolkit.data.decoding import Pixels
 from edgefit_toolkit.data.pixels import load_pixels, open_photo
@@ -43,7 +44,10 @@ class Views:
 
     def view(self, index: int, number: int) -> Pixels:
         """uint8 [R, R, 3]: the photograph's random view of that number, the same whenever it is asked for."""
-        picture = open_photo(self.photos[index]) if self._room is None else self._room[index]
+        if self._room is None:
+            picture: Image.Image | Pixels = open_photo(self.photos[index], least_side_px(self.preprocessing))
+        else:
+            picture = self._room[index]
         return augment(picture, augmentation_rng(self.seed, number, self.numbers[index]), self.preprocessing)
 
     def batches(self, order: Sequence[int], number: int, size: int) -> Iterator[Pixels]:

@@ -11,7 +11,6 @@ from edgefit_converters.routes import open_route
 from edgefit_converters.routes.deploy import deploy
 from edgefit_converters.routes.route import Route
 from edgefit_converters.tflite.metadata import embed, read_labels
-from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.stage import Stage
@@ -69,10 +68,9 @@ def check_float(job: Job) -> None:
                 "train it again: edgefit fit, with another --out",
             )
         check_names(job, path)
-        reference = logits(job.network, job.val_pixels, temperature=meta.temperature)
-        guard.check_float(
-            reference, path, job.val_pixels, labels_of(job.dataset.val), meta.classes, validated_top1=meta.val_top1
-        )
+        pixels, truth = job.judged("val")
+        reference = logits(job.network, pixels, temperature=meta.temperature)
+        guard.check_float(reference, path, pixels, truth, meta.classes, validated_top1=meta.val_top1)
     except GuardFailed:
         path.unlink(missing_ok=True)
         raise

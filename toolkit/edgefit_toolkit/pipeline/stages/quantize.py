@@ -21,7 +21,6 @@ from edgefit_converters.ladder.climb import climb
 from edgefit_converters.ladder.material import Evidence
 from edgefit_converters.routes.deploy import deploy
 from edgefit_converters.tflite.metadata import embed
-from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import side_px
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.pipeline.report_rows import ladder_doc
@@ -65,7 +64,8 @@ class Quantize(Stage[Quantized]):
         job, how = self.job, self.recipe
         chosen = representative.choose(job.dataset.train, how.calibration_photos, job.settings.seed)
         pixels = job.pixels(chosen.photos, "reading calibration pictures")
-        others = [photo for index, photo in enumerate(job.dataset.train) if index not in set(chosen.indices)]
+        known = set(chosen.indices)
+        others = [photo for index, photo in enumerate(job.dataset.train) if index not in known]
         others = others[:: max(1, len(others) // how.training_photos)]  # for the ladder's last step, if it is reached
         pictures, labels = held_out(job)
         route = route_of(job)
@@ -100,8 +100,9 @@ class Quantize(Stage[Quantized]):
 
 
 def held_out(job: Job) -> tuple[Pixels, NDArray[np.int64]]:
-    """Validation and test pictures uint8 [N, R, R, 3], and their labels [N]: -1 for every test picture."""
-    pixels = np.concatenate((job.val_pixels, job.test_pixels))
+    """Validation and test pictures uint8 [N, R, R, 3] that judge, and their labels [N]: -1 for every test picture."""
+    (val, truth), (test, _) = job.judged("val"), job.judged("test")
+    pixels = np.concatenate((val, test))
     labels = np.full(len(pixels), UNKNOWN)
-    labels[: len(job.val_pixels)] = labels_of(job.dataset.val)
+    labels[: len(val)] = truth
     return pixels, labels
