@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.pipeline.fit import opened
 from edgefit_toolkit.pipeline.run import open_run
-from edgefit_toolkit.pipeline.settings import FitSettings, default_out
+from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
+from edgefit_toolkit.pipeline.stages import data
+from edgefit_toolkit.progress import Silent
 
 PHOTOS = FitSettings(30.0, "pixel7", data="A/photos")
 
@@ -34,8 +38,8 @@ def made(settings: FitSettings, out: Path | None = None, *, finished: bool = Tru
 def test_data_of_one_name_has_a_directory_each(finished: bool) -> None:
     first, second = made(PHOTOS, finished=finished), made(replace(PHOTOS, data="B/photos"), finished=finished)
     assert (first.name, second.name) == ("pixel7-30ms-photos-seed0", "pixel7-30ms-photos-seed0-2")
-    for data in ("A/photos", "./A/../A/photos/", str(Path("A/photos").absolute())):
-        assert default_out(replace(PHOTOS, data=data)) == first
+    for named in ("A/photos", "./A/../A/photos/", str(Path("A/photos").absolute())):
+        assert default_out(replace(PHOTOS, data=named)) == first
     assert default_out(replace(PHOTOS, data="B/photos")) == second
     assert default_out(replace(PHOTOS, data="C/photos")).name.endswith("-3")
 
@@ -94,3 +98,30 @@ def test_a_default_directory_that_is_something_else() -> None:
     default_out(PHOTOS).mkdir(parents=True)
     (default_out(PHOTOS) / "thesis.tex").write_text("mine")
     assert default_out(PHOTOS).name.endswith("-2")
+
+
+def test_the_files_of_a_run_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("data", "other", "elsewhere", "teacher"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tree.csv").write_text("class,genus\nrose,Rosa\nivy,Hedera\n")
+    (tmp_path / "where.csv").write_text("class,region,months\nivy,South,\n")
+    named = {"data": "data", "other": "./other", "taxonomy": "tree.csv", "places": "where.csv", "teacher": "teacher"}
+    settings = replace(PHOTOS, **named)
+    with opened(settings, tmp_path / "run", Silent(), command="edgefit fit"):
+        pass
+    assert default_out(settings) == made(settings)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    saved, _ = saved_settings(tmp_path / "run")
+    dataset = Dataset(name="photos", kind="photographs", classes=("rose", "ivy"), train=(), val=(), test=())
+    tree, where = data.taxonomy(saved, dataset, Silent()), data.places(saved, dataset, Silent())
+    assert tree is not None
+    assert where is not None
+    assert (tree.nodes[2].name, where.regions) == ("Rosa", ("South",))
+    for name, folder in named.items():
+        assert Path(getattr(saved, name)) == (tmp_path / folder).absolute()
+    monkeypatch.chdir(tmp_path)
+    assert default_out(saved) == default_out(settings)
+    released = replace(PHOTOS, teacher="lite2")
+    with opened(released, tmp_path / "other run", Silent(), command="edgefit fit"):
+        pass
+    assert saved_settings(tmp_path / "other run")[0].teacher == "lite2"

@@ -28,7 +28,7 @@ from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
 from edgefit_toolkit.pipeline.company import company
-from edgefit_toolkit.pipeline.place import place_of
+from edgefit_toolkit.pipeline.place import anywhere
 from edgefit_toolkit.pipeline.run import Run, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
@@ -63,9 +63,7 @@ def opened(
     """The run directory of these settings, locked. Raises OutputError as `open_run` does."""
     if run_dir.exists() and not run_dir.is_dir():
         raise OutputError(f"{run_dir} is a file", "name a directory with --out DIR")
-    saved = asdict(settings) | {"command": command}
-    if settings.data is not None:
-        saved["data"] = place_of(settings.data)
+    saved = anywhere(asdict(settings)) | {"command": command}
     return open_run(run_dir, settings=saved, environment=environment(), warn=ui.warn, donor=donor)
 
 

@@ -15,6 +15,7 @@ RUNS = Path("edgefit-runs")
 DECIDE = ("data", "device", "budget_ms", "percentile")  # another one of these makes it another job
 # what may differ between two runs of one default directory: the model is the same, or made anew on purpose
 FREE = ("command", "threads", "offline", "where", "measure", "calibration_n")
+FILES = ("taxonomy", "other", "places")  # settings that name a file or a folder beside the data
 
 
 def place_of(data: str | None) -> str:
@@ -28,6 +29,20 @@ def place_of(data: str | None) -> str:
     if data.startswith(SHARDS):
         return SHARDS + _absolute(data.removeprefix(SHARDS))
     return _absolute(data)
+
+
+def anywhere(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with every file and folder that they name as it can be named from any folder."""
+    found = dict(settings)
+    for name in FILES:
+        if found.get(name) is not None:
+            found[name] = _absolute(found[name])
+    if found.get("data") is not None:
+        found["data"] = place_of(found["data"])
+    teacher = found.get("teacher")
+    if teacher is not None and Path(teacher).expanduser().exists():  # else the name of a released network
+        found["teacher"] = _absolute(teacher)
+    return found
 
 
 def _absolute(path: str) -> str:
@@ -69,6 +84,9 @@ def check_keeps(path: Path, before: Any, settings: Mapping[str, Any]) -> None:
 
 def _value(settings: Mapping[str, Any], name: str) -> Any:
     value = settings[name]
+    if name in (*FILES, "teacher") and isinstance(value, str):
+        place = anywhere({name: value})[name]
+        return str(Path(place).resolve()) if Path(place).is_absolute() else place
     if name != "data" or not isinstance(value, str | None):
         return value
     place = place_of(value)
