@@ -52,14 +52,15 @@ def measure_reference(
     labels: Labels,
     *,
     device: str | None = None,
-    warmups: int = 10,
-    min_samples: int = 50,
+    warmups: int = 5,
+    min_samples: int = 30,
     min_seconds: float = 1.0,
-    batch: int = 32,
+    batch: int | None = None,
 ) -> Reference:
     """Time and grade `network` (float NCHW in, logits out) on `pixels` uint8 [N, R, R, 3] with `labels` [N].
 
     The record is of float32 without shortcuts; on a GPU, `others` hold TF32 and the half formats that it has.
+    `batch` pictures are graded at once: a GPU wants many, and a CPU few, whose activations fit its caches (None).
     `network` itself is left as it was: a copy is moved. InputError when pixels and labels do not go together or
     `device` is not there.
     """
@@ -69,14 +70,15 @@ def measure_reference(
         raise InputError(f"{len(pixels)} pictures and {len(labels)} labels")
     where = torch.device(device or best_device())
     check_device(where)
+    at_once = batch or (4 if where.type == "cpu" else 32)
 
     def one(dtype: torch.dtype, tf32: bool = False) -> Reference:
         moved, right = _moved(network, where, dtype), 0
         with _tf32(tf32), torch.inference_mode():
             samples = _time(moved, _inputs(pixels[:1], where, dtype), warmups, min_samples, min_seconds)
-            for i in range(0, len(pixels), batch):
-                answers = moved(_inputs(pixels[i : i + batch], where, dtype)).argmax(dim=1).cpu().numpy()
-                right += int((answers == labels[i : i + batch]).sum())
+            for i in range(0, len(pixels), at_once):
+                answers = moved(_inputs(pixels[i : i + at_once], where, dtype)).argmax(dim=1).cpu().numpy()
+                right += int((answers == labels[i : i + at_once]).sum())
         summary = summarise(samples)
         return Reference(
             hardware=hardware_name(where),

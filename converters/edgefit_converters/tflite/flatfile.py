@@ -26,6 +26,9 @@ class FlatModel:
 
     def __init__(self, content: bytes) -> None:
         self.model = flatbuffer_utils.read_model_from_bytearray(content)
+        for buffer in self.model.buffers:
+            if isinstance(buffer.data, (bytes, bytearray)):  # packed byte by byte, arrays at once
+                buffer.data = np.frombuffer(buffer.data, np.uint8)
         self.graph = self.model.subgraphs[0]
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefit_converters.judge.parity import compare
+from edgefit_converters.judge.parity import compare_answers
 from edgefit_toolkit.data.answers.answering import Answering, answer_doc, floor_keeping, look_alikes
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.data.pixels import labels as labels_of
@@ -64,15 +64,16 @@ class Evaluate(Stage[Evaluated]):
         answers: dict[str, NDArray[np.float32]] = {
             "float_torch": predict(job.network, pixels, temperature=job.meta.temperature)
         }
-        for name, path in (("float_tflite", job.float_tflite), ("int8_tflite", job.int8_tflite)):
-            answers[name] = TFLite(path, threads=threads).predict(pixels)
+        int8 = TFLite(job.int8_tflite, threads=threads)
+        answers["float_tflite"], float_logits = TFLite(job.float_tflite, threads=threads).answers(pixels)
+        answers["int8_tflite"], int8_logits = int8.answers(pixels)
         _save(job.answers_file, answers | {"truth": truth})
         for name, probabilities in answers.items():
             top1 = (probabilities.argmax(1) == truth).mean()
             job.ui.note(f"{name.replace('_', ' ')}: top-1 {top1:.3f} on {len(truth)}")
-        parity = compare(job.float_tflite, job.int8_tflite, pixels)
+        parity = compare_answers((answers["float_tflite"], float_logits), (answers["int8_tflite"], int8_logits))
         job.ui.note(f"int8 agrees with float on {parity.top1:.3f}, SQNR {parity.sqnr_db:.1f} dB")
-        val = TFLite(job.int8_tflite, threads=threads).predict(job.val_pixels)
+        val = int8.predict(job.val_pixels)
         val_truth, wanted = labels_of(job.dataset.val), job.settings.precision
         how, threshold = self.answering(val, val_truth)
         write_atomic(job.answer_file, json.dumps(answer_doc(how), indent=1, ensure_ascii=False) + "\n")
