@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from support.training_parts import drawn_dataset, fresh_network
 
-from edgefit_toolkit.training import state
+from edgefit_toolkit.training import feature_store, state
 from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.settings import TrainSettings
 
@@ -26,7 +26,7 @@ def main(pictures: Path, state_dir: Path, dies_in: str, after: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if after >= 16:
-        state.SAVE_EVERY_S = 0.0
+        state.SAVE_EVERY_S = feature_store.SAVE_EVERY_S = 0.0
     torch.set_num_threads(1)
     settings = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
     fine_tune(fresh_network(), drawn_dataset(pictures), settings, on_progress, state_dir=state_dir)

@@ -142,6 +142,8 @@ def test_same_seed_same_weights(trained: TrainResult, drawn: Dataset) -> None:
         ("fine-tuning epoch 1", 1, "epoch 0"),
         ("fine-tuning epoch 3", 1, "epoch 2"),
         ("fine-tuning epoch 2", 32, "epoch 1 and 2 steps"),
+        ("features", 20, "the features of 32 pictures"),  # of the crops
+        ("features", 100, "the features of 104 pictures"),  # of the views
     ],
 )
 def test_killed_training_resumes_and_ends_the_same(
@@ -188,13 +190,35 @@ def interrupted(drawn: Dataset, tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def test_a_resumed_training_reads_no_picture_again(interrupted: Path, drawn: Dataset) -> None:
+    seen: dict[str, int] = {}
+
+    def on_progress(label: str, done: int, total: int, detail: str = "") -> None:
+        seen.setdefault(label, done)
+
+    result = fine_tune(fresh_network(), drawn, SETTINGS, on_progress, state_dir=interrupted)
+    assert not {"features", "reading training pictures"} & set(seen)
+    assert result.trace[0].images_per_s > 0
+
+
+def test_damaged_features_are_made_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
+    (interrupted / "state.json").unlink()
+    (interrupted / "features-0" / "activations.bin").write_bytes(b"short")
+    result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
+    assert not any(note.startswith("resumed") for note in result.notes)
+    assert same_weights(result.network, trained.network)
+    assert not interrupted.exists()
+
+
 def test_damaged_state_starts_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
     (file,) = interrupted.glob("*.safetensors")
     raw = bytearray(file.read_bytes())
     raw[-1] ^= 1
     file.write_bytes(raw)
     result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
-    assert not any(note.startswith("resumed") for note in result.notes)
+    assert [note for note in result.notes if note.startswith("resumed")] == [
+        "resumed after the features of 132 pictures"
+    ]
     assert same_weights(result.network, trained.network)
 
 

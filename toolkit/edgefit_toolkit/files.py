@@ -7,9 +7,11 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgefit_toolkit.errors import InputError
+
+ZEROS = bytes(1 << 20)
 
 
 def sha256_of(path: Path) -> str:
@@ -40,6 +42,17 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def take_room(file: IO[bytes], size: int) -> None:
+    """Makes a new file of zeros and takes its room on the disk: a full one is found now, not by a write into a mapping,
+    which would end the process. Raises OSError."""
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for at in range(0, size, len(ZEROS)):
+        file.write(ZEROS[: size - at])
+    file.flush()
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +16,13 @@ from PIL import Image
 from edgefit_toolkit.data.dataset import Candidate, Photo
 from edgefit_toolkit.data.decoding import BrokenPicture, Pixels, decode, quiet_pillow
 from edgefit_toolkit.data.preprocessing import apply
-from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.errors import DataError, OutputError
+from edgefit_toolkit.files import take_room
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import Preprocessing
+
+IN_MEMORY_BYTES = 100_000_000  # of pixels; more lie in a file where there is a place for it
+AT_ONCE = 4096  # pictures for which a thread is waiting
 
 
 def load_pixels(
@@ -24,25 +31,41 @@ def load_pixels(
     workers: int | None = None,
     on_progress: Progress | None = None,
     label: str = "reading pictures",
-    into: Pixels | None = None,
+    folder: Path | None = None,
 ) -> Pixels:
-    """uint8 [N, R, R, 3] in the order of `photos`, in memory or where `into` lies.
+    """uint8 [N, R, R, 3] in the order of `photos`. `on_progress(label, done, total)` is called from this thread.
 
-    `on_progress(label, done, total)` is called from this thread.
+    With a `folder` more than IN_MEMORY_BYTES lie in a mapped file there, which goes with the array.
 
-    Raises DataError when a photograph that was fine at the check cannot be read any more.
+    Raises DataError when a photograph that was fine at the check cannot be read any more, OutputError when the disk
+    is full.
     """
-    resolution_px = preprocessing.resolution_px
-    pixels = np.empty((len(photos), resolution_px, resolution_px, 3), dtype=np.uint8) if into is None else into
+    pixels = _room((len(photos), preprocessing.resolution_px, preprocessing.resolution_px, 3), folder)
 
     def load(index: int) -> None:
         pixels[index] = apply(_decoded(photos[index]), preprocessing)
 
     with quiet_pillow(), ThreadPoolExecutor(workers or min(32, os.cpu_count() or 1)) as pool:
-        for done, _ in enumerate(pool.map(load, range(len(photos))), start=1):
-            if on_progress is not None:
-                on_progress(label, done, len(photos))
+        for at in range(0, len(photos), AT_ONCE):
+            several = range(at, min(at + AT_ONCE, len(photos)))
+            for done, _ in enumerate(pool.map(load, several), start=at + 1):
+                if on_progress is not None:
+                    on_progress(label, done, len(photos))
     return pixels
+
+
+def _room(shape: tuple[int, int, int, int], folder: Path | None) -> Pixels:
+    if folder is None or math.prod(shape) <= IN_MEMORY_BYTES:
+        return np.empty(shape, np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            take_room(file, math.prod(shape))
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise OutputError(
+            f"cannot keep {math.prod(shape) / 1e9:.1f} GB of pixels in {folder}: {error.strerror}",
+            "free as much, or choose another --out",
+        ) from error
 
 
 def usable_pixels(

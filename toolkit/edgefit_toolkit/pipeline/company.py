@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from edgefit_toolkit.errors import PeerLost, TrainingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from edgefit_toolkit.data.dataset import Dataset
@@ -30,6 +32,7 @@ class Order:
     variant: Variant
     dataset: Dataset
     settings: TrainSettings
+    state_dir: Path
     teacher: Variant | None = None
     teacher_log_shares: Tensor | None = None
 
@@ -73,7 +76,9 @@ def follow() -> None:
             if order.teacher is not None:
                 teacher = Teacher(EfficientNet.from_variant(order.teacher), order.teacher_log_shares)
             try:
-                fine_tune(network, order.dataset, order.settings, world=world, teacher=teacher)
+                fine_tune(
+                    network, order.dataset, order.settings, state_dir=order.state_dir, world=world, teacher=teacher
+                )
             except PeerLost:
                 raise
             except TrainingError as error:  # the same in every process: the first one tells it

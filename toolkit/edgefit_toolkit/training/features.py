@@ -21,7 +21,8 @@ from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_inp
 from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
-from edgefit_toolkit.training.settings import TrainSettings, first_block
+from edgefit_toolkit.training.feature_store import FeatureStore, Rows
+from edgefit_toolkit.training.settings import TrainSettings, cut_shape, first_block
 from edgefit_toolkit.training.views import FORWARD_BATCH, Views, crop_batches
 from edgefit_toolkit.training.world import ALONE, World
 
@@ -31,15 +32,21 @@ PROBE_VIEWS_LIVE = 4  # random views that a probe sees where every layer trains 
 class Meter:
     """Turns a count into progress with images/s and the time left."""
 
-    def __init__(self, on_progress: Progress, label: str, total: int) -> None:
+    def __init__(self, on_progress: Progress, label: str, total: int, done: int = 0, seconds: float = 0.0) -> None:
+        """`done`: what an earlier run did in that many seconds."""
         self.on_progress, self.label, self.total = on_progress, label, total
-        self.done = 0
-        self.started = time.monotonic()
+        self.done = done
+        self.started = time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
 
     @property
     def images_per_s(self) -> float:
         """So far; 0 before the first."""
-        return self.done / max(time.monotonic() - self.started, 1e-9)
+        return self.done / max(self.seconds, 1e-9)
 
     def add(self, images: int, detail: str = "") -> None:
         """That many more are done."""
@@ -88,7 +95,7 @@ class UpperPart(nn.Module):
 
 @dataclass(frozen=True)
 class Passed:
-    """What one pass over some pictures left: activations at the cut and pooled features, on the CPU."""
+    """What passes over some pictures left: activations at the cut and pooled features, where the store has them."""
 
     activations: Tensor  # [N, C, H, W]; bfloat16 when made for training, float32 for evaluation; empty for cut 0
     features: Tensor  # [N, C] float32
@@ -122,61 +129,97 @@ def prepare_inputs(
     compute: Compute,
     on_progress: Progress,
     world: World = ALONE,
+    store: FeatureStore | None = None,
 ) -> TrainingInputs:
     """Reads the pictures and runs the crop and every view of each, and the val pictures, through the network.
 
-    Each process of the world does so with its own.
-    Raises DataError when a picture cannot be read any more.
+    Each process of the world does so with its own, and leaves out what its `store` has of an earlier run.
+    Raises DataError when a picture cannot be read any more, OutputError when the disk is full.
     """
     cut = 0 if settings.unfreeze_from == 0 else first_block(network.variant, settings.unfreeze_from)
     preprocessing = preprocessing_for(network.variant)
     whole, numbers = dataset, world.share(range(len(dataset.train)))
     dataset = replace(dataset, train=tuple(world.share(dataset.train)), val=tuple(world.share(dataset.val)))
-    views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers)
+    store = store or FeatureStore(None, "")
+    views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers, store.folder)
     count = settings.views if cut else min(settings.views, PROBE_VIEWS_LIVE)
     n = len(views)
-    meter = Meter(on_progress, "features", n * (count + 1) + len(dataset.val))
-    crops = crop_batches(dataset.train, preprocessing)
-    passed = [pass_through(network, crops, cut, compute, meter, exact=False)]
-    for number in range(count):
-        batches = views.batches(range(n), number, FORWARD_BATCH)
-        passed.append(pass_through(network, batches, cut, compute, meter, exact=False))
-    val = pass_through(network, crop_batches(dataset.val, preprocessing), cut, compute, meter, exact=True)
-    features = torch.stack([world.rows_of_all(one.features, len(whole.train)) for one in passed])
-    val_features = world.rows_of_all(val.features, len(whole.val))
+    rows = n * (count + 1)  # before those of val
+    train, val = _opened(store, network, settings, (rows, len(dataset.val)))
+    if store.done < rows:
+        views.read()  # not in the time of the passes
+    meter = Meter(on_progress, "features", rows + len(dataset.val), store.done, store.seconds)
+
+    def passes(into: Passed, at: int, batches: Iterator[Pixels], *, exact: bool) -> None:
+        for middle, features in pass_through(network, batches, cut, compute, exact=exact):
+            to = at + len(features)
+            into.features[at:to] = features
+            if cut > 0:
+                into.activations[at:to] = middle
+            store.advance(len(features), meter.seconds)
+            meter.add(len(features))
+            at = to
+
+    for number in range(store.done // n, count + 1):
+        left = range(store.done - number * n, n)
+        batches = views.batches(left, number - 1, FORWARD_BATCH)
+        if number == 0:
+            batches = crop_batches(dataset.train[left.start :], preprocessing)
+        passes(train, store.done, batches, exact=False)
+    left_val = dataset.val[store.done - rows :]
+    passes(val, store.done - rows, crop_batches(left_val, preprocessing), exact=True)
+    store.save()
+    features = train.features.view(count + 1, n, -1)
+    if world.size > 1:
+        features = torch.stack([world.rows_of_all(one, len(whole.train)) for one in features])
     if world.size > 1 and cut == 0:  # in a step anyone may show any picture
-        views = Views(whole.train, preprocessing, settings.seed, on_progress)
+        views = Views(whole.train, preprocessing, settings.seed, on_progress, folder=store.folder)
     return TrainingInputs(
         cut=cut,
         views=views,
         labels=torch.from_numpy(labels_of(whole.train)),
         features=features,
-        activations=tuple(one.activations for one in passed),
-        val=Passed(val.activations, val_features),
+        activations=torch.split(train.activations, n) if cut else (),
+        val=Passed(val.activations, world.rows_of_all(val.features, len(whole.val))),
         val_labels=torch.from_numpy(labels_of(whole.val)),
         dataset=dataset,
         images_per_s=meter.images_per_s * world.size,
     )
 
 
+def _opened(
+    store: FeatureStore, network: EfficientNet, settings: TrainSettings, pictures: tuple[int, int]
+) -> tuple[Passed, Passed]:
+    """Room for what the passes over so many pictures, and over so many of val, leave."""
+    shape = cut_shape(network.variant, settings.unfreeze_from) if settings.unfreeze_from else (0,)
+    holds = {}
+    for of, count, dtype in zip(("", "val_"), pictures, (torch.bfloat16, torch.float32), strict=True):
+        holds[f"{of}activations"] = Rows(count, shape, dtype)
+        holds[f"{of}features"] = Rows(count, (network.classifier.in_features,), torch.float32)
+    rows = store.open(holds)
+    train, val = (Passed(rows[f"{of}activations"], rows[f"{of}features"]) for of in ("", "val_"))
+    return train, val
+
+
 @torch.no_grad()
 def pass_through(
-    network: EfficientNet, batches: Iterator[Pixels], cut: int, compute: Compute, meter: Meter, *, exact: bool
-) -> Passed:
-    """One pass over batches of pixels: in float32 throughout where `exact`, else in bfloat16 where that is fast."""
+    network: EfficientNet, batches: Iterator[Pixels], cut: int, compute: Compute, *, exact: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Activations at the cut (none for 0) and features of each batch of pixels, on the CPU.
+
+    In float32 throughout where `exact`, else in bfloat16 where that is fast.
+    """
     network = fold_batch_norm(network)  # on a CPU a third less work
     upper = UpperPart(network, cut)
     bf16 = compute.bf16_forward and not exact
-    kept: list[Tensor] = []
-    pooled: list[Tensor] = []
     for pixels in batches:
-        pictures = to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)
-        for x in slices(pictures):
+        kept: list[Tensor] = []
+        pooled: list[Tensor] = []
+        for x in slices(to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)):
             with compute.autocast(bf16):
                 middle = lower(network, x, cut)
                 features = upper.features(middle)
             if cut > 0:
                 kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
             pooled.append(features.float().cpu())
-        meter.add(len(pixels))
-    return Passed(torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled))
+        yield torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled)

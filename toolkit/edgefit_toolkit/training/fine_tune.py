@@ -28,6 +28,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
+from edgefit_toolkit.training.feature_store import FeatureStore
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
@@ -66,9 +67,10 @@ def fine_tune(
 ) -> TrainResult:
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
-    With `state_dir` the state is kept there after every epoch and every few minutes within one, and the same call goes
-    on from it; a finished training leaves nothing behind. Of the processes of a
-    `world`, which all call this with the same data set and settings, the first brings the weights and keeps the state.
+    With `state_dir` features and activations lie there, and the state is kept there after every epoch and every few
+    minutes within one; the same call goes on from them; a finished training leaves nothing behind. Of the processes of
+    a `world`, which all call this with the same data set and settings, the first brings the weights and keeps the
+    state, and each has its own features.
     A `teacher`, which `settings.teacher` names, tells the network what it would answer, beside the labels.
     Raises InputError when network and data set have different class counts, or for more processes than pictures,
     DataError when a picture cannot be read
@@ -89,7 +91,9 @@ def fine_tune(
     if teacher is not None:
         world.copy_from_first(teacher.network.state_dict().values())
         teacher.network.to(compute.device).eval()
-    keeper = Keeper(state_dir, _key(network, dataset, settings, compute, world)) if world.first else Keeper(None, "")
+    key = _key(network, dataset, settings, compute, world)
+    keeper = Keeper(state_dir if world.first else None, key)
+    store = FeatureStore(None if state_dir is None else state_dir / f"features-{world.rank}", key)
     saved = world.by_first(keeper.load)
     notes = [f"trained on {compute.name}"]
     network.to(compute.device)
@@ -98,7 +102,7 @@ def fine_tune(
         parameter.requires_grad_(False)
 
     # 1. read, 2. features
-    inputs = prepare_inputs(network, dataset, settings, compute, on_progress, world)
+    inputs = prepare_inputs(network, dataset, settings, compute, on_progress, world, store)
 
     # 3. probe
     trainer = Trainer(network, inputs, settings, compute, on_progress, saved, world, teacher)
@@ -107,6 +111,7 @@ def fine_tune(
         within = f" and {saved.position.step} steps" if saved.position.step else ""
         notes.append(f"resumed after epoch {trace[-1].epoch}{within}")
     else:
+        notes += [f"resumed after the features of {store.found:,} pictures"] if store.found else []
         keeper.save(trainer.state())
 
     def after_step() -> None:
@@ -124,6 +129,7 @@ def fine_tune(
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
     keeper.discard()
+    store.discard()
     return TrainResult(
         network=network,
         trace=tuple(trace),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgefit_toolkit.errors import InputError
@@ -18,7 +19,7 @@ STAGES = max(len(family.stages) for family in FAMILIES.values())  # 7; `unfreeze
 CPU_FORWARD_MADDS = 2.0e12
 CPU_TRAINING_MADDS = 1.4e12
 USUAL_PICTURES = 400  # beyond them the work grows with the square root of their number
-CPU_CACHE_BYTES = 1_500_000_000  # activations of all views, in memory
+CPU_CACHE_BYTES = 1_500_000_000  # activations of all views
 MAX_VIEWS = 8
 DEEPEST = 3  # stage; Lite2, flowers, 5-fold cross-validation: val loss .218 probe, .182 from stage 5, .154 from stage 3
 EPOCHS = (6, 10)  # fewer do not settle, more only overfit a small set
@@ -94,6 +95,11 @@ def upper_madds(variant: Variant, stage: int) -> int:
 
 def cut_values(variant: Variant, stage: int) -> int:
     """Numbers in one picture's activations where that stage begins."""
+    return math.prod(cut_shape(variant, stage))
+
+
+def cut_shape(variant: Variant, stage: int) -> tuple[int, int, int]:
+    """Channels, height and width of one picture's activations where that stage begins."""
     first = next(operator for operator in operators(variant) if operator.stage >= stage)
     height, width, channels = first.in_shape
-    return height * width * channels
+    return channels, height, width

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -17,7 +19,7 @@ from edgefit_toolkit.records import Preprocessing
 
 FORWARD_BATCH = 16  # larger ones are no faster on a CPU and cost memory at high resolutions
 READ_AHEAD = 64
-ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are read from disk for each view
+ROOM_LIMIT_BYTES = 1_500_000_000  # beyond it, training pictures are decoded for each view
 
 
 class Views:
@@ -30,17 +32,28 @@ class Views:
         seed: int,
         on_progress: Progress,
         numbers: Sequence[int] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """`numbers`: which of the data set's pictures these are; None: all of them."""
+        """`numbers`: which of the data set's pictures these are; None: all of them. `folder`: as of `load_pixels`."""
         self.photos, self.preprocessing, self.seed = photos, preprocessing, seed
         self.numbers = range(len(photos)) if numbers is None else numbers
-        room = room_for_augmentation(preprocessing)
-        self._room: Pixels | None = None
-        if len(photos) * room.resolution_px**2 * 3 <= ROOM_LIMIT_BYTES:
-            self._room = load_pixels(photos, room, on_progress=on_progress, label="reading training pictures")
+        self._on_progress, self._folder = on_progress, folder
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def read(self) -> None:
+        """Reads the photographs, with room for augmentation, where that is not too much: asking for a batch does so."""
+        _ = self._room
+
+    @cached_property
+    def _room(self) -> Pixels | None:
+        room = room_for_augmentation(self.preprocessing)
+        if len(self.photos) * room.resolution_px**2 * 3 > ROOM_LIMIT_BYTES:
+            return None
+        return load_pixels(
+            self.photos, room, on_progress=self._on_progress, label="reading training pictures", folder=self._folder
+        )
 
     def view(self, index: int, number: int) -> Pixels:
         """uint8 [R, R, 3]: the photograph's random view of that number, the same whenever it is asked for."""
@@ -56,6 +69,7 @@ class Views:
 
     def parts(self, parts: Sequence[Sequence[int]], number: int) -> Iterator[Pixels]:
         """uint8 [n, R, R, 3] of each part; the next one is made while this one is used."""
+        self.read()  # once, and not in every thread
         with ThreadPoolExecutor() as pool:
 
             def start(part: Sequence[int]) -> list[Future[Pixels]]:

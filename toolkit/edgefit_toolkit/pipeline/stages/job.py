@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from edgefit_toolkit.training.world import World
 
 MOST_GUARDED = 1000  # pictures of val and of test: int8's agreement, at its floor of .95, is known to 1 point from both
-IN_MEMORY_BYTES = 500_000_000  # of pixels
 
 
 @dataclass
@@ -130,13 +127,6 @@ class Job:
 
     def pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
         """uint8 [N, R, R, 3] of any photographs, with progress; many lie in a file that goes with the process."""
-        import numpy as np
-
         from edgefit_toolkit.data.pixels import load_pixels
 
-        shape = (len(photos), self.preprocessing.resolution_px, self.preprocessing.resolution_px, 3)
-        into = None
-        if math.prod(shape) > IN_MEMORY_BYTES:
-            with tempfile.TemporaryFile(dir=self.run.path) as file:
-                into = np.memmap(file, np.uint8, "w+", shape=shape)
-        return load_pixels(photos, self.preprocessing, on_progress=self.ui.progress, label=label, into=into)
+        return load_pixels(photos, self.preprocessing, on_progress=self.ui.progress, label=label, folder=self.run.path)

@@ -113,6 +113,7 @@ class Train(Stage[Trained]):
         job, ui = self.job, self.job.ui
 
         states = job.run.path / "training-state"
+        state_dir = states.absolute() / self.key.hash[:16]
         network, provenance = initial_network(
             job.variant, job.dataset, job.settings.seed, allow_download=not job.settings.offline,
             on_progress=ui.progress, device=self.compute.device,
@@ -123,10 +124,10 @@ class Train(Stage[Trained]):
         named = job.settings.teacher
         teacher = None if named is None else open_teacher(named, job.dataset, job.settings, ui)
         taught = (None, None) if teacher is None else (teacher.network.variant, teacher.log_shares)
-        self.world.by_first(lambda: Order(job.variant, job.dataset, self.settings, *taught))
+        self.world.by_first(lambda: Order(job.variant, job.dataset, self.settings, state_dir, *taught))
         found = fine_tune(
             network, job.dataset, self.settings, ui.progress,
-            state_dir=states / self.key.hash[:16], compute=self.compute, world=self.world,
+            state_dir=state_dir, compute=self.compute, world=self.world,
             teacher=teacher,
         )  # fmt: skip
         for line in found.trace:
