@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.same_report import differences
 from support.small_job import draw
 
 from edgefit_toolkit.cli.main import cli
@@ -24,6 +23,7 @@ from edgefit_toolkit.pipeline.fit import predict
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.sweep.grid import cells_of, networks_of
 from edgefit_toolkit.report.schema import validate_sweep
+from experiments.same_report import differences
 
 COMMON = FitSettings(0.0, "", data="plants", measure=False)
 EDGEFIT = Path(sys.executable).with_name("edgefit")
