@@ -19,8 +19,8 @@ LEFT_OUT = re.compile(
 def differences(one: Path, other: Path) -> list[str]:
     """What differs, by name."""
     found = [name for name in MODELS if (one / name).read_bytes() != (other / name).read_bytes()]
-    reports = [json.loads((run / "report.json").read_text()) for run in (one, other)]
-    return found + list(_walk(*reports, "report"))
+    left, right = (json.loads((run / "report.json").read_text()) for run in (one, other))
+    return found + list(_walk(left, right, "report"))
 
 
 def _walk(one: Any, other: Any, at: str) -> Iterator[str]:
@@ -29,7 +29,7 @@ def _walk(one: Any, other: Any, at: str) -> Iterator[str]:
             if not LEFT_OUT.fullmatch(name):
                 yield from _walk(one.get(name), other.get(name), f"{at}.{name}")
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for i, pair in enumerate(zip(one, other, strict=True)):
-            yield from _walk(*pair, f"{at}[{i}]")
+        for i, (left, right) in enumerate(zip(one, other, strict=True)):
+            yield from _walk(left, right, f"{at}[{i}]")
     elif one != other:
         yield f"{at}: {one!r:.80} {other!r:.80}"

@@ -40,13 +40,14 @@ def sweep(
     *,
     seeds: int = 1,
     jobs: int | None = None,
+    ray: str | None = None,
     on_progress: Progress | Ui | None = None,
     **choices: Any,
 ) -> Sweep:
     """Fit every budget (ms) on every device with `seeds` seeds; each distinct network is trained, converted and
     guarded once, and a broken or finished sweep in `out` goes on where it was.
 
-    `jobs` networks are made at once (None: as memory and cores allow).
+    `jobs` networks are made at once (None: as memory and cores allow), or `ray` names the cluster that makes them.
     `choices` are further fields of FitSettings, as of `fit`; `seed` is the first one. A cell that fails is a row of
     `report["cells"]` with its reason. Raises InputError and its kinds for what no cell can be made of.
     """
@@ -61,4 +62,4 @@ def sweep(
     call = f"edgefit.sweep({list(budgets_ms)}, {list(devices)}, {place!r}, {str(path)!r}, seeds={seeds})"
     with listener(on_progress) as ui:
         site = Site(path, ui, call)
-        return Sweep(path, made.sweep(cells, site, jobs=jobs))
+        return Sweep(path, made.sweep(cells, site, jobs=jobs, ray=ray))

@@ -61,12 +61,13 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     show_default="as memory and cores allow",
     help="Networks at once on this machine.",
 )
+@click.option("--ray", metavar="auto|HOST:PORT", default=None, help="Hand the networks to a Ray cluster instead.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
 @loudness
 @json_option
 def command(
     budgets_ms: tuple[float, ...], devices: tuple[str, ...], out: Path | None, seeds: int, dry_run: bool,
-    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, **flags: Any,
+    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, ray: str | None, **flags: Any,
 ) -> None:  # fmt: skip
     """Fit every budget on every device: what does each millisecond buy?
 
@@ -87,7 +88,7 @@ def command(
         else:
             from edgefit_toolkit.pipeline.sweep.sweep import sweep
 
-            found = Sweep(site.out, sweep(cells, site, jobs=jobs))
+            found = Sweep(site.out, sweep(cells, site, jobs=jobs, ray=ray))
             if as_json:
                 emit(found.report)
             else:

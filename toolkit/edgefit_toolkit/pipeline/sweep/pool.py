@@ -69,12 +69,13 @@ class Processes:
                 self._running.discard(process)
 
 
-def started(stderr: int, **environment: str) -> subprocess.Popen[bytes]:
+def started(stderr: int, cwd: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
     """A worker that waits for its order."""
     command = python_module("edgefit_toolkit.pipeline.sweep.worker")
     return subprocess.Popen(
-        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | environment
-    )
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd,
+        env=os.environ | environment,
+    )  # fmt: skip
 
 
 def answered(process: subprocess.Popen[bytes], work: Work, edition: str) -> Failure | None:

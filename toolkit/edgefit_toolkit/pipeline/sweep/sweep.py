@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from edgefit_toolkit import __version__
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.families import family_named
@@ -38,21 +38,33 @@ DOCUMENT = "sweep.json"
 Pool = Callable[[Sequence[Work]], Iterator[tuple[Work, Failure | None]]]  # in any order
 
 
-def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None) -> SweepDoc:
-    """Plan, say what it will cost, and do it, `jobs` networks at once (None: as memory and cores allow). Raises as
-    `run_sweep`.
+def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, ray: str | None = None) -> SweepDoc:
+    """Plan, say what it will cost, and do it: `jobs` networks at once on this machine (None: as memory and cores
+    allow), or by the Ray cluster at the address `ray`. Raises InputError where there is none, and as `run_sweep`.
     """
-    site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
-    plan = plan_sweep(cells, site, prove=True)
+    if jobs is not None and ray is not None:
+        raise InputError("--jobs is for this machine, --ray for a cluster", "leave one of them out")
+    with contextlib.ExitStack() as stack:
+        pool: Pool | None = None
+        if ray is not None:
+            from edgefit_toolkit.pipeline.sweep.ray_cluster import Cluster
 
-    from edgefit_toolkit.pipeline.sweep.cost import costs, said  # only now: torch takes seconds to load
-    from edgefit_toolkit.pipeline.sweep.pool import Processes, jobs_here
+            pool = cluster = Cluster(ray, site.out)
+            stack.callback(cluster.close)
+            site.ui.note(cluster.summary)
+        site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
+        plan = plan_sweep(cells, site, prove=True)
 
-    dataset = site.load(cells[0].settings, Nested(site.ui), STAGES)
-    for line in said(plan, costs(plan, site, dataset), dataset):
-        site.ui.note(line)
-    at_once = min(jobs or jobs_here(len(plan.networks)), len(plan.networks))
-    return run_sweep(plan, site, Processes(at_once, site.out / "logs") if at_once > 1 else None)
+        from edgefit_toolkit.pipeline.sweep.cost import costs, said  # only now: torch takes seconds to load
+        from edgefit_toolkit.pipeline.sweep.pool import Processes, jobs_here
+
+        dataset = site.load(cells[0].settings, Nested(site.ui), STAGES)
+        for line in said(plan, costs(plan, site, dataset), dataset):
+            site.ui.note(line)
+        if pool is None:
+            jobs = min(jobs or jobs_here(len(plan.networks)), len(plan.networks))
+            pool = Processes(jobs, site.out / "logs") if jobs > 1 else None
+        return run_sweep(plan, site, pool)
 
 
 def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None) -> SweepDoc:
