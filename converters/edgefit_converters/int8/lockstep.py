@@ -29,6 +29,7 @@ LIVE = 3  # activations of the largest size that are alive at once in one networ
 MAX_PHOTOS = 200
 WORTH_JOINING = 1.5  # times as many photographs as before: each joining costs a concatenation
 NEWTON_STEPS = 3
+CACHED_VALUES = 2**16  # looked at at once: they stay in the cache through all that is asked of them
 LEAST_SHARE = 0.02  # of a channel's values that pass, as the slope: a channel that hardly ever fires moves little
 MIN_SCALE = 1e-12  # of a channel whose weights are all zero
 
@@ -155,9 +156,11 @@ def as_int8(values: Tensor, limits: Range) -> Tensor:
 
 
 def round_to_int8(values: Tensor, limits: Range) -> Tensor:
-    """The same values in place, without gradients, in a quarter of the time."""
+    """The same values in place, without gradients, in a fraction of the time: a photograph stays in the cache."""
     scale, zero_point = _grid(limits)
-    return values.mul_(1 / scale).round_().clamp_(-128 - zero_point, 127 - zero_point).mul_(scale)
+    for photo in torch.split(values, 1):
+        photo.mul_(1 / scale).round_().clamp_(-128 - zero_point, 127 - zero_point).mul_(scale)
+    return values
 
 
 def _grid(limits: Range) -> tuple[float, int]:
@@ -171,21 +174,21 @@ def _bias_shift(op: Op, wanted: Tensor, value: Tensor) -> Tensor:
     Newton's method on the mean behind the activation: its slope is the share of values that the activation lets pass.
     """
     if value.dim() == 4:
-        value = value[:, :, mean_places(value.shape[2]), mean_places(value.shape[3])]
+        value = value[:, :, mean_places(value.shape[2]), mean_places(value.shape[3])].permute(0, 2, 3, 1)
+    rows = value.reshape(-1, len(wanted))
     if not op.activation:
-        return wanted - _channel_mean(value)
+        return wanted - rows.mean(0)
+    parts = torch.split(rows, max(1, CACHED_VALUES // len(wanted)))
     total = torch.zeros_like(wanted)
     for _ in range(NEWTON_STEPS):
-        moved = value + (total.view(1, -1, 1, 1) if value.dim() == 4 else total)
-        passed = torchgraph.activate(op, moved.clone())
-        share = _channel_mean((passed == moved).float())
-        shift = (wanted - _channel_mean(passed)) / share.clamp_min(LEAST_SHARE)
-        total += torch.where(share > 0, shift, 0.0)
+        mean, share = torch.zeros_like(wanted), torch.zeros_like(wanted)
+        for part in parts:
+            moved = part + total
+            passed = torchgraph.activate(op, moved.clone())
+            mean += passed.sum(0) / len(rows)
+            share += (passed == moved).float().sum(0) / len(rows)
+        total += torch.where(share > 0, (wanted - mean) / share.clamp_min(LEAST_SHARE), 0.0)
     return total
-
-
-def _channel_mean(values: Tensor) -> Tensor:
-    return values.mean((0, 2, 3)) if values.dim() == 4 else values.mean(0)
 
 
 def _some(n: int) -> npt.NDArray[np.int64]:
