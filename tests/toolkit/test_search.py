@@ -19,7 +19,7 @@ from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.picker.plan import Plan, plan_json
 from edgefit_toolkit.picker.rule import RELEASED_REACH_PHI
-from edgefit_toolkit.picker.search import PHI_RANGE, candidates, distinct_phis, make_plan, pick
+from edgefit_toolkit.picker.search import PHI_RANGE, around, candidates, distinct_phis, make_plan, pick
 from edgefit_toolkit.picker.view import render_plan
 from edgefit_toolkit.records import Budget, Latency, Origin, Variant
 
@@ -136,7 +136,7 @@ def test_everything_fits() -> None:
     plan = pick(Budget(1e6), pixel4)
     assert plan.next is None
     assert plan.pick == plan.frontier[-1]
-    assert any("whole range fits" in note for note in plan.notes)
+    assert any("whole range fits" in note and "(phi up to 6)" in note for note in plan.notes)
     assert plan_json(plan)["next"] is None
 
 
@@ -327,3 +327,19 @@ def test_what_nothing_meets_is_rounded_up_to_a_tenth() -> None:
         pick(Budget(0.5), by_phi(1.0))
     enough = math.ceil(by_phi(1.0)(candidates("lite")[0]).p90 * 10) / 10
     assert caught.value.hint == f"--budget-ms {enough:g} is the smallest budget that a network meets there"
+    assert "confidence" not in caught.value.message
+    with pytest.raises(BudgetMissed, match=r"ms, held with 90% confidence$"):
+        pick(Budget(0.5, confidence=0.9), by_phi(1.0))
+
+
+def test_around_a_chosen_network_the_next_is_the_first_above_it_that_does_not_fit() -> None:
+    walked = candidates("lite")
+    place = len(walked) // 2
+    plan = around(Budget(walked[place].phi + 5.0, 50), by_phi(1.0), walked[place])
+    assert plan.pick.variant == walked[place]
+    assert plan.next is not None
+    assert plan.next.variant == walked[place + 1]
+    above = around(Budget(walked[place].phi + 4.9, 50), by_phi(1.0), walked[place])
+    assert above.next is not None
+    assert above.next.variant == walked[place + 1]  # not the chosen one itself, which does not fit either
+    assert above.notes == (f"{walked[place].label} was asked for, not picked; it does not fit: 0.1 ms over the budget",)

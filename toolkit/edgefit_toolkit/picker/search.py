@@ -218,7 +218,7 @@ def _break_points(family: str, low: float, high: float) -> Iterator[float]:
     for odd_px in range(smallest_px // 2 * 2 + 1, largest_px + 1, RESOLUTION_STEP_PX):  # halves are rounded up
         yield phi(odd_px / BASE_RESOLUTION_PX, RESOLUTION_BASE)
     for repeats in family_named(family).scaled_repeats:
-        for blocks_ in range(1, math.ceil(repeats * DEPTH_BASE**high) + 1):
+        for blocks_ in range(1, math.ceil(repeats * DEPTH_BASE**high)):
             yield phi(blocks_ / repeats, DEPTH_BASE)
     for whole in family_named(family).scaled_channels:
         for channels in range(CHANNEL_DIVISOR, int(whole * WIDTH_BASE**high) + CHANNEL_DIVISOR, CHANNEL_DIVISOR):
