@@ -73,13 +73,16 @@ class Rounds:
         Returns the rounds that were slow: nothing is learned from them where there is a calmer one."""
         often = {i for each in self.rounds for i in each if sum(i in other for other in self.rounds) > 1}
         telling = [n for n, each in enumerate(self.rounds) if often & each.keys()]
+        if not telling:
+            self.paces, self.p50_ms = [None] * len(self.rounds), self._usual({}, set())
+            return set()
         # from the network with the most rounds on: networks that share all theirs would hide the pace from the medians
-        first = max(often, key=lambda i: sum(i in each for each in self.rounds), default=-1)
-        usual = statistics.median([each[first].p50 for each in self.rounds if first in each] or [1.0])
+        first = max(often, key=lambda i: sum(i in each for each in self.rounds))
+        usual = statistics.median(each[first].p50 for each in self.rounds if first in each)
         paces = {n: self.rounds[n][first].p50 / usual if first in self.rounds[n] else 1.0 for n in telling}
         slow = {telling[i] for i in _disturbed(list(paces.values()))}
         self.p50_ms = self._usual(paces, slow)
-        for _ in range(PASSES if telling else 0):
+        for _ in range(PASSES):
             for n in telling:
                 each = self.rounds[n]
                 paces[n] = statistics.median(each[i].p50 / self.p50_ms[i] for i in often & each.keys())
