@@ -120,6 +120,8 @@ def test_javascript_answers_alike_to_the_bit() -> None:
     expected = [in_python(*case) for case in given]
     assert json.loads(node(script, json.dumps(sent))) == expected
     answers = [answer for answers in expected for answer in answers]
+    by_class = [bool(largest < how.floor) for how, _, _, scores in given for largest in how.weighed(scores).max(1)]
+    assert by_class != [answer[0] for answer in answers]  # whoever looks at the classes alone is caught
     assert {answer[1] for answer in answers} == {"", "class", "genus", "family"}
     assert {answer[0] for answer in answers} == {False, True}
     assert {answer[4] for answer in answers} == {False, True}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from support import report_fixture
 
@@ -96,6 +99,37 @@ def test_the_class_of_others_is_never_named_and_keeps_its_share() -> None:
     assert how.answers(given).tolist() == [-1, 3, 0, -1]
     assert how.known == [0, 1]
     assert how.admitted(given)[0].tolist() == [0, 0, 0]
+
+
+def test_what_is_split_below_a_sure_name_is_not_turned_away() -> None:
+    tree = Taxonomy(
+        ("class", "family", "kingdom"),
+        (Node("daisy", 0, 5), Node("dandelion", 0, 5), Node("sunflower", 0, 5), Node("rose", 0, 6), Node("tulip", 0, 6),
+         Node("Asteraceae", 1, 6), Node("plant", 2)),
+    )  # fmt: skip
+    split = np.array([[0.37, 0.39, 0.23, 0, 0.01]], np.float32)
+    how = Answering(tree, {"class": 0.8, "family": 0.9}, floor=0.6)
+    assert not how.is_other(split)[0]
+    assert how.answers(split)[0] == 5
+    assert replace(how, tree=Taxonomy.of_classes(list("abcde"))).is_other(split)[0]
+    nothing = np.full((1, 5), 0.2, np.float32)  # three fifths of it lie in the family, all of it among plants
+    assert how.certainty(nothing)[0] == pytest.approx(0.2)
+    with_other = replace(how, tree=tree.with_class(OTHER), other=5)
+    dog = np.array([[0.1, 0.1, 0.1, 0, 0, 0.7]], np.float32)
+    assert with_other.certainty(dog)[0] == pytest.approx(0.1)
+    assert with_other.certainty(np.eye(6, dtype=np.float32)).tolist() == [1, 1, 1, 1, 1, 0]
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=9).filter(any), st.booleans())
+def test_certainty_is_the_largest_probability_of_a_class_and_no_less_on_a_tree(values: list[float], deep: bool) -> None:
+    shares = np.array([values], np.float32) / np.float32(sum(values))
+    n = len(values)
+    parents = [n + i % 2 if deep else -1 for i in range(n)]
+    above = [Node(f"G{i}", 1) for i in range(2 * deep)]
+    ranks = ("class", "genus") if deep else ("class",)
+    tree = Taxonomy(ranks, (*(Node(f"c{i}", 0, at) for i, at in enumerate(parents)), *above))
+    certain, largest = float(Answering(tree, {}).certainty(shares)[0]), float(shares.max())
+    assert certain == pytest.approx(largest, abs=1e-6) if not deep else largest - 1e-6 <= certain <= 1
 
 
 def test_the_floor_keeps_what_was_wanted() -> None:

@@ -85,7 +85,7 @@ def other_doc(how: Answering, test: Judged, float_test: NDArray[np.float32], n_v
     }
     if away.any():
         doc["turned_away"] = float(turned[away].mean())
-        doc["float"], doc["int8"] = (_turned_away(how.weighed(p).max(1), own) for p in (float_test, int8_test))
+        doc["float"], doc["int8"] = (_turned_away(how.certainty(p), own) for p in (float_test, int8_test))
     return doc
 
 
@@ -102,10 +102,10 @@ def other_sentence(doc: OtherDoc) -> str:
     )
 
 
-def _turned_away(largest: NDArray[np.float64], own: NDArray[np.bool_]) -> TurnedAwayDoc:
+def _turned_away(certainty: NDArray[np.float64], own: NDArray[np.bool_]) -> TurnedAwayDoc:
     return {
-        "auroc": derive.auroc(largest[own], largest[~own]),
-        "fpr95": derive.kept_at_95(largest[own], largest[~own]),
+        "auroc": derive.auroc(certainty[own], certainty[~own]),
+        "fpr95": derive.kept_at_95(certainty[own], certainty[~own]),
     }
 
 

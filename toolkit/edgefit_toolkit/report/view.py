@@ -110,7 +110,7 @@ def sections(doc: ReportDoc) -> list[tuple[str, str]]:
 def none_of_these(other: Any) -> str:
     """What is known of how pictures of other things are turned away."""
     kept = (
-        f"Below {words.percent(other['floor'], 0)} for its likeliest class a picture is none of these (chosen on "
+        f"Where no name is {words.percent(other['floor'], 0)} certain a picture is none of these (chosen on "
         f"{words.plural(other['n_val'], 'validation picture')}, so that 95% of the classes' own stay). On test "
         f"{words.percent(other['kept'])} of {other['n']:,} stay"
     )

@@ -14,9 +14,23 @@ export function parseLabels(text) {
 
 const nameable = (scores, { other }) => Float64Array.from(scores, (score, label) => (label === other?.class ? 0 : score));
 
-/** Whether the likeliest class lies below the floor: none of these. */
+/** What lies below each node of the tree, of one value a class: a parent stands behind its children. */
+function sumUp(values, nodes) {
+  const sums = new Float64Array(nodes.length);
+  sums.set(values);
+  nodes.forEach(({ parent }, at) => {
+    if (parent >= 0) sums[parent] += sums[at];
+  });
+  return sums;
+}
+
+/** Whether no name is as certain as the floor: none of these. What lies outside a name of k of n classes is weighed by
+ * (n - 1) / (n - k): a class keeps its probability, a name that holds them all says nothing. */
 export function isOther(scores, how) {
-  return Math.max(...nameable(scores, how)) < (how.other?.floor ?? 0);
+  const n = scores.length;
+  const sums = sumUp(nameable(scores, how), how.nodes), held = sumUp(nameable(new Uint8Array(n).fill(1), how), how.nodes);
+  const certain = (sum, at) => 1 - (1 - Math.min(sum, 1)) * ((n - 1) / (n - held[at]));
+  return !sums.some((sum, at) => held[at] > 0 && held[at] < n && certain(sum, at) >= (how.other?.floor ?? 0));
 }
 
 /** Of each class whether it has a place, but none of this region (null: any) and month (1 to 12; null: any). */
@@ -46,11 +60,7 @@ export function weigh(scores, how, seldom = []) {
  * node of the finest rank whose threshold its sum meets is taken. A rank without a threshold never answers.
  */
 export function rollUp(scores, { ranks, thresholds, nodes }) {
-  const sums = new Float64Array(nodes.length);
-  sums.set(scores);
-  nodes.forEach(({ parent }, at) => {
-    if (parent >= 0) sums[parent] += sums[at]; // a parent stands behind its children
-  });
+  const sums = sumUp(scores, nodes);
   for (const rank of ranks) {
     let best = -1, probability = -1;
     nodes.forEach((node, at) => {

@@ -1,7 +1,8 @@
 """From a model's probabilities to what an app says. answer.json carries it; answer.js and Answer.kt do the same.
 
-1. The largest probability of a class lies below the floor: it is none of these. The class of other things, where the
-   model has one, is no class that could be named.
+1. No name's certainty reaches the floor: it is none of these. A class is as certain as it is probable; of a coarser
+   name, which chance alone would fill as far as it holds classes, that much is taken off. The class of other things,
+   where the model has one, is no class that could be named.
 2. Where a place or a month is given, classes that do not occur there are lowered, and all are brought to the sum that
    they had.
 3. Probabilities are summed up the tree; the likeliest node of the finest rank whose threshold it meets is the answer.
@@ -34,7 +35,7 @@ class Answering:
 
     tree: Taxonomy
     thresholds: Mapping[str, float]  # rank -> from which sum on it answers
-    floor: float = 0.0  # below this largest probability it is none of these
+    floor: float = 0.0  # below this certainty it is none of these
     other: int = -1  # the class that stands for other things; -1: there is none
     places: Places | None = None
     alike: tuple[tuple[int, ...], ...] = ()  # of each class those that look like it
@@ -44,9 +45,21 @@ class Answering:
         """The classes that can be named."""
         return [label for label in range(self.tree.spans[0].stop) if label != self.other]
 
+    def certainty(self, probabilities: NDArray[Any]) -> Doubles:
+        """float64 [N], at most 1: how far the surest name of the tree rises above chance; probabilities [N, classes].
+
+        What lies outside a name of k of n classes is weighed by (n - 1) / (n - k): a class keeps its probability, and
+        a name that holds them all says nothing.
+        """
+        held, n = self.tree.held(self.known), self.tree.spans[0].stop
+        telling = (held > 0) & (held < n)
+        outside = 1.0 - self.tree.sums(self._nameable(probabilities))[:, telling]
+        found: Doubles = (1.0 - outside * ((n - 1) / (n - held[telling]))).max(1)
+        return found
+
     def is_other(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
         """bool [N]: none of these. Probabilities are [N, classes], as the model gives them."""
-        found: NDArray[np.bool_] = self._nameable(probabilities).max(1) < self.floor
+        found: NDArray[np.bool_] = self.certainty(probabilities) < self.floor
         return found
 
     def weighed(self, probabilities: NDArray[Any], seldom: NDArray[np.bool_] | None = None) -> Doubles:
@@ -74,9 +87,9 @@ class Answering:
         return found
 
 
-def floor_keeping(largest: Doubles, share: float = KEPT) -> float:
-    """The highest floor that keeps at least this share of pictures [N], by their largest probability; 0 of none."""
-    ranked = np.sort(largest)
+def floor_keeping(certainty: Doubles, share: float = KEPT) -> float:
+    """The highest floor that keeps at least this share of pictures [N]; 0 of none."""
+    ranked = np.sort(certainty)
     return float(ranked[int((1 - share) * len(ranked) + 1e-9)]) if len(ranked) else 0.0
 
 

@@ -68,6 +68,11 @@ class Taxonomy:
                 at = self.nodes[at].parent
         return table
 
+    def held(self, labels: Sequence[int]) -> Indices:
+        """int64 [nodes]: how many of these classes lie below each node, a class itself."""
+        below = self.above[labels]
+        return np.bincount(below[below >= 0], minlength=len(self.nodes))
+
     def sums(self, probabilities: NDArray[Any]) -> Doubles:
         """float64 [N, nodes] of probabilities [N, classes]: what lies below each node, at most 1.
 

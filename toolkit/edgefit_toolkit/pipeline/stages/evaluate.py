@@ -96,7 +96,7 @@ class Evaluate(Stage[Evaluated]):
         how = Answering(tree, {}, other=job.dataset.other, places=job.places)
         weighed = how.weighed(val)
         alike = look_alikes(weighed, truth, how.known)
-        how = replace(how, floor=floor_keeping(weighed[truth != how.other].max(1)), alike=alike)
+        how = replace(how, floor=floor_keeping(how.certainty(val[truth != how.other])), alike=alike)
         weighed = how.admitted(val)
         correct = weighed.argmax(1) == truth
         threshold = derive.not_sure_below(weighed.max(1).tolist(), correct.tolist(), job.settings.precision)

@@ -124,14 +124,14 @@ class TaxonomyDoc(TypedDict):
 
 
 class TurnedAwayDoc(TypedDict):
-    """How well the largest probability of a class tells the classes' test pictures from those of other things."""
+    """How well the surest name tells the classes' test pictures from those of other things."""
 
     auroc: Share
     fpr95: Share  # of other things that are kept when 95% of the classes' pictures are
 
 
 class OtherDoc(TypedDict):
-    """None of these: pictures whose largest probability of a class lies below a floor."""
+    """None of these: pictures of which no name is as certain as a floor."""
 
     floor: Share  # chosen so that 95% of the validation pictures of the classes are kept, by int8
     n_val: int

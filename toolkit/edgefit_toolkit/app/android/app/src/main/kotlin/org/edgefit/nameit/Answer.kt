@@ -18,7 +18,7 @@ class Node(val name: String, val rank: String, val parent: Int, val names: Map<S
 class Places(val regions: List<String>, val lowered: Double, val rows: List<IntArray>)
 
 /** answer.json: ranks from fine to coarse, from which sum on each answers, the classes in the model's order and what
- * stands above them; the class of other things (-1: none) and below which largest score it is none of these. */
+ * stands above them; the class of other things (-1: none) and below which certainty it is none of these. */
 class Tree(
     val ranks: List<String>,
     val thresholds: Map<String, Double>,
@@ -58,8 +58,16 @@ object Answers {
         return Answer(order.map { Guess(labels[it], weighed[it], seldom[it]) }, other, named, label >= 0 && seldom[label], alike)
     }
 
-    /** Whether the likeliest class lies below the floor: none of these. */
-    fun isOther(scores: FloatArray, tree: Tree): Boolean = nameable(scores, tree).fold(0.0) { a, b -> maxOf(a, b) } < tree.floor
+    /** Whether no name is as certain as the floor: none of these. What lies outside a name of k of n classes is weighed
+     * by (n - 1) / (n - k): a class keeps its probability, a name that holds them all says nothing. */
+    fun isOther(scores: FloatArray, tree: Tree): Boolean {
+        val n = scores.size
+        val sums = sumUp(nameable(scores, tree), tree)
+        val held = sumUp(DoubleArray(n) { if (it == tree.other) 0.0 else 1.0 }, tree)
+        return sums.indices.none {
+            held[it] > 0 && held[it] < n && 1 - (1 - minOf(sums[it], 1.0)) * ((n - 1) / (n - held[it])) >= tree.floor
+        }
+    }
 
     /** Of each class whether it has a place, but none of this region and month. A region that no row names is any. */
     fun seldomHere(count: Int, tree: Tree, region: String?, month: Int): BooleanArray {
@@ -86,10 +94,7 @@ object Answers {
 
     /** The likeliest node of the finest rank whose threshold its sum meets; null when none is sure enough. */
     fun rollUp(scores: DoubleArray, tree: Tree): Named? {
-        val sums = DoubleArray(tree.nodes.size) { if (it < scores.size) scores[it] else 0.0 }
-        tree.nodes.forEachIndexed { at, node ->
-            if (node.parent >= 0) sums[node.parent] += sums[at] // a parent stands behind its children
-        }
+        val sums = sumUp(scores, tree)
         for (rank in tree.ranks) {
             val threshold = tree.thresholds[rank] ?: continue // such a rank never answers
             var best = -1
@@ -100,6 +105,13 @@ object Answers {
             if (best >= 0 && minOf(sums[best], 1.0) >= threshold) return Named(best, rank, minOf(sums[best], 1.0))
         }
         return null
+    }
+
+    /** What lies below each node, of one value a class: a parent stands behind its children. */
+    private fun sumUp(values: DoubleArray, tree: Tree): DoubleArray {
+        val sums = DoubleArray(tree.nodes.size) { if (it < values.size) values[it] else 0.0 }
+        tree.nodes.forEachIndexed { at, node -> if (node.parent >= 0) sums[node.parent] += sums[at] }
+        return sums
     }
 
     private fun nameable(scores: FloatArray, tree: Tree): DoubleArray =
