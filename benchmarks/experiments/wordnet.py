@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Node, Taxonomy
@@ -30,24 +29,37 @@ def read_nouns(data_noun: Path) -> tuple[dict[str, str], dict[str, str]]:
     return above, words
 
 
-def tree(synsets: Sequence[str], above: Mapping[str, str], words: Mapping[str, str], most: float) -> Taxonomy:
-    """Classes (`n02085620`, ...) and what stands above two of them or more, but no more than the share `most` of them.
+def tree(
+    synsets: Sequence[str], above: Mapping[str, str], words: Mapping[str, str], shares: Sequence[float]
+) -> Taxonomy:
+    """Classes (`n02085620`, ...) and, for each of the `shares` of all classes, from small to large, a rank: the largest
+    hypernym that holds two of them or more, but no more than that share.
 
-    A rank is a depth below the root of WordNet; where a synset has several hypernyms the first one is taken.
+    Where a synset has several hypernyms the first one is taken. A name stands at the finest rank that it fits.
     """
     paths = []
     for synset in synsets:
         path = [synset.removeprefix("n")]
         while path[-1] in above:
             path.append(above[path[-1]])
-        paths.append(path[::-1])  # from the root
-    held = Counter(synset for path in paths for synset in path[:-1])
-    named = {synset for synset, n in held.items() if 2 <= n <= most * len(synsets)}
-    kept = [[(depth, one) for depth, one in enumerate(path[:-1]) if one in named] for path in paths]
-    depths = sorted({depth for path in kept for depth, _ in path}, reverse=True)
-    inner = sorted({pair for path in kept for pair in path}, key=lambda pair: (-pair[0], pair[1]))
-    at = {synset: len(synsets) + i for i, (_, synset) in enumerate(inner)}
-    parent = {low[1]: at[high[1]] for path in kept for high, low in pairwise(path)}
-    nodes = [Node(words[path[-1]], 0, at[own[-1][1]] if own else -1) for path, own in zip(paths, kept, strict=True)]
-    nodes += [Node(words[one], depths.index(depth) + 1, parent.get(one, -1)) for depth, one in inner]
-    return Taxonomy((CLASS, *(f"depth {depth}" for depth in depths)), tuple(nodes))
+        paths.append(path)
+    held = Counter(synset for path in paths for synset in path[1:])
+    rank: dict[str, int] = {}
+    for path in paths:
+        for number, share in enumerate(shares, start=1):
+            fitting = [synset for synset in path[1:] if 2 <= held[synset] <= share * len(synsets)]
+            if fitting:
+                rank[fitting[-1]] = min(number, rank.get(fitting[-1], number))
+    inner = sorted(rank, key=lambda synset: (rank[synset], synset))
+    at = {synset: len(synsets) + i for i, synset in enumerate(inner)}
+
+    def parent(synset: str) -> int:
+        while synset in above:
+            synset = above[synset]
+            if synset in at:
+                return at[synset]
+        return -1
+
+    nodes = [Node(words[path[0]], 0, parent(path[0])) for path in paths]
+    nodes += [Node(words[synset], rank[synset], parent(synset)) for synset in inner]
+    return Taxonomy((CLASS, *(f"up to {share:.0%}" for share in shares)), tuple(nodes))
