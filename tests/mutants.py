@@ -36,7 +36,7 @@ MODULES = {  # module -> its own tests
     "toolkit/edgefit_toolkit/picker/rounds.py": "tests/toolkit/test_rounds.py",
     "toolkit/edgefit_toolkit/latency/predict.py": "tests/toolkit/test_latency.py",
     "toolkit/edgefit_toolkit/latency/memory.py": "tests/toolkit/test_latency.py -k 'memory or board'",
-    "toolkit/edgefit_toolkit/latency/speed.py": "tests/toolkit/test_latency.py",
+    "toolkit/edgefit_toolkit/latency/speed.py": "tests/toolkit/test_speed.py tests/toolkit/test_latency.py",
     "toolkit/edgefit_toolkit/intervals.py": "tests/toolkit/test_intervals.py",
     "benchmarks/edgefit_benchmarks/stats.py": "tests/benchmarks/test_stats.py",
     "converters/edgefit_converters/int8/ranges.py": "tests/converters/test_ranges.py",
