@@ -60,11 +60,12 @@ def frontier(plan: PlanDoc, name: str = "frontier") -> str:
         chart.dot(candidate["phi"], value, css, f"{word}: φ {candidate['phi']:.3f}, {ms(value)}", shape, 6.5)
         side = -5 if anchor == "end" else 5
         chart.text(candidate["phi"], roof, f"{word} φ {candidate['phi']:.2f}", "t strong halo", anchor, dx=side, dy=10)
-    for p in points:
-        if p.get("released"):
-            value, label = p["latency_ms"], str(p["released"]).capitalize()
-            chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)}", "diamond", 3.2)
-            chart.text(p["phi"], value, label, "t halo", dx=8, dy=12)
+    for number, p in enumerate(p for p in points if p.get("released")):
+        value, label = p["latency_ms"], str(p["released"]).capitalize()
+        chart.dot(p["phi"], value, "m3", f"{label}: {ms(value)}", "diamond", 3.2)
+        # neighbours lie close: every other name stands above its mark
+        anchor, dx, dy = ("end", -6, -8) if number % 2 else ("start", 8, 12)
+        chart.text(p["phi"], value, label, "t halo", anchor, dx=dx, dy=dy)
     return chart.render()
 
 
