@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,11 @@ class Bench:
         quantize_int8(self.float_path, self.pixels[chosen], path)
         return path
 
+    def changed(self, path: Path, label: int) -> int:
+        """How many crops that float takes for a class the int8 file takes for another."""
+        own = self.pixels[self.reference[0].argmax(1) == label]
+        return int((TFLite(path).answers(own)[0].argmax(1) != label).sum())
+
     def judge(self, path: Path, kept: npt.NDArray[np.int64]) -> tuple[float, tuple[str, ...], tuple[str, ...]]:
         """Agreement; what the means and what the groups say of an int8 file on the crops `kept`."""
         other = TFLite(path).answers(self.pixels[kept])
@@ -90,9 +96,9 @@ def damages() -> Iterator[tuple[str, Damage]]:
         weight[label] = 0
         flat.set_constant(tensor, weight)
 
-    def channel(flat: FlatModel, label: int) -> None:
+    def channels(flat: FlatModel, label: int, count: int) -> None:
         tensor, weight = rows(flat)
-        needed = np.argsort(weight[label])[-64:]  # of 1,280; what they say of the other classes stays
+        needed = np.argsort(weight[label])[-count:]  # of 1,280; what they say of the other classes stays
         weight[label, needed] = -weight[label, needed]
         flat.set_constant(tensor, weight)
 
@@ -101,7 +107,8 @@ def damages() -> Iterator[tuple[str, Damage]]:
         record.scale = [s * (0.5 if i == label else 1) for i, s in enumerate(record.scale)]
 
     yield "its classifier row is zero", row
-    yield "the 64 channels that it needs most are exchanged in sign in its row", channel
+    for count in (64, 8):
+        yield f"the {count} channels that it needs most change their sign in its row", partial(channels, count=count)
     yield "its row is calibrated to half of its scale", scale
 
 
@@ -119,12 +126,13 @@ def main() -> None:
         known = [int(row[0]) for row in per_photograph if (row == row[0]).all()][: chosen.classes]
         healthy_file = bench.int8(0, out).read_bytes()
         for words, damage in damages():
-            said = []
+            said, lost = [], []
             for label in known:
                 flat = FlatModel(healthy_file)
                 damage(flat, label)
                 flatfile.write(out, flat.to_bytes())
                 said.append((label, *bench.judge(out, everything)))
+                lost.append(f"{label}: {bench.changed(out, label)}")
             passing = [one for one in said if not one[2]]
             named = sum(any(f"class {label}:" in line for line in found) for label, _, _, found in passing)
             print(
@@ -132,6 +140,7 @@ def main() -> None:
                 f"by name (agreement {min(agreement for _, agreement, *_ in said):.3f} and more)"
             )
             print("  " + "\n  ".join(f"{label}: {'; '.join(found) or 'passes'}" for label, _, _, found in said[:3]))
+            print(f"  crops that get another answer, class by class: {', '.join(lost)}")
         alarms = 0
         for seed in range(1, chosen.seeds + 1):
             half = np.random.default_rng(seed).permutation(len(per_photograph))[: len(per_photograph) // 2]

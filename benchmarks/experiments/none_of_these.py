@@ -1,11 +1,12 @@
 """Which score of the probabilities tells photographs of something else, float and int8, with and without examples?
 
-    python -m experiments.none_of_these FLOWERS OTHERS
+    python -m experiments.none_of_these FLOWERS OTHERS --answers FILE.npz
 
 FLOWERS holds train, val and test of five classes. Each is left out in turn: a linear probe on Lite0 learns the other
 four, alone and with half of OTHERS as a fifth class. Its float and int8 files answer val and test of the four (to be
 kept), all photographs of the class left out, and the other half of OTHERS (to be turned away). Printed: the area under
-the ROC curve, and the share of what should be turned away that is kept when 95% of the four are.
+the ROC curve, and the share of what should be turned away that is kept when 95% of the four are; of float, of float
+rounded to the steps that an output of uint8 has, of int8.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,9 @@ import torch
 from edgefit_converters.int8.quantize import quantize_int8
 from edgefit_converters.routes import litert
 from edgefit_converters.routes.deploy import deploy
+from edgefit_toolkit.data.answers.answering import Answering
+from edgefit_toolkit.data.answers.taxonomy import Doubles
+from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.data.readers.folder import file_picture
@@ -33,9 +38,11 @@ from edgefit_toolkit.report.derive import auroc, kept_at_95
 from edgefit_toolkit.training.features import UpperPart
 from edgefit_toolkit.training.linear_probe import best_probe, fit_probes, fit_temperature
 
+FAMILIES = dict.fromkeys(("daisy", "dandelion", "sunflower"), "Asteraceae") | {"rose": "Rosaceae", "tulip": "Liliaceae"}
+DRAWS = 500  # of the bootstrap
 LEAST = 1 / 512  # half a step of the int8 output
 
-Score = Callable[[Floats], Floats]  # probabilities [N, classes] -> how likely each is one of the classes [N]
+Score = Callable[[Floats], Any]  # probabilities [N, classes] -> how likely each is one of the classes [N]
 SCORES: dict[str, Score] = {
     "largest probability": lambda p: p.max(1),
     "first less second": lambda p: np.sort(p, 1)[:, -1] - np.sort(p, 1)[:, -2],
@@ -98,47 +105,91 @@ class Bench:
         yield "int8", folder / "int8.tflite"
 
 
-def main() -> None:
-    """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("flowers", type=Path)
-    parser.add_argument("others", type=Path)
-    chosen = parser.parse_args()
-    bench, found = (
-        Bench(chosen.flowers, chosen.others),
-        defaultdict[tuple[str, str, str], list[tuple[float, float]]](list),
-    )
+def collect(bench: Bench) -> dict[str, Floats]:
+    """`class left out/with examples/kind/what` -> probabilities [N, classes]: val and test of each class known, all
+    photographs of the class left out (`away`), the examples that chose (`others1`) and the other things (`others2`)."""
+    found: dict[str, Floats] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for left_out in bench.classes:
             known = [name for name in bench.classes if name != left_out]
-            keep = np.concatenate([bench.pixels[split, name] for split in ("val", "test") for name in known])
-            away = {
-                "class left out": np.concatenate([bench.pixels[s, left_out] for s in ("train", "val", "test")]),
-                "other things": bench.others[2],
-            }
+            pixels = {f"{split}/{name}": bench.pixels[split, name] for split in ("val", "test") for name in known}
+            pixels["away"] = np.concatenate([bench.pixels[split, left_out] for split in ("train", "val", "test")])
+            pixels |= {"others1": bench.others[1], "others2": bench.others[2]}
             for examples in (False, True):
                 for kind, path in bench.files(known, examples, Path(scratch)):
                     model = TFLite(path)
-                    kept = model.predict(keep)
-                    for what, pixels in away.items():
-                        turned = model.predict(pixels)
-                        scores = (
-                            SCORES
-                            if not examples
-                            else {
-                                f"{name}, of the classes": lambda p, s=score: s(p[:, :-1])
-                                for name, score in SCORES.items()
-                            }
-                            | {"not the other class": lambda p: 1 - p[:, -1]}
-                        )
-                        for name, score in scores.items():
-                            ours, theirs = score(kept), score(turned)
-                            found[what, name, kind].append((auroc(ours, theirs), kept_at_95(ours, theirs)))
+                    for what, those in pixels.items():
+                        found[f"{left_out}/{examples}/{kind}/{what}"] = model.predict(those)
             print(f"{left_out} left out", flush=True)
-    print("| turned away | score | float AUROC | FPR95 | int8 AUROC | FPR95 |\n|---|---|--:|--:|--:|--:|")
-    for what, name in dict.fromkeys((what, name) for what, name, _ in found):
-        means = [np.mean(found[what, name, kind], 0) for kind in ("float", "int8")]
-        print(f"| {what} | {name} | " + " | ".join(f"{a:.3f} | {f:.3f}" for a, f in means) + " |")
+    return found
+
+
+def scores_of(known: list[str], examples: bool) -> dict[str, Score]:
+    """Every score of probabilities over the known classes and, with examples, one of other things."""
+    table = "class,family\n" + "".join(f"{name},{FAMILIES[name]}\n" for name in known)
+    tree = parse_taxonomy(table, known, "families")
+    how = Answering(tree.with_class("other"), {}, other=len(known)) if examples else Answering(tree, {})
+    if not examples:
+        return SCORES | {"certainty up the families": how.certainty}
+    own = {name: lambda p, score=score: score(p[:, :-1]) for name, score in SCORES.items()}
+    return own | {
+        "1 - probability of the other class": lambda p: 1 - p[:, -1],
+        "certainty up the families": how.certainty,
+    }
+
+
+def on_steps(probabilities: Floats) -> Floats:
+    """As an output of uint8 can say them."""
+    return (np.rint(probabilities * 256).clip(0, 255) / 256).astype(np.float32)
+
+
+def apart(pairs: Sequence[tuple[Doubles, Doubles]], chance: np.random.Generator) -> Doubles:
+    """[2]: how far the first file's AUROC and FPR95 lie above the last one's, on pictures drawn with replacement."""
+    kept, away = (chance.integers(0, len(scores), len(scores)) for scores in pairs[0])
+    first, *_, last = ((auroc(x[kept], y[away]), kept_at_95(x[kept], y[away])) for x, y in pairs)
+    return np.subtract(first, last)
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("flowers", type=Path)
+    parser.add_argument("others", type=Path)
+    parser.add_argument("--answers", type=Path, required=True, help="An .npz: written, or read where it exists.")
+    chosen = parser.parse_args()
+    if not chosen.answers.exists():
+        np.savez(chosen.answers, allow_pickle=False, **collect(Bench(chosen.flowers, chosen.others)))
+    with np.load(chosen.answers) as file:
+        answers = dict(file)
+    kinds = ("float", "in 256 steps", "int8", "float less int8")
+    print("| turned away | score | " + " | ".join(f"{kind}: AUROC | FPR95" for kind in kinds) + " |")
+    print("|---|---|" + "--:|" * 8)
+    for examples in (False, True):
+        for what, key in (("class left out", "away"), ("other things", "others2")):
+            print("\n".join(rows(answers, examples, key, what + "; with examples" * examples)))
+
+
+def rows(answers: Mapping[str, Floats], examples: bool, key: str, what: str) -> Iterator[str]:
+    """A line for each score: means over the classes left out, and 95% intervals of what int8 changes."""
+    chance = np.random.default_rng(0)
+    figures, draws = defaultdict[str, list[list[float]]](list), defaultdict[str, list[Doubles]](list)
+    for left_out in FAMILIES:
+        known = sorted(set(FAMILIES) - {left_out})
+        files = []
+        for kind in ("float", "int8"):
+            start = f"{left_out}/{examples}/{kind}"
+            kept = np.concatenate([answers[f"{start}/{split}/{n}"] for split in ("val", "test") for n in known])
+            files.append((kept, answers[f"{start}/{key}"]))
+        files.insert(1, (on_steps(files[0][0]), on_steps(files[0][1])))
+        for name, score in scores_of(known, examples).items():
+            pairs = [(score(kept), score(away)) for kept, away in files]
+            figures[name].append([figure(*pair) for pair in pairs for figure in (auroc, kept_at_95)])
+            draws[name].append(np.array([apart(pairs, chance) for _ in range(DRAWS)]))
+    for name in figures:
+        cells = [f"{value:.3f}" for value in np.mean(figures[name], 0)]
+        low, high = np.percentile(np.mean(draws[name], 0), (2.5, 97.5), axis=0)
+        cells += [f"{a:+.3f} to {b:+.3f}" for a, b in zip(low, high, strict=True)]
+        yield f"| {what} | {name} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

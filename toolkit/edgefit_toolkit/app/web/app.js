@@ -171,6 +171,13 @@ async function describe() {
   byId("about").textContent = facts.about;
 }
 
+/** Once through everything before anybody waits for it: code is compiled, weights are packed for the processor. */
+async function warmUp() {
+  const blank = document.createElement("canvas");
+  blank.width = blank.height = 2 * facts.resolution_px;
+  await classify(blank);
+}
+
 async function keepOffline() {
   if (!("serviceWorker" in navigator)) return;
   try {
@@ -199,9 +206,12 @@ async function start() {
     return;
   }
   try {
+    const code = import("./model.js"); // the runtime loads while the page reads what the model is
+    const runtime = code.then(({ loadRuntime }) => loadRuntime());
+    runtime.catch(() => {}); // told below
     await describe();
-    const { loadModel } = await import("./model.js");
-    model = await loadModel(facts);
+    model = await (await code).loadModel(facts, "./", runtime);
+    await warmUp();
   } catch (error) {
     ui.headline.textContent = "The model did not load";
     say(`${error.message}. Load the page again; if that does not help, the server may not serve .wasm files.`);

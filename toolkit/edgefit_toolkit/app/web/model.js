@@ -8,23 +8,31 @@ export function threadCount() {
   return Math.max(1, Math.min(4, navigator.hardwareConcurrency || 1));
 }
 
-/** Loads runtime and model once. Resolves to {run, threads}; `run(bytes)` gives {scores, ms}. */
-export async function loadModel(facts, base = "./") {
-  let threads = threadCount();
+/** Loads the runtime, once. Resolves to how many threads it uses. */
+export async function loadRuntime(base = "./") {
+  const threads = threadCount();
   if (threads > 1) {
     try {
       await loadLiteRt(`${base}litert/wasm/`, { threads: true });
+      return threads;
     } catch (error) {
       console.warn("no threads:", error); // an older browser without relaxed SIMD: one thread works there
-      threads = 1;
-      await loadLiteRt(`${base}litert/wasm/`);
     }
-  } else {
-    await loadLiteRt(`${base}litert/wasm/`);
   }
-  const response = await fetch(`${base}${facts.model.file}`);
-  if (!response.ok) throw new Error(`${facts.model.file}: HTTP ${response.status}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
+  await loadLiteRt(`${base}litert/wasm/`);
+  return 1;
+}
+
+async function fetchBytes(url, name) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Loads the model beside the runtime. Resolves to {run, threads}; `run(bytes)` gives {scores, ms}. */
+export async function loadModel(facts, base = "./", runtime = loadRuntime(base)) {
+  const { file } = facts.model;
+  const [threads, bytes] = await Promise.all([runtime, fetchBytes(`${base}${file}`, file)]);
   const compiled = await loadAndCompile(bytes, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
   const shape = [1, facts.resolution_px, facts.resolution_px, 3];
   const { scale, zero_point: zeroPoint } = facts.output;
