@@ -101,6 +101,10 @@ def test_least_squares_clips_a_lone_value_where_that_pays_and_keeps_zero_inside(
     assert ranges.least_squares(seen_as(-3.0, -0.1, -values)) == (pytest.approx(-high, abs=0.05), 0.0)
 
 
+def test_ends_are_tried_in_fiftieths_down_to_three_tenths() -> None:
+    assert list(50 * ranges.SHARES) == pytest.approx(list(range(50, 14, -1)))
+
+
 def test_a_large_sample_is_thinned_evenly() -> None:
     values = np.zeros(60_000, np.float32)
     values[1::3] = 100.0  # between those that are looked at
@@ -114,6 +118,13 @@ def test_a_large_sample_is_thinned_evenly() -> None:
 def one_convolution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = (Operator("conv", "pointwise", 0, (8, 8, 3), (8, 8, 4), 1, 1, 0, 0),)
     return write_graph(graph, tmp_path_factory.mktemp("ranges") / "one.tflite", "float32")
+
+
+def test_of_a_large_activation_2048_values_are_kept_of_each_photograph(tmp_path: Path) -> None:
+    graph = (Operator("conv", "pointwise", 0, (32, 32, 3), (32, 32, 2), 1, 1, 0, 0),)
+    photos = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    first, other = ranges.observe(write_graph(graph, tmp_path / "large.tflite", "float32"), photos).values()
+    assert (len(first.values), len(other.values)) == (3 * 2048, 3 * 2048)
 
 
 def test_what_is_observed_is_what_was_computed(one_convolution: Path) -> None:

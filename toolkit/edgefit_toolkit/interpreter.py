@@ -65,7 +65,7 @@ class TFLite:
         normalization: tuple[float, float] = (PIXEL_MEAN, PIXEL_STD),
     ) -> None:
         self.path, self._normalization = Path(path), normalization
-        self.threads = threads or min(4, os.cpu_count() or 1)
+        self.threads = threads or usual_threads()
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}", "hand over the path of a .tflite model")
         self._interpreter = open_interpreter(self.path, self.threads)
@@ -146,9 +146,15 @@ class TFLite:
         ]
 
 
-def open_interpreter(model: Path | bytes, threads: int, *, keep_tensors: bool = False) -> Any:
-    """An allocated ai_edge_litert Interpreter; `keep_tensors` makes every tensor readable after a run.
+def usual_threads() -> int:
+    """As many as there are cores, up to four."""
+    return min(4, os.cpu_count() or 1)
 
+
+def open_interpreter(model: Path | bytes, threads: int | None = None, *, keep_tensors: bool = False) -> Any:
+    """An allocated ai_edge_litert Interpreter, with the usual threads where `threads` is None.
+
+    `keep_tensors` makes every tensor readable after a run.
     Raises InputError when LiteRT cannot read the model.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -159,7 +165,9 @@ def open_interpreter(model: Path | bytes, threads: int, *, keep_tensors: bool = 
         # "preserve_all_tensors ... is intended for debugging": reading tensors is what it is for
         warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
         try:
-            interpreter = Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_tensors)
+            interpreter = Interpreter(
+                **source, num_threads=threads or usual_threads(), experimental_preserve_all_tensors=keep_tensors
+            )
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]

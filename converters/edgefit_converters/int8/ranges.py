@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
 MEAN_POSITIONS = 8  # along each side of a feature map, at least, that a channel's mean is taken from
 SAMPLES = 2048  # values kept per tensor and photograph, at random places
 LEAST_SQUARES_VALUES = 20_000  # of a tensor's sample: more moves the chosen end by less than one step of the search
+SHARES = np.linspace(1, 0.3, 36)  # of a range's end as seen: the search tries these
 LEVELS = 255  # steps of an int8 range
 SIGMOID_RANGE = (0.0, 255 / 256)  # TFLite: an int8 LOGISTIC has scale 1/256 and zero point -128
 INPUT_RANGE = ((0 - PIXEL_MEAN) / PIXEL_STD, (255 - PIXEL_MEAN) / PIXEL_STD)  # -127/128 to 1: scale exactly 1/128
@@ -46,7 +46,7 @@ def observe(float_path: str | Path, pixels: Pixels, seed: int = 0) -> dict[str, 
     flat = FlatModel.read(float_path)
     start = flat.graph.inputs[0]
     tensors = [start, *(t for operator in flat.graph.operators for t in operator.outputs)]
-    interpreter = open_interpreter(Path(float_path), min(4, os.cpu_count() or 1), keep_tensors=True)
+    interpreter = open_interpreter(Path(float_path), keep_tensors=True)
     chance = np.random.default_rng(seed)
     low, high = dict.fromkeys(tensors, np.inf), dict.fromkeys(tensors, -np.inf)
     kept: dict[int, list[npt.NDArray[np.float32]]] = {t: [] for t in tensors}
@@ -146,11 +146,8 @@ def least_squares(what: Observed) -> Range:
     best = (low, high)
     values = what.values[:: max(1, len(what.values) // LEAST_SQUARES_VALUES)]
     for _ in range(2):
-        for end in (0, 1):
-            shrunk = [
-                (low * share, best[1]) if end == 0 else (best[0], high * share) for share in np.linspace(1, 0.3, 36)
-            ]
-            best = min(shrunk, key=lambda limits: _error(values, limits))
+        best = min(((low * share, best[1]) for share in SHARES), key=lambda limits: _error(values, limits))
+        best = min(((best[0], high * share) for share in SHARES), key=lambda limits: _error(values, limits))
     return best
 
 
