@@ -30,8 +30,9 @@ from edgefit_toolkit.app.shipped_model import read_ends
 from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.data.answers.answering import read_answer_doc
+from edgefit_toolkit.data.answers.places import parse_places
 from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
@@ -319,6 +320,27 @@ def test_answers_do_not_depend_on_the_input(small_float_tflite: Path, small_int8
     )
     pixels = drawn_pixels(6, seed=6)[0]
     np.testing.assert_array_equal(TFLite(made.path).logits(pixels), TFLite(small_int8_tflite).logits(pixels))
+
+
+def test_places_are_judged_on_pictures_whose_region_is_known(
+    open_job: Open, drawn: Dataset, small_float_tflite: Path, small_int8_tflite: Path
+) -> None:
+    # the regions are made up: every class lives in one of its own
+    seen = tuple(replace(photo, seen=Seen(CLASSES[photo.label])) for photo in drawn.test)
+    job = open_job(replace(drawn, test=seen[:-5] + drawn.test[-5:]))
+    shutil.copy(small_float_tflite, job.float_tflite)
+    shutil.copy(small_int8_tflite, job.int8_tflite)
+    plain = Evaluate(job)
+    assert plain.run().places is None
+    table = "class,region,months\n" + "".join(f"{name},{name},\n" for name in CLASSES)
+    job.places = parse_places(table, CLASSES, "places.csv")
+    stage = Evaluate(job)
+    assert stage.key.hash != plain.key.hash
+    doc = stage.run().places
+    assert doc is not None
+    assert (doc["n"], doc["spoiled"]) == (15, 0)
+    assert doc["lowered"]["top1"] >= doc["without"]["top1"]
+    assert stage.key.hash != Evaluate(replace(job, dataset=drawn)).key.hash
 
 
 def test_thresholds_up_a_taxonomy_come_from_the_int8_files_answers_on_val(

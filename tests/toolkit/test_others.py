@@ -16,7 +16,7 @@ from support import report_fixture
 from edgefit_toolkit.data.answers.answering import Answering, floor_keeping, look_alikes
 from edgefit_toolkit.data.answers.places import ALL_YEAR, Places, find_places, parse_places
 from edgefit_toolkit.data.answers.taxonomy import Node, Taxonomy
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.others import OTHER, with_others
 from edgefit_toolkit.data.readers.folder import load_folder
 from edgefit_toolkit.errors import DataError
@@ -170,6 +170,22 @@ def test_the_report_says_what_is_turned_away() -> None:
 
 
 CLASSES = ["rose", "oxeye", "ivy"]
+
+
+def test_the_report_says_what_places_gain() -> None:
+    places = parse_places("class,region,months\nrose,South,5-7\noxeye,North,5-9\nivy,North,\n", CLASSES, "places.csv")
+    how = Answering(Taxonomy.of_classes(CLASSES), {"class": 0.6}, places=places)
+    says = np.array([[0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.2, 0.7, 0.1], [0.6, 0.1, 0.3], [0.9, 0.1, 0]], np.float32)
+    seen = [Seen("North", 6), Seen("South", 6), Seen("", 12), Seen("North"), Seen("East")]
+    doc = rollup.places_doc(how, (says, np.array([1, 0, 1, 0, 0])), seen)
+    assert doc is not None
+    assert (doc["n"], doc["regions"], doc["mended"], doc["spoiled"]) == (4, ["North", "South"], 1, 2)
+    assert doc["without"] == {"top1": 0.75, "answered": 0.5, "precision": 1.0}
+    assert doc["lowered"] == {"top1": 0.5, "answered": 0.75, "precision": 2 / 3}
+    pages = [render(report_fixture.document() | {"places": doc}) for render in (render_markdown, render_html)]
+    assert all("(1 mended, 2 spoiled)" in page for page in pages)
+    assert rollup.places_doc(how, (says, np.zeros(5, int)), [Seen("East")] * 5) is None
+    assert rollup.places_doc(replace(how, places=None), (says, np.zeros(5, int)), seen) is None
 
 
 def test_months_and_regions_are_read() -> None:

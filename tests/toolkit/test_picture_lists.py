@@ -18,7 +18,7 @@ from support.picture_lists import AS_LISTS, add, as_csv, as_hub_parquet, as_shar
 from support.pictures import picture
 from support.training_parts import CLASSES, draw, fresh_network, variant
 
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.readers import shards
@@ -163,6 +163,20 @@ def test_other_columns_are_named(some: list[tuple[str, str]], tmp_path: Path) ->
     rows = [(*row, "x", "y") for row in some]
     dataset = load(write_csv(tmp_path / "l.csv", ("path", "label", "spilt", "day"), *rows), tmp_path)
     assert "columns of l.csv that were not used: spilt, day" in dataset.notes
+
+
+def test_a_manifest_says_where_and_when(some: list[tuple[str, str]], tmp_path: Path) -> None:
+    where = [("North", "5"), ("", "12"), *[("", "")] * (len(some) - 2)]
+    table = [(*row, *more) for row, more in zip(some, where, strict=True)]
+    dataset = load(write_csv(tmp_path / "l.csv", ("path", "label", "region", "month"), *table), tmp_path)
+    seen = {photo.place: photo.seen for photo in (*dataset.train, *dataset.val, *dataset.test)}
+    assert seen[str(tmp_path / some[0][0])] == Seen("North", 5)
+    assert seen[str(tmp_path / some[1][0])] == Seen("", 12)
+    assert seen[str(tmp_path / some[2][0])] == Seen()
+    assert not [note for note in dataset.notes if "not used" in note]
+    same_set(dataset, load(write_csv(tmp_path / "m.csv", ("path", "label"), *some), tmp_path))
+    table[0] = (*some[0], "North", "13")
+    assert "row 1 of" in refused(write_csv(tmp_path / "l.csv", ("path", "label", "region", "month"), *table), tmp_path)
 
 
 def test_repeated_rows_count_once(some: list[tuple[str, str]], tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ class Credit:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where and when a picture was taken, as far as its source says."""
+
+    region: str = ""
+    month: int = 0  # 1 to 12; 0: not said
+
+
+NOT_SEEN = Seen()
+
+
 class Stamp(NamedTuple):
     """By what one sees, without reading them, that a picture's bytes are still the same."""
 
@@ -66,6 +77,7 @@ class Candidate:
     place: str  # where it lies, for people: "plants/ivy/003.jpg", "shard-7.tar: ivy/003.jpg"
     opener: Callable[[], BinaryIO] = field(repr=False, compare=False)  # one that is Stamped is read once
     credit: Credit | None = None
+    seen: Seen = NOT_SEEN
 
     def open(self) -> BinaryIO:
         """A fresh stream of its bytes, to be closed by the caller. Raises OSError where they cannot be had."""

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from edgefit_toolkit.progress import plain_lines
-from edgefit_toolkit.report import view, words
+from edgefit_toolkit.report import rollup, view, words
 from edgefit_toolkit.report.schema import ReportDoc
 from edgefit_toolkit.report.tables import EMPTY, classes, figures, plan, taxonomy
 
@@ -53,6 +53,7 @@ def shared(doc: ReportDoc) -> dict[str, Any]:
         "verdict_words": view.verdict_words(doc),
         "caution": view.caution(doc),
         "attempts": view.attempts(doc),
+        "places": rollup.places_sentence(doc["places"]) if "places" in doc else "",
         "none_of_these": view.none_of_these(doc["other"]) if "other" in doc else "",
         "floors": view.floors(doc.get("quantization", {}).get("guard")),
         "comparison": figures.table(doc),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edgefit_toolkit.data.answers.answering import Answering
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
+from edgefit_toolkit.data.dataset import Seen
 from edgefit_toolkit.report import derive, words
-from edgefit_toolkit.report.schema import AnsweredDoc, OtherDoc, RankDoc, TaxonomyDoc, TurnedAwayDoc
+from edgefit_toolkit.report.schema import AnsweredDoc, OtherDoc, PlacesDoc, RankDoc, TaxonomyDoc, TurnedAwayDoc
 
 OTHERS = (0.8, 0.9, 0.95, 0.98, 0.99)  # wanted precisions of the curve
 
@@ -99,6 +100,45 @@ def other_sentence(doc: OtherDoc) -> str:
     return (
         f"none of these: below {words.percent(doc['floor'], 0)}, chosen on validation pictures; "
         f"{words.percent(doc['kept'])} of the test pictures are kept, {away}"
+    )
+
+
+def places_doc(how: Answering, test: Judged, seen: Sequence[Seen]) -> PlacesDoc | None:
+    """What int8 says of the test pictures whose region or month is known, with and without it; None where none is."""
+    if how.places is None:
+        return None
+    known = [
+        i for i, one in enumerate(seen) if (one.region in how.places.regions or one.month) and test[1][i] != how.other
+    ]
+    if not known:
+        return None
+    probabilities, truth = test[0][known], test[1][known]
+    weighed, answers = how.weighed(probabilities), how.answers(probabilities)
+    lowered, placed = weighed.copy(), answers.copy()
+    for where in {seen[i] for i in known}:
+        own = np.array([seen[i] == where for i in known])
+        seldom = how.places.seldom(probabilities.shape[1], where.region or None, where.month or None)
+        lowered[own], placed[own] = how.weighed(probabilities[own], seldom), how.answers(probabilities[own], seldom)
+    before, after = weighed.argmax(1) == truth, lowered.argmax(1) == truth
+    return {
+        "n": len(known),
+        "regions": sorted({seen[i].region for i in known} & set(how.places.regions)),
+        "without": {**_answered(answers >= 0, how.tree.right(answers, truth)), "top1": float(before.mean())},
+        "lowered": {**_answered(placed >= 0, how.tree.right(placed, truth)), "top1": float(after.mean())},
+        "mended": int((after & ~before).sum()),
+        "spoiled": int((before & ~after).sum()),
+    }
+
+
+def places_sentence(doc: PlacesDoc) -> str:
+    """The same in words, for the screen and the report."""
+    without, lowered = doc["without"], doc["lowered"]
+    return (
+        f"Where region or month of a test picture is known ({doc['n']:,}), lowering what does not occur there moves "
+        f"the first answer's accuracy from {words.percent(without['top1'])} to {words.percent(lowered['top1'])} "
+        f"({doc['mended']:,} mended, {doc['spoiled']:,} spoiled); answered are {words.percent(without['answered'])}, "
+        f"{share(without['precision'])} of them rightly, and with the place {words.percent(lowered['answered'])}, "
+        f"{share(lowered['precision'])} rightly"
     )
 
 

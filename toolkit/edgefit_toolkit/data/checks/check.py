@@ -145,6 +145,7 @@ def _photo(picture: Candidate, label: int, sha256: str) -> Photo:
         place=picture.place,
         opener=picture.opener,
         credit=picture.credit,
+        seen=picture.seen,
         label=label,
         sha256=sha256,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset
+from edgefit_toolkit.data.dataset import NOT_SEEN, SPLIT_WORDS, About, Candidate, Dataset, Seen
 from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import DataError
@@ -38,6 +38,7 @@ class FileRow:
     label: str
     split: str
     said: str
+    seen: Seen = NOT_SEEN
 
 
 def load_rows(
@@ -83,7 +84,8 @@ def load_file_rows(
             raise DataError(f"{row.said} of {beside} names no picture", "give its path or remove the row")
         path = Path(os.path.normpath(beside.parent / Path(row.path).expanduser()))
         paths.append(path)
-        rows.append(Row(file_picture(path, tables.credit_of(path)), row.label, row.split, row.said))
+        picture = replace(file_picture(path, tables.credit_of(path)), seen=row.seen)
+        rows.append(Row(picture, row.label, row.split, row.said))
     if paths and not any(path.exists() for path in paths):
         raise DataError(
             f"none of the {len(paths)} pictures that {beside} lists is there: the first would be {paths[0]}",

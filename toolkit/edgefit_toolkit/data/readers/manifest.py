@@ -1,4 +1,4 @@
-"""A table of pictures, CSV or Parquet: the columns `path`, `label` and, where it brings its own, `split`."""
+"""A table of pictures, CSV or Parquet: the columns `path`, `label` and, if it has them, `split`, `region`, `month`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.readers import extras
 from edgefit_toolkit.data.readers.listing import FileRow, load_file_rows, read_error
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
-COLUMNS = ("path", "label", "split")
-_HINT = "a manifest has the columns path,label or path,label,split"
+COLUMNS = ("path", "label", "split", "region", "month")
+_HINT = "a manifest has the columns path,label and, where it has them, split, region and month"
 
 
 def load_manifest(
@@ -29,14 +29,26 @@ def load_manifest(
     unused = [column for column in columns if column not in COLUMNS]
     notes = [f"columns of {plain(path.name)} that were not used: {plain(', '.join(unused))}"] if unused else []
     listed = [
-        FileRow(_text(row.get("path")), _text(row.get("label")), _text(row.get("split")), f"row {number}")
+        FileRow(
+            _text(row.get("path")), _text(row.get("label")), _text(row.get("split")), f"row {number}",
+            Seen(_text(row.get("region")).strip(), _month(row.get("month"), path, number)),
+        )
         for number, row in enumerate(found, start=1)
-    ]
+    ]  # fmt: skip
     return load_file_rows(listed, beside=path, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _month(value: Any, path: Path, number: int) -> int:
+    text = _text(value).strip().removesuffix(".0")  # whole numbers of a column with gaps
+    if not text:
+        return 0
+    if not text.isdecimal() or not 1 <= int(text) <= 12:
+        raise DataError(f"row {number} of {path} has the month {text!r}", "1 to 12, or empty where it is not known")
+    return int(text)
 
 
 def _require(path: Path, columns: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from edgefit_toolkit.pipeline.bench import host_threads
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
 from edgefit_toolkit.report import derive, rollup
-from edgefit_toolkit.report.schema import OtherDoc, TaxonomyDoc
+from edgefit_toolkit.report.schema import OtherDoc, PlacesDoc, TaxonomyDoc
 from edgefit_toolkit.training.evaluation import predict
 
 
@@ -33,6 +33,7 @@ class Evaluated:
     threshold: float  # an app should say "not sure" below this confidence
     other: OtherDoc | None = None
     taxonomy: TaxonomyDoc | None = None
+    places: PlacesDoc | None = None
 
 
 class Evaluate(Stage[Evaluated]):
@@ -46,7 +47,9 @@ class Evaluate(Stage[Evaluated]):
     def depends_on(self) -> dict[str, Any]:
         """How many threads compute; what is chosen on the answers."""
         job = self.job
+        seen = [astuple(photo.seen) for photo in self.job.dataset.test] if self.job.places else []
         return {
+            **({"seen": seen} if any(any(one) for one in seen) else {}),
             "settings": {"threads": job.settings.threads, "precision": job.settings.precision},
             "answers": answer_doc(Answering(self.tree, {}, places=job.places)),
         }
@@ -82,7 +85,10 @@ class Evaluate(Stage[Evaluated]):
         job.ui.note(
             f"an app should say 'not sure' below a confidence of {threshold:.2f} (chosen on validation pictures)"
         )
-        evaluated = Evaluated(replace(parity, per_image=()), threshold, other)
+        placed = rollup.places_doc(how, (answers["int8_tflite"], truth), [photo.seen for photo in job.dataset.test])
+        if placed is not None:
+            job.ui.note(rollup.places_sentence(placed))
+        evaluated = Evaluated(replace(parity, per_image=()), threshold, other, places=placed)
         if job.taxonomy is not None:
             doc = rollup.taxonomy_doc(how, (val, val_truth), (answers["int8_tflite"], truth), wanted)
             job.ui.note(rollup.sentence(doc))

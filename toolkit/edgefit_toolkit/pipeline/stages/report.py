@@ -115,6 +115,7 @@ def build_document(
         "prediction_trace": _prediction_trace(job, answers),
         "environment": _environment(job),
         **({"other": made.evaluated.other} if made.evaluated.other else {}),
+        **({"places": made.evaluated.places} if made.evaluated.places else {}),
         **({"taxonomy": made.evaluated.taxonomy} if made.evaluated.taxonomy else {}),
         **({"device_accuracy": as_json(measured.device_accuracy)} if measured.device_accuracy else {}),
         **({"operator_times": _operator_times(measured)} if measured.operators else {}),

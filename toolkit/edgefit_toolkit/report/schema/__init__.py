@@ -47,6 +47,7 @@ from edgefit_toolkit.report.schema.results import (
     OperatorTime,
     OperatorTimesDoc,
     OtherDoc,
+    PlacesDoc,
     PrecisionDoc,
     PredictionDoc,
     RankDoc,
@@ -98,6 +99,7 @@ __all__ = [
     "OperatorTime",
     "OperatorTimesDoc",
     "OtherDoc",
+    "PlacesDoc",
     "PlanDoc",
     "PrecisionDoc",
     "PredictionDoc",
@@ -166,6 +168,7 @@ class ReportDoc(TypedDict):
     confusion: NotRequired[ConfusionDoc]
     reliability: NotRequired[ReliabilityDoc]
     other: NotRequired[OtherDoc]
+    places: NotRequired[PlacesDoc]
     taxonomy: NotRequired[TaxonomyDoc]
     predictions: NotRequired[list[PredictionDoc]]
     worst_mistakes: NotRequired[list[PredictionDoc]]

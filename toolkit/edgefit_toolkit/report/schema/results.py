@@ -144,6 +144,23 @@ class OtherDoc(TypedDict):
     int8: NotRequired[TurnedAwayDoc]
 
 
+class PlacedDoc(AnsweredDoc):
+    """Test pictures whose region or month is known, by int8."""
+
+    top1: Share
+
+
+class PlacesDoc(TypedDict):
+    """What it gains to lower classes that do not occur where and when a picture was taken."""
+
+    n: int  # test pictures whose region or month is known
+    regions: list[str]  # of these
+    without: PlacedDoc
+    lowered: PlacedDoc
+    mended: int  # wrong first answers that became right
+    spoiled: int  # right ones that became wrong
+
+
 class AgreementDoc(TypedDict):
     """int8 against float on the same pictures: the same first answer, not accuracy."""
 
