@@ -21,6 +21,7 @@ from support.small_run import RESOLUTION_PX, make_run
 
 from edgefit_toolkit.app import bundle
 from edgefit_toolkit.data import preprocessing as reference
+from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.records import Preprocessing
 
 NAME = "{http://schemas.android.com/apk/res/android}name"
@@ -40,10 +41,12 @@ def kotlin(project: Path) -> list[Path]:
 
 def test_assets_are_the_bundles(project: Path) -> None:
     assets = project / "app/src/main/assets"
-    for name in ("model.tflite", "labels.txt"):
-        assert (assets / name).read_bytes() == (project.parent / name).read_bytes()
+    model = project / "model_pack/src/main/assets/model.tflite"
+    assert model.read_bytes() == (project.parent / "model.tflite").read_bytes()
+    assert (assets / "labels.txt").read_bytes() == (project.parent / "labels.txt").read_bytes()
+    assert not (assets / "model.tflite").exists()
     app = json.loads((assets / "app.json").read_text())
-    assert app["model"]["sha256"] == hashlib.sha256((assets / "model.tflite").read_bytes()).hexdigest()
+    assert app["model"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     door = json.loads((project.parent / "preprocessing.json").read_text())
     assert {key: app[key] for key in door} == door
     assert (app["resolution_px"], app["crop_padding_px"], app["interpolation"]) == (RESOLUTION_PX, 32, "bicubic")
@@ -82,6 +85,27 @@ def test_gradle_names_only_what_its_catalog_has(project: Path) -> None:
     known |= {f"libs.plugins.{name.replace('-', '.')}" for name in catalog["plugins"]}
     used = {m for p in project.rglob("*.gradle.kts") for m in re.findall(r"\b(libs\.[\w.]+)\)", p.read_text())}
     assert used == known
+
+
+def test_the_model_lies_in_a_pack_of_its_own_and_in_a_debug_apk(project: Path) -> None:
+    pack, app = (project / name / "build.gradle.kts" for name in ("model_pack", "app"))
+    assert 'packName = "model_pack"' in pack.read_text()
+    assert '":model_pack"' in (project / "settings.gradle.kts").read_text()
+    assert 'assetPacks += ":model_pack"' in app.read_text()
+    [debug] = re.findall(r'assets\.srcDir\("([^"]+)"\)', app.read_text())
+    assert [file.name for file in (app.parent / debug).iterdir()] == ["model.tflite"]
+
+
+def test_litert_2_gives_the_interpreters_bytes(project: Path) -> None:
+    runtime = pytest.importorskip("ai_edge_litert.compiled_model", reason="this LiteRT has no CompiledModel")
+    file = project / "model_pack/src/main/assets/model.tflite"
+    pixels = np.random.default_rng(5).integers(0, 256, (1, RESOLUTION_PX, RESOLUTION_PX, 3), dtype=np.uint8)
+    model, expected = runtime.CompiledModel.from_file(str(file)), TFLite(file).predict(pixels)[0]
+    inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+    inputs[0].write(pixels)
+    model.run_by_index(0, inputs, outputs)
+    np.testing.assert_array_equal(outputs[0].read(len(expected), np.uint8), np.rint(expected * 256))
+    assert len(set(expected.tolist())) > 1
 
 
 def test_kotlin_syntax(project: Path) -> None:

@@ -25,12 +25,8 @@ PLATFORM = {  # class -> its body, in one line each; nested classes stand inside
         public ContentResolver getContentResolver() { return null; }
         public String getString(int id, Object... of) { return null; }""",
     "android.content.pm.PackageManager": "public static final int PERMISSION_GRANTED = 0;",
-    "android.content.res.AssetFileDescriptor implements java.io.Closeable": """public void close() {}
-        public java.io.FileDescriptor getFileDescriptor() { return null; }
-        public long getStartOffset() { return 0; } public long getDeclaredLength() { return 0; }""",
     "android.content.res.AssetManager": """
-        public java.io.InputStream open(String n) throws java.io.IOException { return null; }
-        public AssetFileDescriptor openFd(String n) throws java.io.IOException { return null; }""",
+        public java.io.InputStream open(String n) throws java.io.IOException { return null; }""",
     "android.graphics.Bitmap": """public int getWidth() { return 0; } public int getHeight() { return 0; }
         public void getPixels(int[] p, int offset, int stride, int x, int y, int w, int h) {}""",
     "android.graphics.ImageDecoder": """public static final int ALLOCATOR_SOFTWARE = 1; public int getAllocator() { return 0; } public void setAllocator(int a) {}
@@ -106,6 +102,17 @@ PLATFORM = {  # class -> its body, in one line each; nested classes stand inside
         public static java.util.concurrent.Executor getMainExecutor(android.content.Context c) { return null; }""",
     "androidx.core.text.BidiFormatter": """public static BidiFormatter getInstance() { return null; }
         public String unicodeWrap(String t) { return t; }""",
+    "com.google.ai.edge.litert.Accelerator": "public static final Accelerator CPU = null;",
+    "com.google.ai.edge.litert.CompiledModel implements AutoCloseable": """public void close() {}
+        public static class CpuOptions { public CpuOptions(Integer threads, Integer flags, String cache) {} }
+        public static class Options { public Options(Accelerator... a) {}
+            public CpuOptions getCpuOptions() { return null; } public void setCpuOptions(CpuOptions o) {} }
+        public static CompiledModel create(android.content.res.AssetManager a, String name, Options o) { return null; }
+        public java.util.List<TensorBuffer> createInputBuffers() { return null; }
+        public java.util.List<TensorBuffer> createOutputBuffers() { return null; }
+        public void run(java.util.List<TensorBuffer> inputs, java.util.List<TensorBuffer> outputs) {}""",
+    "com.google.ai.edge.litert.TensorBuffer implements AutoCloseable": """public void close() {}
+        public void writeInt8(byte[] data) {} public byte[] readInt8() { return null; }""",
     "com.google.android.material.button.MaterialButton extends android.widget.TextView": "",
     "org.json.JSONArray": """public int length() { return 0; } public String getString(int i) { return null; }
         public int getInt(int i) { return 0; } public JSONArray getJSONArray(int i) { return null; }
@@ -115,11 +122,6 @@ PLATFORM = {  # class -> its body, in one line each; nested classes stand inside
         public int getInt(String n) { return 0; } public double getDouble(String n) { return 0; }
         public JSONObject getJSONObject(String n) { return null; } public JSONObject optJSONObject(String n) { return null; }
         public JSONArray getJSONArray(String n) { return null; } public java.util.Iterator<String> keys() { return null; }""",
-    "org.tensorflow.lite.Interpreter implements java.io.Closeable": """public void close() {}
-        public static class Options { public Options setNumThreads(int n) { return this; } }
-        public interface Tensor { int[] shape(); int numElements(); }
-        public Interpreter(java.nio.ByteBuffer b, Options o) {} public void run(Object in, Object out) {}
-        public Tensor getInputTensor(int i) { return null; } public Tensor getOutputTensor(int i) { return null; }""",
 }  # fmt: skip
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-ASSETS = "app/src/main/assets"
+ASSETS, PACK = "app/src/main/assets", "model_pack/src/main/assets"
 
 
 def android_files(assets: dict[str, bytes]) -> dict[str, bytes]:
     """Everything under android/; `assets` are model.tflite, labels.txt, app.json and any other."""
     files = _tree(resources.files("edgefit_toolkit.app").joinpath("android"), "")
-    files |= {f"{ASSETS}/{name}": data for name, data in assets.items()}
+    files |= {f"{PACK if name == 'model.tflite' else ASSETS}/{name}": data for name, data in assets.items()}
     return {f"android/{name}": data for name, data in files.items()}
 
 

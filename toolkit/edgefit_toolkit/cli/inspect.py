@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgefit_toolkit.app.native_pages import PACKAGES, PAGE_BYTES, libraries
 from edgefit_toolkit.cli.options import emit, json_option, say, threads_option
 from edgefit_toolkit.errors import InputError
 
@@ -36,8 +38,12 @@ INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory 
 def command(model: Path, float_path: Path | None, no_time: bool, threads: int | None, as_json: bool) -> None:
     """Show operators, partitions, float islands, inputs and outputs of a .tflite MODEL and what its operators cost.
 
-    MODEL may be a run directory: its int8 model is shown, beside its float model.
+    MODEL may be a run directory: its int8 model is shown, beside its float model. Of an Android package (.apk, .aab,
+    .aar) or a library (.so) it is shown whether it loads where memory pages have 16 KB.
     """  # fmt: skip
+    if model.suffix in (*PACKAGES, ".so"):
+        _show_pages(model, as_json)
+        return
     from rich.text import Text
 
     from edgefit_benchmarks.targets.local import LocalTarget
@@ -90,6 +96,22 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
             out.print(f"  - {reason}", soft_wrap=True)
     for warning in warnings:
         say(f"warning: {warning}", err=True)
+
+
+def _show_pages(package: Path, as_json: bool) -> None:
+    """Exit code 1 where a library needs smaller pages."""
+    found = libraries(package)
+    if as_json:
+        rows = [asdict(library) | {"fits": library.fits} for library in found]
+        emit({"schema": "edgefit.pages/1", "page_bytes": PAGE_BYTES, "libraries": rows})
+    else:
+        for library in found:
+            start = "" if library.start_bytes is None else f", from byte {library.start_bytes:,}"
+            aligned = f"{library.machine}, segments aligned to {library.align_bytes:,}{start}"
+            say(f"{'fits 16 KB pages' if library.fits else 'DOES NOT FIT'}  {library.name} ({aligned})")
+        say(f"{len(found)} native libraries, {sum(not one.fits for one in found)} of them not for pages of 16 KB")
+    if not all(library.fits for library in found):
+        raise SystemExit(1)
 
 
 def _models(model: Path, float_path: Path | None) -> tuple[Path, Path | None]:

@@ -1,4 +1,5 @@
 plugins {
     alias(libs.plugins.android.application) apply false
+    alias(libs.plugins.android.ai.pack) apply false
     alias(libs.plugins.kotlin.android) apply false
 }

@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "nameit"
-include(":app")
+include(":app", ":model_pack")

@@ -17,7 +17,8 @@ android {
 
     buildFeatures { viewBinding = true }
 
-    androidResources { noCompress += "tflite" } // the model is memory-mapped from the APK
+    assetPacks += ":model_pack" // of an app bundle, for Google Play
+    sourceSets.getByName("debug").assets.srcDir("../model_pack/src/main/assets") // an APK has no packs
 
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17

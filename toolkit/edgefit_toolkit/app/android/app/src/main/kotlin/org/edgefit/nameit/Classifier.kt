@@ -2,14 +2,11 @@ package org.edgefit.nameit
 
 import android.content.res.AssetManager
 import android.os.SystemClock
-import java.io.FileInputStream
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import java.nio.channels.FileChannel
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
 import java.util.Locale
 import org.json.JSONArray
 import org.json.JSONObject
-import org.tensorflow.lite.Interpreter
 
 /** What app.json says about the model. */
 class Facts(json: JSONObject) {
@@ -34,33 +31,28 @@ class Classifier(assets: AssetManager) : AutoCloseable {
         Label(label.label, tree.nodes[i].called(languages, label.common), label.scientific)
     }
 
-    private val interpreter = Interpreter(assets.map("model.tflite"), Interpreter.Options().setNumThreads(THREADS))
-    private val side = facts.preprocessing.resolutionPx
-    private val input = ByteBuffer.allocateDirect(side * side * 3).order(ByteOrder.nativeOrder())
-    private val output = ByteBuffer.allocateDirect(labels.size).order(ByteOrder.nativeOrder())
-
-    init {
-        val shape = interpreter.getInputTensor(0).shape()
-        check(shape.contentEquals(intArrayOf(1, side, side, 3))) { "model input is ${shape.toList()}, not $side px" }
-        check(interpreter.getOutputTensor(0).numElements() == labels.size) { "labels.txt does not fit the model" }
-    }
+    private val model = CompiledModel.create(assets, "model.tflite", CompiledModel.Options(Accelerator.CPU).apply {
+        cpuOptions = CompiledModel.CpuOptions(THREADS, null, null)
+    })
+    private val inputs = model.createInputBuffers()
+    private val outputs = model.createOutputBuffers()
 
     /** Probabilities of the model's input bytes [side, side, 3], and the model's own time in ms. */
     fun run(pixels: ByteArray): Pair<FloatArray, Double> {
-        input.rewind()
-        input.put(pixels)
-        input.rewind()
-        output.rewind()
+        inputs[0].writeInt8(pixels) // bytes, signed or not: LiteRT's buffers of one byte an element
         val started = SystemClock.elapsedRealtimeNanos()
-        interpreter.run(input, output)
+        model.run(inputs, outputs)
+        val said = outputs[0].readInt8() // waits for the model
         val ms = (SystemClock.elapsedRealtimeNanos() - started) / 1e6
-        val scores = FloatArray(labels.size) { i ->
-            ((output.get(i).toInt() and 0xff) - facts.outputZeroPoint) * facts.outputScale
-        }
+        check(said.size == labels.size) { "labels.txt names ${labels.size} classes, the model says ${said.size}" }
+        val scores = FloatArray(said.size) { i -> ((said[i].toInt() and 0xff) - facts.outputZeroPoint) * facts.outputScale }
         return Pair(scores, ms)
     }
 
-    override fun close() = interpreter.close()
+    override fun close() {
+        (inputs + outputs).forEach { it.close() }
+        model.close()
+    }
 
     private companion object {
         const val THREADS = 4 // of the fast cores; more only wait for the slow ones
@@ -97,11 +89,5 @@ class Classifier(assets: AssetManager) : AutoCloseable {
         }
 
         fun AssetManager.text(name: String): String = open(name).bufferedReader().use { it.readText() }
-
-        fun AssetManager.map(name: String): ByteBuffer = openFd(name).use { file ->
-            FileInputStream(file.fileDescriptor).use { stream ->
-                stream.channel.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.declaredLength)
-            }
-        }
     }
 }
