@@ -107,13 +107,15 @@ class Bench:
 
 def collect(bench: Bench) -> dict[str, Floats]:
     """`class left out/with examples/kind/what` -> probabilities [N, classes]: val and test of each class known, all
-    photographs of the class left out (`away`), the examples that chose (`others1`) and the other things (`others2`)."""
+    photographs of the class left out (`away`), the examples that chose (`others1`) and the other things (`others2`);
+    under `None` those of files that know every class."""
     found: dict[str, Floats] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for left_out in bench.classes:
+        for left_out in (*bench.classes, None):
             known = [name for name in bench.classes if name != left_out]
             pixels = {f"{split}/{name}": bench.pixels[split, name] for split in ("val", "test") for name in known}
-            pixels["away"] = np.concatenate([bench.pixels[split, left_out] for split in ("train", "val", "test")])
+            if left_out is not None:
+                pixels["away"] = np.concatenate([bench.pixels[split, left_out] for split in ("train", "val", "test")])
             pixels |= {"others1": bench.others[1], "others2": bench.others[2]}
             for examples in (False, True):
                 for kind, path in bench.files(known, examples, Path(scratch)):
@@ -124,11 +126,16 @@ def collect(bench: Bench) -> dict[str, Floats]:
     return found
 
 
-def scores_of(known: list[str], examples: bool) -> dict[str, Score]:
-    """Every score of probabilities over the known classes and, with examples, one of other things."""
+def up_the_families(known: list[str], examples: bool) -> Answering:
+    """Over the known classes and, with examples, a last one of other things."""
     table = "class,family\n" + "".join(f"{name},{FAMILIES[name]}\n" for name in known)
     tree = parse_taxonomy(table, known, "families")
-    how = Answering(tree.with_class("other"), {}, other=len(known)) if examples else Answering(tree, {})
+    return Answering(tree.with_class("other"), {}, other=len(known)) if examples else Answering(tree, {})
+
+
+def scores_of(known: list[str], examples: bool) -> dict[str, Score]:
+    """Every score of probabilities over the known classes and, with examples, one of other things."""
+    how = up_the_families(known, examples)
     if not examples:
         return SCORES | {"certainty up the families": how.certainty}
     own = {name: lambda p, score=score: score(p[:, :-1]) for name, score in SCORES.items()}
