@@ -20,7 +20,7 @@ from support.small_job import draw
 from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.pipeline.sweep import pool
+from edgefit_toolkit.pipeline.sweep import pool, ray_cluster
 from edgefit_toolkit.pipeline.sweep.pool import Processes, answered, started
 from edgefit_toolkit.pipeline.sweep.ray_cluster import Sender, made_on_a_node, unpack
 from edgefit_toolkit.pipeline.sweep.work import Failure, Work, do
@@ -150,6 +150,14 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         assert refused(address, tmp_path).startswith(f"no Ray cluster answers at {address}: ")
     assert refused("somewhere", tmp_path) == "'somewhere' is no address of a Ray cluster"
+
+
+def test_something_else_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(ray_cluster, "ANSWER_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert refused(address, tmp_path) == f"no Ray cluster answers at {address}"
 
 
 def test_this_machine_or_a_cluster(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from edgefit_toolkit.errors import InputError
+from edgefit_toolkit.host import python_module
 from edgefit_toolkit.pipeline.sweep.pool import CORES_EACH, FAULT, answered, started
 from edgefit_toolkit.pipeline.sweep.work import Failure, Work
 
 MAJOR = "2"  # of Ray's version
-ANSWER_S = 5.0
+CONNECT_S, ANSWER_S = 5.0, 60.0
 RETRIES = 3  # of a piece of work whose node died
 INSTALL = "pip install 'edgefit-toolkit[ray]', on every node"
 
@@ -147,14 +150,23 @@ def _reach(ray: Any, address: str) -> None:
         if not host or not port.isdigit():
             raise InputError(f"{address!r} is no address of a Ray cluster", "valid: auto, HOST:PORT")
         try:
-            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         except OSError as error:
             raise InputError(f"no Ray cluster answers at {address}: {error}", hint) from error
-    try:
+    try:  # in a process that can be ended: where something else answers, Ray goes on asking for many minutes
+        subprocess.run([*python_module(__spec__.name), address], capture_output=True, timeout=ANSWER_S, check=False)
         with contextlib.redirect_stderr(io.StringIO()):
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except ConnectionError as error:
+            _join(ray, address)
+    except (ConnectionError, subprocess.TimeoutExpired) as error:
         raise InputError(f"no Ray cluster answers at {address}", hint) from error
     except RuntimeError as error:  # how Ray says that the cluster has another Ray or another Python
         said = " ".join(str(error).split())
         raise InputError(f"the Ray cluster at {address} does not go with this one: {said}", INSTALL) from error
+
+
+def _join(ray: Any, address: str) -> None:
+    ray.init(address=address, log_to_driver=False, configure_logging=False)
+
+
+if __name__ == "__main__":
+    _join(_ray(), sys.argv[1])
