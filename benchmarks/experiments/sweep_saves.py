@@ -116,8 +116,8 @@ def page(doc: dict[str, Any], out: Path, epochs: int, ratio: float) -> str:
         "# A sweep against nine single runs",
         "",
         f"`python -m experiments.sweep_saves PHOTOGRAPHS FOLDER`: {doc['data']['summary']}, {epochs} epochs of "
-        f"fine-tuning, one thread, in turns of {TURN_S:g} s. {len(doc['networks'])} networks were trained for "
-        f"{len(doc['cells'])} cells; the sweep took {ratio:.2f} of the nine single runs' processor time "
+        f"fine-tuning, one thread, in turns of {TURN_S:g} s until the sweep had ended. {len(doc['networks'])} networks "
+        f"were trained for {len(doc['cells'])} cells; it took {ratio:.2f} of the processor time of nine single runs "
         f"({environment()['cpu']}).",
         "",
         "| cell | network | top-1 | against the single run |",
