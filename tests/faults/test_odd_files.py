@@ -51,6 +51,21 @@ def test_damaged_avif(plants: Path, at: float) -> None:
     assert set(reasons(plants)) <= {"x.avif"}  # damaged, or a picture with a spot
 
 
+@pytest.mark.fault("a 16-bit TIFF in either order of bytes")
+def test_order_of_bytes_of_a_16_bit_tiff() -> None:
+    ramp = np.add.outer(np.arange(40), np.arange(48)).astype(np.uint16) * 700
+    shown = []
+    for mode, order, mark in (("I;16", "<u2", b"II"), ("I;16B", ">u2", b"MM")):
+        file = io.BytesIO()
+        Image.frombytes(mode, (48, 40), ramp.astype(order).tobytes()).save(file, "TIFF")
+        raw = file.getvalue()
+        assert raw[:2] == mark
+        ramp_tif = Candidate(name="r.tif", place="memory", opener=lambda raw=raw: io.BytesIO(raw))
+        shown.append(np.asarray(decode(ramp_tif)))
+    assert np.array_equal(*shown)
+    assert np.abs(shown[0][..., 0] - ramp / 257).max() <= 1
+
+
 @pytest.mark.fault("a picture of any format with bytes changed or cut off")
 @pytest.mark.parametrize("format", FORMATS)
 def test_mutated_pictures(format: str) -> None:
