@@ -148,7 +148,8 @@ class FeatureStore:
 
     def _error(self, error: OSError) -> OutputError:
         needed = sum(rows.bytes for rows in self._holds.values())
+        elsewhere = "choose another --out" if self._lasts else "set TMPDIR to another place"
         return OutputError(
             f"cannot keep the features of the pictures in {self.folder}: {error.strerror}",
-            f"they take {needed / 1e9:.1f} GB: free as much, or choose another --out, and run the same command again",
+            f"they take {needed / 1e9:.1f} GB: free as much, or {elsewhere}, and run the same command again",
         )
