@@ -6,6 +6,9 @@
     within `native()`    the same at once, and nothing is raised: in some callbacks an exception aborts the process
     second signal        the same at once
 
+A thread that waits for the interpreter's lock asks for it when 5 ms pass without a release: native code whose callbacks
+each end sooner would starve it for ever. So a timer's signal has the main thread give way after the first signal.
+
 Ending from that thread kills the child processes and runs the exit functions, which remove temporary folders. A run
 writes its files whole, so that this loses no more than the stage under way.
 """
@@ -28,9 +31,7 @@ from typing import NoReturn
 PATIENCE_S = 1.5
 EXIT_FUNCTIONS_S = 10.0  # one of them may ask a phone
 POLL_S = 0.1
-# After a signal, the interval at which the interpreter's lock changes hands. A thread that waits for the lock asks for
-# it when an interval passes without a release: callbacks that each end within Python's 5 ms would starve it for ever.
-HURRY_S = 1e-5
+YIELD_S = 0.005  # for which the main thread leaves the interpreter's lock to others, at each poll after a signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MESSAGE = "\nerror: interrupted\nnext:  run the same command again to go on from the last finished stage\n"
 QUIET = "EDGEFIT_QUIET"  # in the environment of a process that another one starts, which tells of the interrupt
@@ -55,7 +56,7 @@ class _Watch:
         self._seen = self._read = self._done_with = 0  # signals: by the handler, by the thread, by `handled`
         self._again = 0  # times that the thread raised: they arrive as signals do
         self._ending = threading.Lock()
-        self._interval_s = sys.getswitchinterval()
+        self._ender = 0  # the thread that ends the process
         self._stderr = 2
 
     def start(self) -> None:
@@ -72,9 +73,21 @@ class _Watch:
 
     def _handle(self, number: int, _: object) -> None:
         self.number, self._seen = self.number or number, self._seen + 1
-        sys.setswitchinterval(HURRY_S)
+        self.tick(POLL_S)
         if not self.in_native and self.raised is None and not self._ending.locked():
             raise Interrupted
+
+    def tick(self, every_s: float) -> None:
+        """Has the main thread give way so often; 0.0: no longer."""
+        if sys.platform != "win32":
+            if every_s:
+                signal.signal(signal.SIGALRM, self._give_way)
+            signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
+
+    def _give_way(self, _: int, __: object) -> None:
+        time.sleep(YIELD_S)
+        while self._ender not in (0, threading.get_ident()):
+            time.sleep(1)  # another thread ends the process
 
     def _run(self) -> None:
         while True:
@@ -106,13 +119,14 @@ class _Watch:
     def forget(self) -> None:
         """What has come so far is settled."""
         self.number, self.raised, self._done_with = 0, None, self._seen
-        sys.setswitchinterval(self._interval_s)
+        self.tick(0.0)
 
     def end(self, message: str) -> NoReturn:
         """Children, exit functions, exit; whoever comes second waits for the first."""
         if not self._ending.acquire(blocking=False):
             while True:
                 time.sleep(1)
+        self._ender = threading.get_ident()
         message = "" if QUIET in os.environ else message
         with contextlib.suppress(OSError):
             os.write(self._stderr, ((SHOW_CURSOR if os.isatty(self._stderr) else "") + message).encode())
@@ -157,6 +171,7 @@ def over() -> None:
     """The work is done. What comes now is too late: it would end native libraries' own endings, and the exit code."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    _watch.tick(0.0)
 
 
 def end(message: str = "") -> NoReturn:
