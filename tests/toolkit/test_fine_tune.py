@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.one_thread import one_thread  # noqa: F401  (a fixture)
 from support.training_parts import CLASSES, SIZE_PX, drawn_dataset, fresh_network, variant
 
 from edgefit_toolkit.data.dataset import Dataset, Photo
@@ -49,15 +50,6 @@ from edgefit_toolkit.training.state import Keeper
 from edgefit_toolkit.training.trainer import Trainer
 
 SETTINGS = TrainSettings(seed=3, epochs=4, views=2, unfreeze_from=6, lr=1e-3, batch=16)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads on small layers wait for each other on a busy machine; and one thread repeats itself for sure."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

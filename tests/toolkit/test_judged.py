@@ -46,7 +46,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 
 def test_a_small_split_is_judged_whole(job: Job) -> None:
-    pixels, labels = job.judged("val")
+    pixels, labels = job.judged_val
     assert pixels is job.val_pixels
     assert np.bincount(labels).tolist() == list(COUNTS)
     assert job.ui.notes == []
@@ -54,7 +54,7 @@ def test_a_small_split_is_judged_whole(job: Job) -> None:
 
 def test_of_a_large_split_a_sample_of_every_class_is_judged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "MOST_GUARDED", 12)
-    pixels, labels = job.judged("val")
+    pixels, labels = job.judged_val
     assert np.bincount(labels).tolist() == [9, 1, 1]
     rows = pixels[:, 0, 0, 0]
     assert rows.tolist() == sorted(set(rows.tolist()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from support.one_thread import one_thread  # noqa: F401  (a fixture)
 from support.training_parts import CLASSES, drawn_dataset, fresh_network, variant
 
 from edgefit_toolkit.data.dataset import Dataset
@@ -23,14 +23,6 @@ from edgefit_toolkit.training.teacher import Teacher, distilled
 
 SETTINGS = TrainSettings(seed=3, epochs=1, views=1, unfreeze_from=6, lr=1e-3, batch=16)
 CHOICES = FitSettings(30.0, "pixel7", offline=True)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,7 @@ def _activations(path: Path, names: list[str], pixels: Pixels) -> dict[str, npt.
     """Dequantized values by name, photographs along the first axis."""
     flat, input_of_byte = FlatModel.read(path), TFLite(path).input_of_byte
     index = {flat.name(t): t for operator in flat.graph.operators for t in operator.outputs}
-    interpreter = open_interpreter(path, min(4, os.cpu_count() or 1), keep_tensors=True)
+    interpreter = open_interpreter(path, keep_tensors=True)
     start = interpreter.get_input_details()[0]["index"]
     rows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     for picture in pixels:

@@ -68,7 +68,7 @@ def check_float(job: Job) -> None:
                 "train it again: edgefit fit, with another --out",
             )
         check_names(job, path)
-        pixels, truth = job.judged("val")
+        pixels, truth = job.judged_val
         reference = logits(job.network, pixels, temperature=meta.temperature)
         guard.check_float(reference, path, pixels, truth, meta.classes, validated_top1=meta.val_top1)
     except GuardFailed:

@@ -110,15 +110,26 @@ class Job:
         """uint8 [N, R, R, 3] of the validation split."""
         return self.pixels(self.dataset.val, "reading validation pictures")
 
-    def judged(self, split: Literal["val", "test"]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Pixels uint8 [N, R, R, 3] and labels [N] of the pictures that the guard looks at.
+    @cached_property
+    def judged_val(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Pixels uint8 [N, R, R, 3] and labels [N] of the validation pictures that the guard looks at.
 
         All of the split, or MOST_GUARDED of a large one: a seeded sample of every class.
         """
+        return self._judged("val", self.val_pixels)
+
+    @cached_property
+    def judged_test(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The same of the test pictures."""
+        return self._judged("test", self.test_pixels)
+
+    def _judged(
+        self, split: Literal["val", "test"], pixels: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         from edgefit_toolkit.data.pixels import labels
         from edgefit_toolkit.data.splits import sampled_rows
 
-        pixels, truth = (self.val_pixels if split == "val" else self.test_pixels), labels(self.dataset.split(split))
+        truth = labels(self.dataset.split(split))
         rows = sampled_rows(truth.tolist(), MOST_GUARDED, self.settings.seed)
         if len(rows) == len(truth):
             return pixels, truth

@@ -162,7 +162,7 @@ def _answers_there(job: Job, place: Bench) -> tuple[DeviceAccuracy | None, list[
     """The test pictures' int8 answers computed on the device itself, against this host's; nothing for this host."""
     if not place.target.capabilities.can_answer:
         return None, []
-    pixels, truth = job.judged("test")
+    pixels, truth = job.judged_test
     found = device_accuracy(place.target, job.int8_tflite, pixels, truth, threads=place.threads)
     job.ui.note(f"int8 on the device: top-1 {found.top1:.3f}, {found.equal} of {found.n} answers equal to this host's")
     if found.agreement == 1.0:

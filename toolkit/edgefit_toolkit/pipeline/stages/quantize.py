@@ -101,7 +101,7 @@ class Quantize(Stage[Quantized]):
 
 def held_out(job: Job) -> tuple[Pixels, NDArray[np.int64]]:
     """Validation and test pictures uint8 [N, R, R, 3] that judge, and their labels [N]: -1 for every test picture."""
-    (val, truth), (test, _) = job.judged("val"), job.judged("test")
+    (val, truth), (test, _) = job.judged_val, job.judged_test
     pixels = np.concatenate((val, test))
     labels = np.full(len(pixels), UNKNOWN)
     labels[: len(val)] = truth
