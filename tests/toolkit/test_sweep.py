@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support import farm
+from support.farm import FarmSession
 from support.small_job import draw
 
+from edgefit_benchmarks.sessions.session import Block
+from edgefit_benchmarks.targets import table
 from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import DeviceUnknown, InputError
 from edgefit_toolkit.network.scaling import variant_from_phi
@@ -22,6 +26,8 @@ from edgefit_toolkit.picker.search import candidates
 from edgefit_toolkit.pipeline.fit import predict
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.sweep.grid import cells_of, networks_of
+from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
+from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.report.schema import validate_sweep
 from experiments.same_report import differences
 
@@ -35,6 +41,39 @@ def test_the_grid() -> None:
     at = [(cell.settings.device, cell.settings.budget_ms, cell.settings.seed) for cell in cells]
     assert at == [(device, ms, seed) for device in ("pixel4", "rpi5") for ms in (4.0, 8.0) for seed in (3, 4)]
     assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_where_a_device_is() -> None:
+    cells = cells_of(COMMON, (8.0,), ("pixel4:serial=127.0.0.1:5555", "rpi5:host=pi@board", "pixel7"), 1)
+    assert {cell.settings.device: cell.settings.where for cell in cells} == {
+        "pixel4": {"serial": "127.0.0.1:5555"}, "rpi5": {"host": "pi@board"}, "pixel7": {},
+    }  # fmt: skip
+    assert networks_of([(cells[0], predict(cells[0].settings))])[0].settings.where == {}
+    for wrong in ("rpi5:", "rpi5:pi@board", "rpi5:host=", "rpi5:hots=pi@board", "rpi5:=x"):
+        with pytest.raises(InputError, match="says no place"):
+            cells_of(COMMON, (8.0,), (wrong,), 1)
+    with pytest.raises(InputError, match="pixel4 is given at two places"):
+        cells_of(COMMON, (8.0,), ("pixel4:serial=A", "pixel4:serial=B"), 1)
+
+
+class SlowSession(FarmSession):
+    def block(self, samples: int, warmups: int) -> Block:
+        found = super().block(samples, warmups)
+        return replace(found, samples_ms=tuple(1000.0 + ms for ms in found.samples_ms))
+
+
+def test_a_cell_is_picked_on_its_own_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The farm's phone is slower than predicted: what is measured there decides; another one is not there."""
+    monkeypatch.setattr(table, "KINDS", [*table.KINDS, farm.KIND])
+    monkeypatch.setattr(farm, "FarmSession", SlowSession)
+    devices = ("pixel4:farm=pixel-9", "pixel5:farm=pixel-10", "pixel7")
+    cells = cells_of(replace(COMMON, data=None, threads=1, measure=True), (2.5,), devices, 1)
+    plan = plan_sweep(cells, Site(tmp_path, Silent(), "edgefit sweep"), prove=True)
+    slow, absent, predicted = (cell.name for cell in cells)
+    assert plan.attached == {"pixel4"}
+    assert set(plan.picks) == {predicted}
+    assert "no network was measured within 2.5 ms" in plan.failed[slow].message
+    assert (plan.failed[absent].message, plan.failed[absent].exit_code) == ("the farm has no pixel-10", 3)
 
 
 def test_a_wrong_grid_is_refused_before_anything() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from edgefit_toolkit.cli.options import (
     predict_only_option,
     say,
     verbosity,
+    where_options,
 )
+from edgefit_toolkit.errors import InputError
 
 if TYPE_CHECKING:
     from edgefit_toolkit.pipeline.sweep.grid import Cell
@@ -43,7 +46,12 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 
 @click.command("sweep")
 @click.option("--budgets-ms", type=Listed(float, "MS,MS,..."), required=True, help="Budgets in ms, by commas.")
-@click.option("--devices", type=Listed(str, "NAME,NAME,..."), required=True, help="Device profiles, by commas.")
+@click.option(
+    "--devices",
+    type=Listed(str, "NAME,NAME,..."),
+    required=True,
+    help="Device profiles, by commas; NAME:host=USER@BOARD and NAME:serial=SERIAL say where one is.",
+)
 @pick_options
 @data_options
 @click.option(
@@ -62,12 +70,18 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     help="Networks at once on this machine.",
 )
 @click.option("--ray", metavar="auto|HOST:PORT", default=None, help="Hand the networks to a Ray cluster instead.")
+@partial(where_options, repeated=True)
+@click.option(
+    "--measure", is_flag=True, help="Time every network on every attached phone and every --host, side by side."
+)
+@click.option("--yes", is_flag=True, help="Accept what a hosted device (--ai-hub) costs, and that it gets the models.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, and do nothing.")
 @loudness
 @json_option
 def command(
     budgets_ms: tuple[float, ...], devices: tuple[str, ...], out: Path | None, seeds: int, dry_run: bool,
-    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, ray: str | None, **flags: Any,
+    as_json: bool, quiet: bool, verbose: bool, jobs: int | None, ray: str | None, measure: bool, yes: bool,
+    where: dict[str, tuple[str, ...]], **flags: Any,
 ) -> None:  # fmt: skip
     """Fit every budget on every device: what does each millisecond buy?
 
@@ -78,6 +92,12 @@ def command(
     from edgefit_toolkit.pipeline.sweep.grid import cells_of, default_out
     from edgefit_toolkit.pipeline.sweep.plan import Site
 
+    if where and not measure:
+        flag, (name, *_) = next(iter(where.items()))
+        raise InputError(
+            f"--{flag} says where every network is timed",
+            f"add --measure; for one device of the grid: NAME:{flag}={name}",
+        )
     common = settings_of(budget_ms=0.0, device="", **flags)
     cells = cells_of(common, budgets_ms, devices, seeds)
     ui = Terminal(verbosity(quiet, verbose))
@@ -86,9 +106,11 @@ def command(
         if dry_run:
             code = _tell_cost(cells, site, as_json)
         else:
+            from edgefit_toolkit.pipeline.sweep.fleet import Everywhere
             from edgefit_toolkit.pipeline.sweep.sweep import sweep
 
-            found = Sweep(site.out, sweep(cells, site, jobs=jobs, ray=ray))
+            everywhere = Everywhere(where, yes, common.threads) if measure else None
+            found = Sweep(site.out, sweep(cells, site, jobs=jobs, ray=ray, everywhere=everywhere))
             if as_json:
                 emit(found.report)
             else:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefit_benchmarks.targets import table
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.picker.plan import Plan
@@ -64,11 +65,31 @@ def cells_of(common: FitSettings, budgets_ms: tuple[float, ...], devices: tuple[
         raise InputError("a sweep needs a budget, a device and a seed", "such as --budgets-ms 8,16 --devices pixel4")
     for budget_ms in budgets_ms:
         check_budget(Budget(budget_ms))
-    names = dict.fromkeys(load_profile(device).name for device in devices)
+    places: dict[str, dict[str, str]] = {}
+    for device in devices:
+        name, where = placed(device)
+        if places.setdefault(name, where) != where:
+            raise InputError(f"{name} is given at two places", "one a sweep; --measure times every network on several")
     return [
-        Cell(dataclasses.replace(common, device=device, budget_ms=budget_ms, seed=common.seed + number))
-        for device, budget_ms, number in itertools.product(names, sorted(set(budgets_ms)), range(seeds))
-    ]
+        Cell(dataclasses.replace(common, device=device, budget_ms=budget_ms, seed=common.seed + number,
+                                 where=places[device] or common.where))
+        for device, budget_ms, number in itertools.product(places, sorted(set(budgets_ms)), range(seeds))
+    ]  # fmt: skip
+
+
+def placed(device: str) -> tuple[str, dict[str, str]]:
+    """`rpi5:host=pi@board` -> its profile's name, and where it is, as in FitSettings.where; none: where it is found.
+
+    Raises DeviceUnknown, and InputError where the place is none.
+    """
+    name, colon, place = device.partition(":")
+    flag, _, value = place.partition("=")
+    flags = [kind.flag for kind in table.KINDS if kind.flag]
+    if colon and (flag not in flags or not value):
+        raise InputError(
+            f"{device!r} says no place", f"valid: NAME, {', '.join(f'NAME:{known}=...' for known in flags)}"
+        )
+    return load_profile(name).name, {flag: value} if colon else {}
 
 
 def default_out(common: FitSettings) -> Path:
@@ -86,7 +107,8 @@ def networks_of(picks: Iterable[tuple[Cell, Plan]]) -> list[Network]:
     found = []
     for (variant, _), cells in wanted.items():
         settings = dataclasses.replace(
-            cells[0].settings, network=variant.released, phi=None if variant.released else variant.phi, measure=False
-        )
+            cells[0].settings, network=variant.released, phi=None if variant.released else variant.phi, measure=False,
+            where={},
+        )  # fmt: skip
         found.append(Network(variant, settings, tuple(cell.name for cell in cells)))
     return found

@@ -59,7 +59,8 @@ def plan_sweep(cells: list[Cell], site: Site, *, prove: bool) -> SweepPlan:
         settings = cell.settings
         try:
             found = predict(settings)
-            if prove and settings.measure and find_bench(load_profile(settings.device), threads=settings.threads):
+            profile, where = load_profile(settings.device), settings.where
+            if prove and settings.measure and find_bench(profile, where, threads=settings.threads):
                 attached.add(settings.device)
                 with opened(settings, site.run_of(cell), site.ui, command=site.command) as run:
                     found = pick(found, settings, run, Nested(site.ui), LAST)[0]

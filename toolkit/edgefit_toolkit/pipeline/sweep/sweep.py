@@ -2,7 +2,8 @@
 
 1. pick      a network for each cell (plan.py); the distinct ones among them
 2. networks  each trained, converted, guarded and evaluated once, several at a time where a pool does them
-3. cells     each a whole run that takes its network over; what is attached is measured, one thing at a time
+3. cells     each a whole run that takes its network over; what is attached is measured, one thing at a time, and then
+             every network on the whole fleet where that is asked for
 4. report    sweep.json, sweep.md, sweep.html
 """
 
@@ -24,6 +25,7 @@ from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.pipeline.sweep import rows
+from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, known_rows
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network
 from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan, plan_sweep
 from edgefit_toolkit.pipeline.sweep.work import Failure, Nested, Work, do
@@ -38,9 +40,19 @@ DOCUMENT = "sweep.json"
 Pool = Callable[[Sequence[Work]], Iterator[tuple[Work, Failure | None]]]  # in any order
 
 
-def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, ray: str | None = None) -> SweepDoc:
+def sweep(
+    cells: list[Cell],
+    site: Site,
+    *,
+    jobs: int | None = None,
+    ray: str | None = None,
+    everywhere: Everywhere | None = None,
+) -> SweepDoc:
     """Plan, say what it will cost, and do it: `jobs` networks at once on this machine (None: as memory and cores
-    allow), or by the Ray cluster at the address `ray`. Raises InputError where there is none, and as `run_sweep`.
+    allow), or by the Ray cluster at the address `ray`.
+
+    `everywhere` (None: not asked for) also times every network on everything that is attached or that it names. Raises
+    DeviceError where that is nothing, InputError where there is no cluster, and as `run_sweep`.
     """
     if jobs is not None and ray is not None:
         raise InputError("--jobs is for this machine, --ray for a cluster", "leave one of them out")
@@ -52,6 +64,7 @@ def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, ray: str | 
             pool = cluster = Cluster(ray, site.out)
             stack.callback(cluster.close)
             site.ui.note(cluster.summary)
+        fleet = None if everywhere is None else Fleet(everywhere)
         site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
         plan = plan_sweep(cells, site, prove=True)
 
@@ -64,17 +77,19 @@ def sweep(cells: list[Cell], site: Site, *, jobs: int | None = None, ray: str | 
         if pool is None:
             jobs = min(jobs or jobs_here(len(plan.networks)), len(plan.networks))
             pool = Processes(jobs, site.out / "logs") if jobs > 1 else None
-        return run_sweep(plan, site, pool)
+        return run_sweep(plan, site, pool, fleet)
 
 
-def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None) -> SweepDoc:
+def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None, fleet: Fleet | None = None) -> SweepDoc:
     """Make every cell that can be made; the document, which is also written to `site.out`.
 
-    `pool` does the networks' work; None: one after the other, in this process. Raises OutputError where the folder
-    cannot be used; what becomes of a cell is a row.
+    `pool` does the networks' work; None: one after the other, in this process. On `fleet` every network is timed.
+    Raises OutputError where the folder cannot be used; what becomes of a cell is a row.
     """
     with _locked(site):
         doc = _document(plan, site)
+        if fleet is not None:
+            doc["fleet"] = known_rows(site.out / DOCUMENT)
         _write(doc, site)
         lost = make_networks(plan, site, pool)
         site.ui.stage(3, STAGES, f"cells: {len(plan.cells)} runs, measured and reported")
@@ -82,6 +97,11 @@ def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None) -> SweepDoc
             doc["cells"][at] = row = _row(cell, plan, site, lost)
             _tell(row, site)
             _write(doc, site)
+        if fleet is not None:
+            site.ui.note(f"timing every network on {len(fleet.places)} phones and boards")
+            for timings in fleet.measured(doc, site.out, doc["fleet"]):
+                doc["fleet"] = timings
+                _write(doc, site)
         site.ui.stage(4, STAGES, "report: what each budget buys")
         judge(doc, site)
         _write(doc, site)

@@ -88,6 +88,8 @@ class FleetRowDoc(TypedDict):
     network: str
     seed: int
     target: str
+    flag: str  # that names it on the command line, without dashes: "serial"
+    name: str  # what the flag names: "1A2B"
     measurement: NotRequired[MeasurementDoc]
     reason: NotRequired[str]
     next: NotRequired[str]
