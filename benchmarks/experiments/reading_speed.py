@@ -1,8 +1,10 @@
 """How near reading pictures comes to bare JPEG decoding: `python -m experiments.reading_speed PHOTOGRAPHS [--write]`.
 
-Each file in turns: bare decoding by libjpeg-turbo (through Pillow, at the scale that edgefit decodes it at), and what a
-training does to have its pixels: opening, decoding, turning upright, cropping, resizing. In processor time of one
-thread, which other programs on the machine change little; the ratio carries over, the rates do not.
+Each file in turns: bare decoding by libjpeg-turbo (through Pillow, at the scale that edgefit decodes it at); what a
+training does to have its pixels: opening, decoding, turning upright, cropping, resizing; and of this Pillow's cropping
+and resizing alone, of a picture that is decoded already. Where that takes a share s of bare decoding, 1 / (1 + s) of
+its speed is the most that any reading with these very pixels can reach. In processor time of one thread, which other
+programs on the machine change little; the ratios carry over, the rates do not.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from PIL import Image, features
 from edgefit_toolkit.data.augmentation import least_side_px
 from edgefit_toolkit.data.decoding import decode
 from edgefit_toolkit.data.decoding_cost import REDUCTIONS
-from edgefit_toolkit.data.preprocessing import apply
+from edgefit_toolkit.data.preprocessing import apply, crop_box
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.records import Preprocessing
@@ -45,6 +47,13 @@ def read(path: Path, least_px: int, how: Preprocessing) -> None:
     apply(decode(file_picture(path), least_px), how)
 
 
+def resize(image: Image.Image, how: Preprocessing) -> None:
+    """Pillow's part of `apply`."""
+    left, top, side = crop_box(image.width, image.height, how)
+    crop = image.crop((left, top, left + side, top + side))
+    crop.resize((how.resolution_px, how.resolution_px), Image.Resampling.BICUBIC)
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Processor time of this thread."""
     before = time.thread_time()
@@ -56,13 +65,20 @@ def rates(paths: list[Path], resolution_px: int) -> str:
     """A row: pictures per second of one core, bare and by edgefit, from the least time of each; ratios of the turns."""
     how = Preprocessing(resolution_px=resolution_px)
     least_px = least_side_px(how)
-    works = (lambda path: bare(path, least_px), lambda path: read(path, least_px, how))
-    turns = np.array([[[seconds(partial(work, path)) for work in works] for path in paths] for _ in range(TURNS)])
-    plain, ours = len(paths) / turns.min(0).sum(0)
+    turns = np.array([[one(path, least_px, how) for path in paths] for _ in range(TURNS)])
+    plain, ours, resizing = turns.min(0).mean(0)
     shares = turns.sum(1)[:, 0] / turns.sum(1)[:, 1]
     return (
-        f"{resolution_px} | {plain:.0f} | {ours:.0f} | {ours / plain:.2f} | {shares.min():.2f} to {shares.max():.2f} |"
+        f"{resolution_px} | {1 / plain:.0f} | {1 / ours:.0f} | {plain / ours:.2f} | {shares.min():.2f} to "
+        f"{shares.max():.2f} | {resizing / plain:.2f} | {plain / (plain + resizing):.2f} |"
     )
+
+
+def one(path: Path, least_px: int, how: Preprocessing) -> list[float]:
+    """Seconds of bare decoding, of edgefit's reading, and of cropping and resizing alone."""
+    image = decode(file_picture(path), least_px)
+    works = (partial(bare, path, least_px), partial(read, path, least_px, how), partial(resize, image, how))
+    return [seconds(work) for work in works]
 
 
 def enlarged(paths: list[Path], folder: Path) -> list[Path]:
@@ -98,11 +114,13 @@ def main() -> None:
             f"JPEG photographs; Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}; "
             f"one core of {cpu_name()}; processor time, measured on this host beside other work, the two in turns, "
             f"{TURNS} times. Both decode at the same scale, that of a training view read from disk; edgefit then crops "
-            "and resizes, which takes longer than decoding a small file. Written by "
-            "`python -m experiments.reading_speed`.",
+            "and resizes to the pixels that the app's preprocessing gives. The last two columns: what Pillow's crop "
+            "and resize alone take of bare decoding, and the most that edgefit / bare can be with them, were all else "
+            "free. Written by `python -m experiments.reading_speed`.",
             "",
-            "| photographs | input, px | bare, images/s | edgefit, images/s | edgefit / bare | in single turns |",
-            "|---|---:|---:|---:|---:|---|",
+            "| photographs | input, px | bare, images/s | edgefit, images/s | edgefit / bare | in single turns "
+            "| resizing / bare | at most |",
+            "|---|---:|---:|---:|---:|---|---:|---:|",
             *rows,
             "",
         ]

@@ -50,6 +50,30 @@ def test_what_is_not_this_runs_is_made_anew(damage: str, tmp_path: Path) -> None
     assert rows["features"].eq(0).all()
 
 
+def test_the_first_of_several_processes_reads_what_lies_beside_its_own(tmp_path: Path) -> None:
+    pictures = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))  # two views of five
+    counts = (3, 2)
+    stores = []
+    for rank, count in enumerate(counts):
+        store = FeatureStore(tmp_path / f"features-{rank}", "key")
+        rows = store.open({"features": Rows(2 * count, (3,), torch.float32)})
+        rows["features"][:] = pictures[:, rank::2].flatten(0, 1)
+        stores.append(store)
+        if rank == 0:
+            store.advance(6, 1.0)
+            store.save()
+    assert stores[0].features_of_all(2, counts) is None  # the other one is not done
+    stores[1].advance(4, 1.0)
+    stores[1].save()
+    whole = stores[0].features_of_all(2, counts)
+    assert whole is not None
+    assert torch.equal(whole, pictures)
+    assert (stores[0].folder / "all.bin").stat().st_size == 2 * 5 * 3 * 4
+    assert FeatureStore(stores[0].folder, "key").open({"features": Rows(6, (3,), torch.float32)})["features"].any()
+    stores[1].discard()  # as on another machine
+    assert stores[0].features_of_all(2, counts) is None
+
+
 def test_no_rows_need_no_file(tmp_path: Path) -> None:
     rows = FeatureStore(tmp_path, "key").open({"features": Rows(0, (3,), torch.float32)})
     assert rows["features"].shape == (0, 3)

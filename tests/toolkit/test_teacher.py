@@ -11,15 +11,18 @@ from support.one_thread import one_thread  # noqa: F401  (a fixture)
 from support.training_parts import CLASSES, drawn_dataset, fresh_network, variant
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.preprocessing import preprocessing_for
+from edgefit_toolkit.data.pixels import load_pixels
+from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.teacher import identity_of, open_teacher
-from edgefit_toolkit.progress import Silent
+from edgefit_toolkit.progress import Silent, ignore_progress
+from edgefit_toolkit.training.compute import Compute
+from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
 from edgefit_toolkit.training.settings import TrainSettings
-from edgefit_toolkit.training.teacher import Teacher, distilled
+from edgefit_toolkit.training.teacher import Teacher, answers, distilled
 
 SETTINGS = TrainSettings(seed=3, epochs=1, views=1, unfreeze_from=6, lr=1e-3, batch=16)
 CHOICES = FitSettings(30.0, "pixel7", offline=True)
@@ -61,6 +64,18 @@ def test_a_teacher_sees_pictures_at_its_own_size(trained: TrainResult) -> None:
     torch.testing.assert_close(teacher(exact), trained.network(exact).detach(), atol=1e-5, rtol=1e-4)
     shares = torch.tensor([0.5, 0.3, 0.2]).log()
     torch.testing.assert_close(Teacher(trained.network, shares)(small), teacher(small) + shares)
+
+
+def test_its_answers_are_kept_of_the_same_part_of_each_picture(trained: TrainResult, drawn: Dataset) -> None:
+    """At its own size, 64 px: twice that of the network that learns, whose crop keeps half of a side."""
+    small = fresh_network().at_resolution(32)
+    exact = Compute("cpu", "in float32", bf16_forward=False, bf16_training=False)
+    inputs = prepare_inputs(small, drawn, SETTINGS, exact, ignore_progress)
+    said = answers(Teacher(trained.network), inputs, exact, ignore_progress)
+    assert [len(logits) for logits in said] == [len(drawn.train)] * 2
+    seen = dataclasses.replace(inputs.views.preprocessing, resolution_px=64, crop_padding_px=64)
+    crops = to_network_input(load_pixels(drawn.train, seen))
+    torch.testing.assert_close(said[0], trained.network(crops).detach(), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("unfreeze_from", [6, 0])

@@ -68,8 +68,10 @@ def _relight(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     luma = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
     matrix = saturation * np.eye(3) + (1 - saturation) * np.ones((3, 1)) * luma
     matrix = (gains * brightness * contrast)[:, None] * matrix
-    mean = float(pixels.mean()) * brightness
+    mean = int(pixels.sum(dtype=np.uint32)) / pixels.size * brightness
     offset = (1 - contrast) * mean
-    lit = pixels.reshape(-1, 3).astype(np.float32) @ matrix.T.astype(np.float32) + np.float32(offset)
-    relit: Pixels = np.clip(np.rint(lit), 0, 255).astype(np.uint8).reshape(pixels.shape)
-    return relit
+    # in one array and by a matrix that lies row by row: half the time
+    lit = pixels.reshape(-1, 3).astype(np.float32) @ np.ascontiguousarray(matrix.T, np.float32)
+    lit += np.float32(offset)
+    np.clip(np.rint(lit, out=lit), 0, 255, out=lit)
+    return lit.astype(np.uint8).reshape(pixels.shape)

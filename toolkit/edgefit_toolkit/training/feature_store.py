@@ -2,6 +2,7 @@
 
     DIR/NAME.bin      rows of one kind, such as pooled features, float32 [pictures, C]
     DIR/store.json    what they belong to, how many pictures are safely there, and the seconds that they took
+    DIR/all.bin       pooled features of all processes, in the first one's folder, where the others' lie beside it
 
 The files are mapped: the system keeps in memory what is looked at, and takes that memory back when others need it.
 """
@@ -16,7 +17,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.files import take_room, write_atomic
 
 SCHEMA = "edgefit.features/1"
+FOLDER = "features-{rank}"  # of each process of a training, side by side
 SAVE_EVERY_S = 60.0
 
 
@@ -48,6 +50,11 @@ class Rows:
     def bytes(self) -> int:
         """Of the file."""
         return self.numbers * self.dtype.itemsize
+
+    @property
+    def told(self) -> list[int | str]:
+        """As a document tells it."""
+        return [self.count, *self.shape, str(self.dtype)]
 
 
 class FeatureStore:
@@ -87,7 +94,7 @@ class FeatureStore:
                 self.save()
         except OSError as error:
             raise self._error(error) from error
-        return {name: self._mapped(name) for name in holds}
+        return {name: _mapped(self._path(name), rows) for name, rows in holds.items()}
 
     def advance(self, count: int, seconds: float) -> None:
         """So many more pictures are in all rows, `seconds` after the first was begun; now and then that is saved."""
@@ -109,6 +116,28 @@ class FeatureStore:
                 raise self._error(error) from error
         self._saved_s = time.monotonic()
 
+    def features_of_all(self, views: int, counts: Sequence[int]) -> Tensor | None:
+        """[views, N, C]: what each process, with so many of N pictures, has as "features"; picture i is process
+        i % size's. In a file and not in memory; None where the others' stores are not beside this one, or not whole.
+
+        For the first process, when all have saved.
+        """
+        own = self._holds["features"]
+        parts = [self._beside(rank, Rows(views * count, own.shape, own.dtype)) for rank, count in enumerate(counts)]
+        if not self._lasts or any(part is None for part in parts):
+            return None
+        whole = Rows(views * sum(counts), own.shape, own.dtype)
+        try:
+            with self._path("all").open("wb") as file:
+                take_room(file, whole.bytes)
+        except OSError as error:
+            raise self._error(error) from error
+        features = _mapped(self._path("all"), whole).view(views, sum(counts), *own.shape)
+        for rank, part in enumerate(parts):
+            assert part is not None
+            features[:, rank :: len(counts)] = part.view(views, counts[rank], *own.shape)
+        return features
+
     def discard(self) -> None:
         """Removes the files, and those of trainings beside this one that were given up; folders that are then empty."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -127,7 +156,7 @@ class FeatureStore:
         return self.folder / f"{name}.bin"
 
     def _document(self) -> dict[str, Any]:
-        holds = {name: [rows.count, *rows.shape, str(rows.dtype)] for name, rows in self._holds.items()}
+        holds = {name: rows.told for name, rows in self._holds.items()}
         return {"schema": SCHEMA, "key": self.key, "holds": holds}
 
     def _left(self) -> dict[str, Any]:
@@ -139,12 +168,15 @@ class FeatureStore:
                 return document
         return {}
 
-    def _mapped(self, name: str) -> Tensor:
-        rows = self._holds[name]
-        if rows.numbers == 0:
-            return torch.empty((rows.count, *rows.shape), dtype=rows.dtype)
-        flat = torch.from_file(str(self._path(name)), shared=True, size=rows.numbers, dtype=rows.dtype)
-        return flat.view(rows.count, *rows.shape)
+    def _beside(self, rank: int, rows: Rows) -> Tensor | None:
+        """The features of another process of this training, where all of them are there."""
+        folder = self.folder.with_name(FOLDER.format(rank=rank))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            document = json.loads((folder / "store.json").read_text("utf-8"))
+            told = document["key"], document["holds"]["features"]
+            if told == (self.key, rows.told) and document["done"] >= rows.count:
+                return _mapped(folder / "features.bin", rows)
+        return None
 
     def _error(self, error: OSError) -> OutputError:
         needed = sum(rows.bytes for rows in self._holds.values())
@@ -153,3 +185,9 @@ class FeatureStore:
             f"cannot keep the features of the pictures in {self.folder}: {error.strerror}",
             f"they take {needed / 1e9:.1f} GB: free as much, or {elsewhere}, and run the same command again",
         )
+
+
+def _mapped(path: Path, rows: Rows) -> Tensor:
+    if rows.numbers == 0:
+        return torch.empty((rows.count, *rows.shape), dtype=rows.dtype)
+    return torch.from_file(str(path), shared=True, size=rows.numbers, dtype=rows.dtype).view(rows.count, *rows.shape)

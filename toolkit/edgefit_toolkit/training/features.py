@@ -169,9 +169,8 @@ def prepare_inputs(
     left_val = dataset.val[store.done - rows :]
     passes(val, store.done - rows, crop_batches(left_val, preprocessing), exact=True)
     store.save()
-    features = train.features.view(count + 1, n, -1)
-    if world.size > 1:
-        features = torch.stack([world.rows_of_all(one, len(whole.train)) for one in features])
+    val_features = world.rows_of_all(val.features, len(whole.val))  # with which all have saved
+    features = _of_all(world, store, train.features.view(count + 1, n, -1), len(whole.train))
     if world.size > 1 and cut == 0:  # in a step anyone may show any picture
         views = Views(whole.train, preprocessing, settings.seed, on_progress, folder=store.folder)
     return TrainingInputs(
@@ -180,11 +179,31 @@ def prepare_inputs(
         labels=torch.from_numpy(labels_of(whole.train)),
         features=features,
         activations=torch.split(train.activations, n) if cut else (),
-        val=Passed(val.activations, world.rows_of_all(val.features, len(whole.val))),
+        val=Passed(val.activations, val_features),
         val_labels=torch.from_numpy(labels_of(whole.val)),
         dataset=dataset,
         images_per_s=meter.images_per_s * world.size,
     )
+
+
+def _of_all(world: World, store: FeatureStore, own: Tensor, total: int) -> Tensor:
+    """Features [views, total, C] in the first process, from each one's own [views, n, C]; elsewhere the own ones.
+
+    By the files that processes of one machine have side by side, else through the first one's memory.
+    """
+    if world.size == 1:
+        return own
+    found: list[Tensor] = []
+
+    def found_here() -> bool:
+        counts = [len(range(rank, total, world.size)) for rank in range(world.size)]
+        features = store.features_of_all(len(own), counts)
+        found.extend([] if features is None else [features])
+        return bool(found)
+
+    if world.by_first(found_here):
+        return found[0] if found else own
+    return torch.stack([world.rows_of_all(one, total) for one in own])
 
 
 def _opened(

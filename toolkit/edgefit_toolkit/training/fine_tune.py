@@ -28,7 +28,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
-from edgefit_toolkit.training.feature_store import FeatureStore
+from edgefit_toolkit.training.feature_store import FOLDER, FeatureStore
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
@@ -93,7 +93,7 @@ def fine_tune(
         teacher.network.to(compute.device).eval()
     key = _key(network, dataset, settings, compute, world)
     keeper = Keeper(state_dir if world.first else None, key)
-    store = FeatureStore(None if state_dir is None else state_dir / f"features-{world.rank}", key)
+    store = FeatureStore(None if state_dir is None else state_dir / FOLDER.format(rank=world.rank), key)
     saved = world.by_first(keeper.load)
     notes = [f"trained on {compute.name}"]
     network.to(compute.device)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
-from edgefit_toolkit.training.features import Meter, TrainingInputs
+from edgefit_toolkit.training.features import Meter, TrainingInputs, pass_through
 from edgefit_toolkit.training.views import FORWARD_BATCH, crop_batches
 
 SHARE = 0.5  # of the loss; the labels have the rest
@@ -32,22 +31,35 @@ class Teacher:
         side = self.network.variant.resolution_px
         if x.shape[-1] != side:
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
-        logits = torch.cat([self.network(part) for part in slices(x.contiguous(memory_format=torch.channels_last))])
+        parts = slices(x.contiguous(memory_format=torch.channels_last))
+        return self.of_features(torch.cat([self.network.features(part) for part in parts]))
+
+    @torch.no_grad()
+    def of_features(self, features: Tensor) -> Tensor:
+        """Logits [N, classes] of its pooled features [N, C], where they lie."""
+        logits: Tensor = self.network.classifier(features)
         return logits if self.log_shares is None else logits + self.log_shares.to(logits.device)
 
 
 def answers(teacher: Teacher, inputs: TrainingInputs, compute: Compute, on_progress: Progress) -> tuple[Tensor, ...]:
-    """The teacher's logits [n, classes] of the crop and of each view that `inputs` holds activations of."""
-    n = len(inputs.dataset.train)
+    """The teacher's logits [n, classes] of the crop and of each view that `inputs` holds activations of.
+
+    It looks at the same part of each picture, at its own size: enlarged from the network's it would see less. As all
+    that is frozen it computes in bfloat16 where that is fast.
+    """
+    theirs, n = inputs.views.preprocessing, len(inputs.dataset.train)
+    side = teacher.network.variant.resolution_px
+    padding = round(theirs.crop_padding_px * side / theirs.resolution_px)
+    seen = replace(theirs, resolution_px=side, crop_padding_px=padding)
+    views = inputs.views.at(seen)
     meter = Meter(on_progress, "the teacher's answers", n * len(inputs.activations))
     found = []
     for number in range(-1, len(inputs.activations) - 1):
-        crops = crop_batches(inputs.dataset.train, inputs.views.preprocessing)
-        batches = crops if number < 0 else inputs.views.batches(range(n), number, FORWARD_BATCH)
+        pixels = crop_batches(views.photos, seen) if number < 0 else views.batches(range(n), number, FORWARD_BATCH)
         logits = []
-        for pixels in batches:
-            logits.append(teacher(to_network_input(pixels).to(compute.device)).cpu())
-            meter.add(len(pixels))
+        for _, features in pass_through(teacher.network, pixels, 0, compute, exact=False):
+            logits.append(teacher.of_features(features.to(compute.device)).cpu())
+            meter.add(len(features))
         found.append(torch.cat(logits))
     return tuple(found)
 

@@ -42,6 +42,10 @@ class Views:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def at(self, preprocessing: Preprocessing) -> Views:
+        """The same views at another size."""
+        return Views(self.photos, preprocessing, self.seed, self._on_progress, self.numbers, self._folder)
+
     def read(self) -> None:
         """Reads the photographs, with room for augmentation, where that is not too much: asking for a batch does so."""
         _ = self._room
