@@ -41,6 +41,7 @@ from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.interpreter import Pixels
 from edgefit_toolkit.network import scaling, weights
 from edgefit_toolkit.network.efficientnet import EfficientNet, SqueezeExcite
+from edgefit_toolkit.network.head import output_layer
 from edgefit_toolkit.training import linear_probe
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -153,7 +154,7 @@ def teach(lite: EfficientNet, pixels: Pixels, labels: np.ndarray, val_pixels: Pi
     probes = linear_probe.fit_probes(
         features, torch.from_numpy(labels), val, torch.from_numpy(val_labels), lite.variant.classes
     )
-    linear_probe.best_probe(probes).into(lite.classifier)
+    linear_probe.best_probe(probes).into(output_layer(lite.classifier))
 
 
 def b0_from(lite: EfficientNet, resolution_px: int) -> EfficientNet:

@@ -32,6 +32,7 @@ from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
+from edgefit_toolkit.network.head import output_layer
 from edgefit_toolkit.network.scaling import released, with_classes
 from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.report.derive import auroc, kept_at_95
@@ -96,7 +97,7 @@ class Bench:
         n = len(parts["train"])
         probe = best_probe(fit_probes(x["train"], y["train"], x["val"], y["val"], n))
         network = load_network(with_classes(released("lite0"), n), allow_download=False)[0].eval()
-        probe.into(network.classifier)
+        probe.into(output_layer(network.classifier))
         temperature = fit_temperature(torch.nn.functional.linear(x["val"], probe.weight, probe.bias), y["val"])
         litert.export_deployed(deploy(network, temperature), folder / "float.tflite")
         yield "float", folder / "float.tflite"

@@ -38,6 +38,7 @@ class Variant:
     madds: int  # multiply-adds of one inference (never FLOPs)
     params: int  # trainable weights
     released: str | None = None  # "lite2", "b0": a variant with published ImageNet weights
+    head_rank: int | None = None  # of a classifier in two layers; None: it is one
 
     @property
     def label(self) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ConversionError
 from edgefit_toolkit.network.efficientnet import EfficientNet, ImageNetNorm, fold_batch_norm
+from edgefit_toolkit.network.head import output_layer
 
 WeightedModule = nn.Conv2d | nn.Linear
 
@@ -60,8 +61,9 @@ def deploy(network: EfficientNet, temperature: float = 1.0) -> Deployed:
         raise ConversionError(f"the softmax temperature is {temperature}; it must be positive and finite")
     folded = fold_batch_norm(copy.deepcopy(network).cpu().float())
     with torch.no_grad():
-        folded.classifier.weight.div_(temperature)
-        folded.classifier.bias.div_(temperature)
+        output = output_layer(folded.classifier)
+        output.weight.div_(temperature)
+        output.bias.div_(temperature)
     broken = sorted(name for name, value in folded.state_dict().items() if not torch.isfinite(value).all())
     if broken:
         raise ConversionError(

@@ -20,6 +20,7 @@ from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network import scaling
 from edgefit_toolkit.network.blocks import Block, blocks, head_channels, stem_channels
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, Colour, family_named
+from edgefit_toolkit.network.head import initialise_classifier, new_classifier
 from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD, Variant
 
 BN_EPS = 1e-3  # TensorFlow's EfficientNet; PyTorch's default of 1e-5 changes the released networks' answers
@@ -162,7 +163,8 @@ class EfficientNet(nn.Module):
     The weights are random; `weights.load_network` puts ImageNet's in. Raises ScalingError for factors that no
     network has.
 
-    Attributes: `variant`; `stem`, `blocks` (in order), `head` (all convolutional), `classifier` (the last layer).
+    Attributes: `variant`; `stem`, `blocks` (in order), `head` (all convolutional), `classifier` (the last
+    layer, or two).
     """
 
     def __init__(
@@ -211,7 +213,7 @@ class EfficientNet(nn.Module):
         features = head_channels(family, width)
         self.head = ConvNormAct(SameConv2d(last_channels, features, size_px), act())
         self.dropout = nn.Dropout(variant.dropout)
-        self.classifier = nn.Linear(features, variant.classes)
+        self.classifier = new_classifier(features, variant.classes, variant.head_rank)
         _initialise(self)
 
     @property
@@ -251,7 +253,7 @@ class EfficientNet(nn.Module):
         variant = scaling.variant_from_factors(
             old.width, old.depth, resolution_px, old.family, old.classes, phi=old.phi, dropout=old.dropout
         )
-        network = EfficientNet.from_variant(variant)
+        network = EfficientNet.from_variant(scaling.with_head_rank(variant, old.head_rank))
         network.load_state_dict(self.state_dict())
         return network.train(self.training)
 
@@ -259,10 +261,10 @@ class EfficientNet(nn.Module):
 def reset_classifier(network: EfficientNet, classes: int, seed: int = 0) -> None:
     """Replaces the classifier, in place, by a random one for that many classes, always the same for a seed."""
     network.variant = scaling.with_classes(network.variant, classes)
-    old = network.classifier.weight
+    old = next(network.classifier.parameters())
     # made on "meta": PyTorch's own initialisation would draw from the caller's generator
     classifier = nn.Linear(network.classifier.in_features, classes, device="meta").to_empty(device="cpu")
-    _initialise_classifier(classifier, torch.Generator().manual_seed(seed))
+    initialise_classifier(classifier, torch.Generator().manual_seed(seed))
     network.classifier = classifier.to(old.device, old.dtype)
 
 
@@ -284,10 +286,4 @@ def _initialise(network: EfficientNet) -> None:
             nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    _initialise_classifier(network.classifier, None)
-
-
-def _initialise_classifier(classifier: nn.Linear, generator: torch.Generator | None) -> None:
-    bound = 1.0 / math.sqrt(classifier.out_features)
-    nn.init.uniform_(classifier.weight, -bound, bound, generator=generator)
-    nn.init.zeros_(classifier.bias)
+    initialise_classifier(network.classifier, None)

@@ -32,15 +32,20 @@ class Operator:
 
 def operators(variant: Variant) -> tuple[Operator, ...]:
     """Every operator in the order it runs, with its shapes and costs."""
-    return _operators(variant.family, variant.width, variant.depth, variant.resolution_px, variant.classes)
+    size = variant.width, variant.depth, variant.resolution_px
+    return _operators(variant.family, *size, variant.classes, variant.head_rank)
 
 
 @lru_cache(maxsize=1024)
-def _operators(family: str, width: float, depth: float, resolution_px: int, classes: int) -> tuple[Operator, ...]:
-    return tuple(_walk(family, width, depth, resolution_px, classes))
+def _operators(
+    family: str, width: float, depth: float, resolution_px: int, classes: int, head_rank: int | None = None
+) -> tuple[Operator, ...]:
+    return tuple(_walk(family, width, depth, resolution_px, classes, head_rank))
 
 
-def _walk(family: str, width: float, depth: float, resolution_px: int, classes: int) -> Iterator[Operator]:
+def _walk(
+    family: str, width: float, depth: float, resolution_px: int, classes: int, head_rank: int | None
+) -> Iterator[Operator]:
     rules = family_named(family)
     apart = not rules.fused_activation
 
@@ -82,8 +87,16 @@ def _walk(family: str, width: float, depth: float, resolution_px: int, classes: 
     if apart:
         yield plain("head.act", "act", last, size, head)
     yield Operator("pool", "pool", last, (size, size, head), (1, 1, head), size, 1, 0, 0)
-    fc = head * classes
-    yield Operator("classifier", "fc", last, (1, 1, head), (1, 1, classes), 1, 1, fc, fc + classes)
+    if head_rank is None:
+        yield _linear("classifier", last, head, classes)
+    else:
+        yield _linear("classifier.reduce", last, head, head_rank)
+        yield _linear("classifier.expand", last, head_rank, classes)
+
+
+def _linear(name: str, stage: int, inputs: int, outputs: int) -> Operator:
+    weights = inputs * outputs
+    return Operator(name, "fc", stage, (1, 1, inputs), (1, 1, outputs), 1, 1, weights, weights + outputs)
 
 
 def madds(family: str, width: float, depth: float, resolution_px: int, classes: int = 1000) -> int:
@@ -94,3 +107,8 @@ def madds(family: str, width: float, depth: float, resolution_px: int, classes: 
 def params(family: str, width: float, depth: float, classes: int = 1000) -> int:
     """Trainable weights: convolutions, batch norm gain and bias, squeeze-excite, classifier."""
     return sum(operator.params for operator in _operators(family, width, depth, ANY_RESOLUTION_PX, classes))
+
+
+def classifier_params(variant: Variant) -> int:
+    """Those of them that the classifier has."""
+    return sum(operator.params for operator in operators(variant) if operator.kind == "fc")

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite
+from edgefit_toolkit.network.head import full_layer, output_layer
 from edgefit_toolkit.records import Variant
 
 
@@ -61,8 +62,9 @@ def resize(parent: EfficientNet, variant: Variant, seed: int = 0) -> EfficientNe
         before = after
     features = _choose_outputs(parent.head, child.head, lambda: _head_strength(parent), generator)
     _copy_unit(child.head, parent.head, before, features, generator)
-    child.classifier.weight.copy_(_share_out(parent.classifier.weight, features, generator))
-    child.classifier.bias.copy_(parent.classifier.bias)
+    old_classifier, classifier = full_layer(parent.classifier), output_layer(child.classifier)
+    classifier.weight.copy_(_share_out(old_classifier.weight, features, generator))
+    classifier.bias.copy_(old_classifier.bias)
     return child.eval()
 
 
@@ -122,7 +124,7 @@ def _hidden_strength(block: MBConv) -> Tensor:
 
 
 def _head_strength(network: EfficientNet) -> Tensor:
-    read: Tensor = torch.linalg.vector_norm(network.classifier.weight, dim=0)
+    read: Tensor = torch.linalg.vector_norm(full_layer(network.classifier).weight, dim=0)
     return _written(network.head) * read
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network.blocks import check_factor, check_factors
 from edgefit_toolkit.network.families import DEFAULT_FAMILY, FAMILIES, ReleasedSpec, family_named, released_names
-from edgefit_toolkit.network.graph import madds, params
+from edgefit_toolkit.network.graph import madds, operators, params
 from edgefit_toolkit.records import Variant
 
 DEPTH_BASE, WIDTH_BASE, RESOLUTION_BASE = 1.2, 1.1, 1.15  # alpha, beta, gamma: alpha * beta^2 * gamma^2 is about 2
@@ -93,7 +93,7 @@ def released(name: str, classes: int = 1000) -> Variant:
 
 
 def with_classes(variant: Variant, classes: int) -> Variant:
-    """The same network with another classifier."""
+    """The same network with another classifier, a full one."""
     fresh = variant_from_factors(
         variant.width,
         variant.depth,
@@ -104,6 +104,19 @@ def with_classes(variant: Variant, classes: int) -> Variant:
         dropout=variant.dropout,
     )
     return replace(fresh, released=variant.released)
+
+
+def with_head_rank(variant: Variant, rank: int | None) -> Variant:
+    """The same network with a classifier of that rank, in two layers; None: a full one, in one.
+
+    Raises ScalingError for a rank that saves no weights.
+    """
+    made = replace(variant, head_rank=rank)
+    graph = operators(made)
+    made = replace(made, madds=sum(layer.madds for layer in graph), params=sum(layer.params for layer in graph))
+    if rank is not None and not (rank >= 1 and made.params < with_head_rank(variant, None).params):
+        raise ScalingError(f"a classifier of {variant.classes} classes saves nothing by a rank of {rank}")
+    return made
 
 
 @lru_cache(maxsize=256)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from edgefit_toolkit.errors import ScalingError
 from edgefit_toolkit.network.blocks import fits_into, shape_of
 from edgefit_toolkit.network.efficientnet import ConvNormAct, EfficientNet, MBConv, SqueezeExcite, fold_batch_norm
+from edgefit_toolkit.network.head import full_layer, output_layer
 from edgefit_toolkit.network.linear_maps import drop_inputs, refit, subspace
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Variant
@@ -205,10 +206,10 @@ class _Shrinking:
         _write_conv(new.se.expand, *refit(inputs, wanted, fewer, offset, RIDGE))
 
     def _head(self, wide: Tensor, narrow: Tensor, stream: _Stream) -> None:
-        head, classifier = self.large.head.conv, self.large.classifier
+        head, classifier = self.large.head.conv, full_layer(self.large.classifier)
         if self.exact and head.weight.shape == self.small.head.conv.weight.shape:
             self.small.head.load_state_dict(self.parent.head.state_dict())
-            self.small.classifier.load_state_dict(classifier.state_dict())
+            output_layer(self.small.classifier).load_state_dict(classifier.state_dict())
             return
         features = self._each(wide, lambda x: self.large.head(x).mean((2, 3)))
         count = self.small.head.conv.out_channels
@@ -219,8 +220,8 @@ class _Shrinking:
         wanted = _at(wide, places) @ rows.T + offset
         fitted = refit(inputs, wanted, rows @ stream.decode, rows @ stream.offset + offset, RIDGE)
         _write(self.small.head, *fitted, inputs)
-        self.small.classifier.weight.copy_(weight)
-        self.small.classifier.bias.copy_(bias)
+        output_layer(self.small.classifier).weight.copy_(weight)
+        output_layer(self.small.classifier).bias.copy_(bias)
 
     def _places(self, maps: Tensor) -> Tensor:
         """[N, P] positions of every picture's map [N, C, H, W], drawn without repetition."""

@@ -61,7 +61,7 @@ def open_teacher(what: str, dataset: Dataset, settings: FitSettings, ui: Ui) -> 
     if provenance.how != "released":
         raise InputError(f"the weights of {what} are not on this machine: {provenance.note}", "name another teacher")
     ui.note(f"teacher: {provenance.note}; its classifier is fitted to the training pictures")
-    probe = TrainSettings(seed=settings.seed, epochs=0, views=1, unfreeze_from=STAGES)
+    probe = TrainSettings(seed=settings.seed, epochs=0, views=1, unfreeze_from=STAGES, factorize=False)
     return Teacher(fine_tune(network, dataset, probe, ui.progress).network)
 
 

@@ -33,7 +33,11 @@ def log_shares(labels: Tensor, classes: int) -> Tensor:
 
 def mean_recall(logits: Tensor, labels: Tensor) -> float:
     """The mean over the classes that occur in `labels` of the share told right, each class counting once."""
-    right = (logits.argmax(1) == labels).double()
+    return mean_share(logits.argmax(1) == labels, labels)
+
+
+def mean_share(right: Tensor, labels: Tensor) -> float:
+    """The same of what is known to be right, bool [N]."""
     counts = torch.bincount(labels)
-    found = torch.bincount(labels, weights=right)
+    found = torch.bincount(labels, weights=right.double())
     return (found[counts > 0] / counts[counts > 0]).mean().item()

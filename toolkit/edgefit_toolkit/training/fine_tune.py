@@ -4,8 +4,8 @@
 2. features  one pass of every view through the network; activations are kept where the upper layers begin
 3. probe     logistic regression on the pooled features goes into the classifier: the start, and the one to beat
 4. fine-tune AdamW on upper layers, head and classifier; a moving average of the weights is what counts
-5. finish    the best epoch's weights, each class counting alike where that is asked for, and a softmax temperature
-             that makes confidences honest
+5. finish    the best epoch's weights, each class counting alike where that is asked for; a classifier that outweighs
+             the rest of the network becomes two layers; a softmax temperature makes confidences honest
 
 The amount of work follows from the settings alone and every random number from the seed and the epoch, so that the
 same seed gives the same weights on the same machine, also when the run was killed and resumed in between.
@@ -28,6 +28,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
+from edgefit_toolkit.training.factorized import factorize, outweighs
 from edgefit_toolkit.training.feature_store import FOLDER, FeatureStore
 from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.linear_probe import fit_temperature, score
@@ -52,6 +53,7 @@ class TrainResult:
     preprocessing: Preprocessing
     seconds: float  # of this process; a resumed run's first part is not in it
     notes: tuple[str, ...] = ()
+    classifier: str = ""  # whether it is factorized and why; empty where it does not outweigh the rest of the network
 
 
 def fine_tune(
@@ -72,7 +74,8 @@ def fine_tune(
     a `world`, which all call this with the same data set and settings, the first brings the weights and keeps the
     state, and each has its own features.
     A `teacher`, which `settings.teacher` names, tells the network what it would answer, beside the labels.
-    Raises InputError when network and data set have different class counts, or for more processes than pictures,
+    Raises InputError when network and data set have different class counts, for a classifier that is factorized
+    already, or for more processes than pictures,
     DataError when a picture cannot be read
     any more, OutputError when the state cannot be written, TrainingError for a loss that is not finite.
     """
@@ -80,6 +83,10 @@ def fine_tune(
         raise InputError(
             f"the network tells {network.variant.classes} classes apart, the data set has {len(dataset.classes)}",
             "make it with weights.load_network(scaling.with_classes(variant, n))",
+        )
+    if network.variant.head_rank is not None:
+        raise InputError(
+            "the network's classifier is factorized already", "efficientnet.reset_classifier makes it anew"
         )
     started = time.monotonic()
     compute = compute or choose_compute()
@@ -128,6 +135,11 @@ def fine_tune(
     logits = trainer.finish()
     if best.phase == "probe" and settings.epochs > 0:
         notes.append("fine-tuning never beat the linear probe on val: the probe is kept")
+    classifier = ""
+    if settings.factorize and outweighs(network.variant):
+        classifier, logits = factorize(trainer)
+        notes.append(classifier)
+    trainer.release()
     keeper.discard()
     store.discard()
     return TrainResult(
@@ -140,6 +152,7 @@ def fine_tune(
         preprocessing=preprocessing_for(network.variant),
         seconds=time.monotonic() - started,
         notes=tuple(notes),
+        classifier=classifier,
     )
 
 

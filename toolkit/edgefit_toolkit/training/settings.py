@@ -39,6 +39,7 @@ class TrainSettings:
     patience: int = 5  # epochs without a better val result before stopping
     weight_decay: float = 0.05  # of convolutions and classifier, not of batch norms and biases
     average: float = 0.33  # share of all steps that the moving average of the weights looks back over; 0 for none
+    factorize: bool = True  # the classifier, where it outweighs the rest of the network and val allows it
     dropout: float | None = None  # before the classifier; None takes the variant's
     compiled: bool = False  # by torch.compile, which takes a minute or two before the first step
     teacher: str = ""  # which network's answers it learns beside the labels: a released one's name, or a SHA-256

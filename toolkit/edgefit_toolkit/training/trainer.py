@@ -14,6 +14,7 @@ from torch import Tensor
 
 from edgefit_toolkit.errors import TrainingError
 from edgefit_toolkit.network.efficientnet import EfficientNet
+from edgefit_toolkit.network.head import output_layer
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch
 from edgefit_toolkit.training.balance import log_shares, mean_recall
@@ -117,18 +118,21 @@ class Trainer:
         self._swap()
 
     def finish(self) -> Tensor:
-        """Puts the best weights into the network, back on the CPU; the val logits [N, classes] that they were fitted
-        to give, which are the network's own but where it was balanced."""
+        """Puts the best weights into the network; the val logits [N, classes] that they were fitted to give, which are
+        the network's own but where it was balanced."""
         self._copy(self.best, self.weights)
         logits = self._val_logits()
         if self.log_shares is not None:
             with torch.no_grad():
-                self.network.classifier.bias.sub_(self.log_shares.to(self.compute.device))
+                output_layer(self.network.classifier).bias.sub_(self.log_shares.to(self.compute.device))
+        return logits
+
+    def release(self) -> None:
+        """Gives the network back, on the CPU."""
         for parameter in self.network.parameters():
             parameter.requires_grad_(True)
             parameter.grad = None
         self.network.to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        return logits
 
     def balanced(self, logits: Tensor) -> Tensor:
         """Fitted logits [N, classes] as the network will give them: less the classes' shares, where it is balanced."""
@@ -162,7 +166,7 @@ class Trainer:
     def _probe(self) -> Epoch:
         """Fits the classifier on features: the best one is the first to beat, a softer one is where training starts."""
         self.on_progress("linear probe", 0, 1)
-        classifier = self.network.classifier
+        classifier = output_layer(self.network.classifier)
         found, softer, val_logits = self.world.by_first(self._probes)
         found.into(classifier)
         self._copy(self.weights, self.best)

@@ -38,6 +38,7 @@ class Training:
     processes: int = 1
     speed: str = ""  # of the last epoch, in words
     balance: str = ""  # why each class counts alike, or why not; empty where their sizes do not ask for it
+    classifier: str = ""  # whether it is factorized and why; empty where it does not outweigh the rest of the network
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,10 @@ class Train(Stage[Trained]):
         training = Training(
             found.trace, found.best_epoch, found.val_top1, round(found.seconds, 1), self.settings, self.compute.name,
             found.temperature, self.world.size, self._speed(found.trace[-1]), self.balance,
+            found.classifier,
         )  # fmt: skip
         meta = CheckpointMeta(
-            variant=job.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,
+            variant=found.network.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,
             temperature=found.temperature, val_top1=found.val_top1, provenance=asdict(provenance),
             training={name: value for name, value in as_json(training).items() if name != "trace"},
             versions=job.run.manifest["environment"]["versions"],

@@ -82,6 +82,7 @@ class TrainingDoc(TypedDict):
     processes: NotRequired[int]  # that trained together
     speed: NotRequired[str]  # of the last epoch, in words: images/s in all and of each process, share of waiting
     balance: NotRequired[str]  # why and how each class counts alike; empty where pictures do
+    classifier: NotRequired[str]  # whether and how it is factorized; empty where it does not outweigh the network
     temperature: NotRequired[float]  # fitted on val, divides the logits inside the model file
 
 
