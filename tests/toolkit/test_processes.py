@@ -104,6 +104,7 @@ def test_a_killed_process_ends_the_other_and_both_go_on(together: Path, tmp_path
     assert [line for line in said.splitlines() if line.startswith("PeerLost: another process of this training is gone")]
     kept = [json.loads((tmp_path / "state" / f"features-{rank}" / "store.json").read_text()) for rank in range(2)]
     assert [store["done"] for store in kept] == [48, 48]  # half of 36 pictures under two views and of 24 of val
+    assert (tmp_path / "state" / "features-0" / "all.bin").exists()  # where the first one had read those of both
     finish(start(tmp_path, 2))
     assert not (tmp_path / "state").exists()
     assert len(losses(tmp_path)) == 2  # of six: four were kept

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_toolkit.progress import plain
+from edgefit_toolkit.progress import duration, plain, speed
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ from edgefit_toolkit.progress import plain
 )
 def test_what_a_terminal_would_obey_is_shown(foreign: str, shown: str | None) -> None:
     assert plain(foreign) == (foreign if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (119.4, "119 s"), (121, "2 min"), (7100, "118 min"), (7260, "2 h 1 min")]
+)
+def test_a_duration_is_said_as_people_do(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_what_takes_longer_than_a_second_is_said_for_each() -> None:
+    assert [speed(470.4), speed(1), speed(0.0461), speed(0.004)] == ["470/s", "1/s", "22 s each", "4 min each"]
 
 
 @given(st.text(st.characters(exclude_categories=[])))

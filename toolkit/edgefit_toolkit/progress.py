@@ -53,6 +53,19 @@ class Silent:
         """Nothing."""
 
 
+def duration(seconds: float) -> str:
+    """As people say it: 95 s, 12 min, 3 h 20 min."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def speed(number: float) -> str:
+    """So many a second: 470/s; of what takes longer than one, 22 s each."""
+    return f"{number:.3g}/s" if number >= 1 else f"{duration(1 / number)} each"
+
+
 def plain(text: str) -> str:
     """Foreign text (a file's name, a phone's words) as one line that a terminal shows and does not obey.
 

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.segment import Segment
 from rich.text import Text
 
-from edgefit_toolkit.progress import Progress, Silent, Ui, plain_lines
+from edgefit_toolkit.progress import Progress, Silent, Ui, duration, plain_lines, speed
 
 EVERY_S = 30.0  # long work says something at least this often, with or without a terminal
 
@@ -47,12 +47,14 @@ class _Work:
     def line(self, now_s: float) -> str:
         """How far, how quick and how long still, as far as is known."""
         seconds, moved = now_s - self.started_s, self.done - self.first
-        said = f"{self.label}: {self.done} of {self.total}" if self.total else f"{self.label}: {seconds:.0f} s so far"
+        said = (
+            f"{self.label}: {self.done} of {self.total}" if self.total else f"{self.label}: {duration(seconds)} so far"
+        )
         if self.detail:
             return f"{said}, {self.detail}"
         if self.total and moved > 0 and seconds > 0:
             rate = moved / seconds
-            said += f", {rate:.3g}/s, {(self.total - self.done) / rate:.0f} s left"
+            said += f", {speed(rate)}, {duration((self.total - self.done) / rate)} left"
         return said
 
 
@@ -87,7 +89,7 @@ class Terminal:
         if resumed:
             line.append("  (done before)", "dim")
         elif number > 1:
-            line.append(f"  at {time.monotonic() - self._started:.0f} s", "dim")
+            line.append(f"  at {duration(time.monotonic() - self._started)}", "dim")
         self._say(line)
 
     def progress(self, label: str, done: int, total: int, detail: str = "") -> None:

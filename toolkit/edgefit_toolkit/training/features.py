@@ -19,7 +19,7 @@ from edgefit_toolkit.data.decoding import Pixels
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
-from edgefit_toolkit.progress import Progress
+from edgefit_toolkit.progress import Progress, duration
 from edgefit_toolkit.training.compute import Compute, slices
 from edgefit_toolkit.training.feature_store import FeatureStore, Rows
 from edgefit_toolkit.training.settings import TrainSettings, cut_shape, first_block
@@ -53,7 +53,7 @@ class Meter:
         self.done += images
         speed = self.images_per_s
         left_s = (self.total - self.done) / max(speed, 1e-9)
-        text = f"{speed:.0f} images/s, {left_s:.0f} s left"
+        text = f"{speed:.0f} images/s, {duration(left_s)} left"
         self.on_progress(self.label, self.done, self.total, f"{detail}, {text}" if detail else text)
 
 

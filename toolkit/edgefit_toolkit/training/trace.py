@@ -11,7 +11,7 @@ NOTABLE = 0.02  # of a loss, relative: smaller changes are called none
 
 def rank(epoch: Epoch) -> tuple[float, float]:
     """What epochs are compared by: val top-1 or the mean over classes, and among equals the lower val loss."""
-    return _value(epoch), -epoch.val_loss
+    return value(epoch), -epoch.val_loss
 
 
 def best_of(trace: Sequence[Epoch]) -> Epoch:
@@ -24,18 +24,18 @@ def observe(trace: Sequence[Epoch], patience: int) -> str:
     *before, now = trace
     what = "val top-1" if now.val_recall is None else "val mean over classes"
     if now.phase == "probe":
-        return f"start: a linear classifier on frozen ImageNet features, {what} {_value(now):.3f}"
+        return f"start: a linear classifier on frozen ImageNet features, {what} {value(now):.3f}"
     previous, best = before[-1], best_of(before)
     stale = now.epoch - best.epoch
     parts: list[str] = []
     if rank(now) > rank(best):
-        gained = _value(now) - _value(best)
+        gained = value(now) - value(best)
         parts.append(f"best so far, {what} {gained:+.3f}" if gained > 0 else "best so far, by its lower val loss")
         stale = 0
     elif _change(now.val_loss, previous.val_loss) > NOTABLE and now.train_loss < previous.train_loss:
         parts.append("val loss rises while train loss falls: overfitting begins")
-    elif _value(now) < _value(best):
-        parts.append(f"{what} {_value(now) - _value(best):+.3f} against epoch {best.epoch}, the best")
+    elif value(now) < value(best):
+        parts.append(f"{what} {value(now) - value(best):+.3f} against epoch {best.epoch}, the best")
     elif abs(_change(now.val_loss, previous.val_loss)) <= NOTABLE:
         parts.append("no change on val")
     else:
@@ -47,7 +47,8 @@ def observe(trace: Sequence[Epoch], patience: int) -> str:
     return "; ".join(parts)
 
 
-def _value(epoch: Epoch) -> float:
+def value(epoch: Epoch) -> float:
+    """Val top-1, or the mean over classes where each counts alike."""
     return epoch.val_top1 if epoch.val_recall is None else epoch.val_recall
 
 

@@ -26,7 +26,7 @@ from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
 from edgefit_toolkit.training.streamed_probe import fit_streamed, is_large
 from edgefit_toolkit.training.teacher import Teacher, answers, distilled
-from edgefit_toolkit.training.trace import best_of, observe
+from edgefit_toolkit.training.trace import best_of, observe, value
 from edgefit_toolkit.training.world import ALONE, World, answers_of_others
 
 
@@ -86,6 +86,7 @@ class Trainer:
         done = self.position.step * self.settings.batch
         meter = Meter(self.on_progress, f"fine-tuning epoch {number} of {self.settings.epochs}", len(order) - done)
         step = (number - 1) * self.steps_per_epoch
+        so_far = f"best on val so far {value(best_of(self.trace)):.3f}"
         waited_s, asked_s = 0.0, time.monotonic()
         for batch in self._batches(order[done:], chosen[done:], number):
             waited_s += time.monotonic() - asked_s
@@ -101,7 +102,7 @@ class Trainer:
             self.random = random.get_state()
             after_step()
             done += n
-            meter.add(n, f"loss {self.position.loss_sum / done:.3f}")
+            meter.add(n, f"loss {self.position.loss_sum / done:.3f}, {so_far}")
             asked_s = time.monotonic()
         waiting = waited_s / max(time.monotonic() - meter.started, 1e-9)
         loss_sum, right = self.position.loss_sum, self.position.right
