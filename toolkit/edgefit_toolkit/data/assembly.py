@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgefit_toolkit.data import class_names, splits
-from edgefit_toolkit.data.checks import leaks, near_copies, sentences
+from edgefit_toolkit.data.checks import leaks, sentences
 from edgefit_toolkit.data.checks.check import Classes, Offered, check
-from edgefit_toolkit.data.checks.near_copies import Look
+from edgefit_toolkit.data.checks.near_copies import Groups
 from edgefit_toolkit.data.dataset import SPLITS, About, Dataset, Photo, Skipped
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress
@@ -36,13 +36,14 @@ def assemble(
             raise DataError(f"{where}: {fault}", f"rename it: {class_names.RULE}")
     labels = {name: label for label, name in enumerate(offered.get("all") or offered["train"])}
     found = check(offered, where, labels, cache_dir, on_progress)
-    usable, looks, skipped = found.usable, found.looks, found.skipped
+    usable, skipped = found.usable, found.skipped
     said += found.notes
     if not {"train", "val", "test"} <= set(usable):  # what is split here must hold each picture once
         source = "all" if "all" in usable else "train"
         usable[source], repeated = _without_repeats(usable[source])
         skipped += repeated
-    groups = _groups(usable, looks)
+    groups = found.looks.groups(p.sha256 for classes in usable.values() for photos in classes.values() for p in photos)
+    del found  # the looks themselves are of no more use
     parts = _into_parts(where, usable, groups, len(skipped), seed, said)
     said += leaks.sentences(parts, groups)
     classes = tuple(parts["train"])
@@ -73,14 +74,8 @@ def assemble(
     )
 
 
-def _groups(usable: Mapping[str, Classes], looks: Mapping[str, Look]) -> dict[str, int]:
-    """Hash -> the number of its group of near copies."""
-    hashes = list(dict.fromkeys(p.sha256 for classes in usable.values() for photos in classes.values() for p in photos))
-    return dict(zip(hashes, near_copies.groups_of([looks[sha256] for sha256 in hashes]), strict=True))
-
-
 def _into_parts(
-    where: str, usable: dict[str, Classes], groups: Mapping[str, int], n_skipped: int, seed: int, notes: list[str]
+    where: str, usable: dict[str, Classes], groups: Groups, n_skipped: int, seed: int, notes: list[str]
 ) -> dict[str, Classes]:
     """Train, val and test; near copies of one class together where they are split here.
 
@@ -147,10 +142,18 @@ def _given(where: str, source: Classes, part: str, classes: Classes) -> Classes:
 
 def _without_repeats(classes: Classes) -> tuple[Classes, list[Skipped]]:
     """Each photograph once, so that the split made here cannot leak; none that two classes claim."""
+    once: set[str] = set()
+    repeated: set[str] = set()
+    for photos in classes.values():
+        for photo in photos:
+            (repeated if photo.sha256 in once else once).add(photo.sha256)
+    if not repeated:
+        return classes, []
     owners: dict[str, list[tuple[str, Photo]]] = defaultdict(list)
     for class_name, photos in classes.items():
         for photo in photos:
-            owners[photo.sha256].append((class_name, photo))
+            if photo.sha256 in repeated:
+                owners[photo.sha256].append((class_name, photo))
     reasons: dict[int, str] = {}
     for copies in owners.values():
         claims = sorted({class_name for class_name, _ in copies})

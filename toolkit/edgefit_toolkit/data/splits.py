@@ -89,10 +89,15 @@ def _take(units: list[list[int]], wanted: int, leave: int) -> list[int]:
     """Takes units off the list, in order, as long as they fit into `wanted` items and `leave` of them stay; the
     smallest where none fits."""
     taken: list[list[int]] = []
-    for unit in list(units):
-        if wanted - sum(map(len, taken)) >= len(unit) and len(units) > leave:
-            units.remove(unit)
+    stay: list[list[int]] = []
+    free, may_go = wanted, len(units) - leave
+    for unit in units:
+        if free >= len(unit) and len(taken) < may_go:
             taken.append(unit)
+            free -= len(unit)
+        else:
+            stay.append(unit)
+    units[:] = stay
     if wanted and not taken:
         smallest = min(units, key=len)
         units.remove(smallest)

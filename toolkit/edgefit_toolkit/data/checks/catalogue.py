@@ -23,6 +23,8 @@ from edgefit_toolkit.data.dataset import Stamp
 SCHEMA = 1
 WAIT_S = 60.0  # for another process that is writing
 _KEY_BYTES = 16  # of a place's hash: a row is as small for a long path as for a short one
+_ASKED_AT_ONCE = 512  # places; SQLite before 3.32 takes no more than 999
+_SELECT = "SELECT place, size_bytes, changed_ns, sha256, look, fault FROM pictures"
 _SET_UP = """
 CREATE TABLE IF NOT EXISTS judge (said TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pictures (
@@ -59,7 +61,7 @@ class Catalogue:
         if self._connection is None:
             return [None] * len(stamps)
         try:
-            return [self._row(self._connection, stamp) for stamp in stamps]
+            return self._rows(self._connection, stamps)
         except sqlite3.Error as error:
             self._failed(error)
             return [None] * len(stamps)
@@ -103,12 +105,20 @@ class Catalogue:
         except sqlite3.Error as error:
             self._failed(error)
 
-    def _row(self, connection: sqlite3.Connection, stamp: Stamp) -> Finding | None:
-        row = connection.execute(
-            "SELECT sha256, look, fault FROM pictures WHERE place = ? AND size_bytes = ? AND changed_ns = ?",
-            (_key(stamp), stamp.size_bytes, stamp.changed_ns),
-        ).fetchone()
-        return None if row is None else Finding(row[0].hex(), row[1], row[2])
+    def _rows(self, connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> list[Finding | None]:
+        keys = [_key(stamp) for stamp in stamps]
+        known: dict[bytes, tuple[int, int, Finding]] = {}
+        for at in range(0, len(keys), _ASKED_AT_ONCE):
+            some = keys[at : at + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = connection.execute(f"{_SELECT} WHERE place IN ({marks})", some)
+            for key, size, changed, sha256, look, fault in rows:
+                known[key] = size, changed, Finding(sha256.hex(), look, fault)
+        findings: list[Finding | None] = []
+        for key, stamp in zip(keys, stamps, strict=True):
+            size, changed, finding = known.get(key, (-1, -1, None))
+            findings.append(finding if (size, changed) == (stamp.size_bytes, stamp.changed_ns) else None)
+        return findings
 
     def _failed(self, error: sqlite3.Error) -> None:
         """Sets a damaged file aside and begins anew; goes on without one where it cannot be written or read."""

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from edgefit_toolkit.data import decoding
 from edgefit_toolkit.data.checks import near_copies
 from edgefit_toolkit.data.checks.catalogue import Catalogue, Finding, catalogue_file
-from edgefit_toolkit.data.checks.near_copies import Look
+from edgefit_toolkit.data.checks.near_copies import Looks
 from edgefit_toolkit.data.dataset import Candidate, Photo, Skipped, Stamp, Stamped
 from edgefit_toolkit.progress import Progress, ignore_progress
 
@@ -29,7 +32,7 @@ class Checked:
     """Pictures that can be used, by part and class; what each looks like, by its hash; and the others."""
 
     usable: dict[str, Classes]
-    looks: dict[str, Look] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -46,27 +49,28 @@ def check(
     Of CATALOGUED and more pictures the catalogue of the data set `where` below `cache_dir` keeps what was found; only
     new and changed ones are decoded then.
     """
-    flat = [
+    total = sum(len(pictures) for classes in offered.values() for pictures in classes.values())
+    flat = (
         (part, class_name, picture)
         for part, classes in offered.items()
         for class_name, pictures in classes.items()
         for picture in pictures
-    ]
+    )
     found = Checked({part: {name: [] for name in classes} for part, classes in offered.items()})
     catalogue = None
-    if cache_dir is not None and len(flat) >= CATALOGUED:
+    if cache_dir is not None and total >= CATALOGUED:
         catalogue = Catalogue(catalogue_file(cache_dir, where))
     workers = min(32, (os.cpu_count() or 1) + 2)
     with decoding.quiet_pillow(), ThreadPoolExecutor(workers) as pool, closing(catalogue or _Nothing()) as book:
-        for at in range(0, len(flat), _AT_ONCE):
-            some = flat[at : at + _AT_ONCE]
-            progress = (at, len(flat), on_progress or ignore_progress)
+        for at in range(0, total, _AT_ONCE):
+            some = list(islice(flat, _AT_ONCE))
+            progress = (at, total, on_progress or ignore_progress)
             findings = _look_at([picture for *_, picture in some], book, pool, progress)
             for (part, class_name, picture), finding in zip(some, findings, strict=True):
                 if finding.fault is not None:
                     found.skipped.append(Skipped(picture.name, picture.place, finding.fault))
                     continue
-                found.looks.setdefault(finding.sha256, finding.look)
+                found.looks.add(finding.sha256, finding.look)
                 found.usable[part][class_name].append(_photo(picture, labels.get(class_name, -1), finding.sha256))
         found.notes = book.notes
     return found
@@ -116,12 +120,17 @@ def _look_at(
 
 
 def _stamp(picture: Candidate) -> Stamp | None:
-    if not isinstance(picture.opener, Stamped):
+    if not _is_stamped(type(picture.opener)):  # type: ignore[arg-type]
         return None
     try:
-        return picture.opener.stamp()
+        return cast(Stamped, picture.opener).stamp()
     except OSError:
         return None
+
+
+@lru_cache
+def _is_stamped(kind: type) -> bool:
+    return issubclass(kind, Stamped)  # takes ten times as long as the stamp itself
 
 
 def _judge(picture: Candidate) -> tuple[Finding, bool]:

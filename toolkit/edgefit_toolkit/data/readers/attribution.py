@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path, PurePath
 
 from edgefit_toolkit.data.dataset import Credit
 from edgefit_toolkit.progress import plain
 
 FILE = "ATTRIBUTION.csv"  # beside classes or splits; columns file (relative to it), photographer, license[, source_url]
+
+
+def _look_up(table: Mapping[str, Credit], folder: PurePath, name: str) -> Credit | None:
+    return table.get((folder / name).as_posix())
+
+
+def _no_credit(name: str) -> Credit | None:
+    return None
 
 
 class Attributions:
@@ -21,14 +31,18 @@ class Attributions:
 
     def credit_of(self, photo: Path) -> Credit | None:
         """The photograph's credit, from the nearest table in the three folders above it."""
-        absolute = photo.absolute()
-        for folder in absolute.parents[:3]:
-            if folder not in self._tables:
-                self._tables[folder] = self._read(folder / FILE)
-            table = self._tables[folder]
+        return self.beside(photo.parent)(photo.name)
+
+    def beside(self, folder: Path) -> Callable[[str], Credit | None]:
+        """The credits of the photographs in a folder, by their names."""
+        absolute = folder.absolute()
+        for above in (absolute, *absolute.parents[:2]):
+            if above not in self._tables:
+                self._tables[above] = self._read(above / FILE)
+            table = self._tables[above]
             if table is not None:
-                return table.get(absolute.relative_to(folder).as_posix())
-        return None
+                return partial(_look_up, table, absolute.relative_to(above))
+        return _no_credit
 
     def _read(self, path: Path) -> dict[str, Credit] | None:
         """File -> credit; None where there is no table. Rows without a photographer or licence are left out."""

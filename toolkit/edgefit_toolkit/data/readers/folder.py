@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from edgefit_toolkit.data.answers import places, taxonomy_table
 from edgefit_toolkit.data.assembly import assemble
@@ -25,7 +25,30 @@ from edgefit_toolkit.progress import Progress, plain
 LAYOUT_HINT = "expected DIR/<class>/<photographs> or DIR/{train,val,test}/<class>/<photographs>"
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}  # with everything that starts with a dot
 
-ClassFiles = dict[str, list[Path]]
+
+@dataclass(frozen=True)
+class Folder(Sequence[Candidate]):
+    """Picture files of one folder, each made a candidate when it is asked for: of millions only the names are held."""
+
+    path: Path
+    names: Sequence[str]
+    credit_of: Callable[[str], Credit | None]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        names = self.names[index]
+        return self._picture(names) if isinstance(names, str) else [self._picture(name) for name in names]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return map(self._picture, self.names)
+
+    def _picture(self, name: str) -> Candidate:
+        return _candidate(os.path.join(self.path, name), name, self.credit_of(name))
+
+
+ClassFiles = dict[str, tuple[Path, list[str]]]  # class -> its folder and the names of its files
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +84,7 @@ def load_folder(
     found, beside = _find(folder)
     tables = Attributions()
     offered = {
-        part: {
-            label: [file_picture(path, tables.credit_of(path)) for path in paths] for label, paths in classes.items()
-        }
+        part: {label: Folder(path, names, tables.beside(path)) for label, (path, names) in classes.items()}
         for part, classes in found.items()
     }
     about = about or About(where=plain(str(folder)), name=plain(folder.resolve().name))
@@ -73,14 +94,17 @@ def load_folder(
 
 def file_picture(path: Path, credit: Credit | None = None) -> Candidate:
     """A picture that lies in a file of its own."""
-    where = str(path)
-    return Candidate(name=plain(path.name), place=plain(where), opener=PictureFile(where), credit=credit)
+    return _candidate(str(path), path.name, credit)
+
+
+def _candidate(path: str, name: str, credit: Credit | None) -> Candidate:
+    return Candidate(name=plain(name), place=plain(path), opener=PictureFile(path), credit=credit)
 
 
 def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
     """Part ("all" or train, val, test) -> class -> files, and notes on what lies beside them."""
     files, folders = _listing(folder)
-    files = [file for file in files if file.name not in (taxonomy_table.FILE, places.FILE)]
+    files = [file for file in files if file not in (taxonomy_table.FILE, places.FILE)]
     by_part: dict[str, Path] = {}
     for sub in folders:
         part = SPLIT_WORDS.get(sub.name.casefold())
@@ -106,12 +130,14 @@ def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
     return found, notes
 
 
-def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files and folders of a folder by name, without hidden ones."""
+def _listing(folder: Path) -> tuple[list[str], list[Path]]:
+    """The names of a folder's files, and its folders, by name, without hidden ones."""
     try:
-        entries = sorted(folder.iterdir(), key=lambda p: p.name)
-        shown = [p for p in entries if not p.name.startswith(".") and p.name.casefold() not in _IGNORED]
-        return [p for p in shown if not p.is_dir()], [p for p in shown if p.is_dir()]
+        with os.scandir(folder) as entries:
+            shown = [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in _IGNORED]
+        inside = {entry.name for entry in shown if _is_dir(entry)}
+        names = sorted(entry.name for entry in shown)
+        return [name for name in names if name not in inside], [folder / name for name in names if name in inside]
     except FileNotFoundError as error:
         raise DataError(
             f"there is no folder {folder}",
@@ -125,6 +151,13 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
         ) from error
 
 
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
 def _class_files(class_folders: Sequence[Path]) -> ClassFiles:
     """Class -> files. A folder that holds folders alone is a group of classes, not one; groups may lie in groups."""
     found: ClassFiles = {}
@@ -133,7 +166,7 @@ def _class_files(class_folders: Sequence[Path]) -> ClassFiles:
         files, folders = _listing(folder)
         if not files and not folders:
             raise DataError(f"class folder {folder} holds nothing", f"add photographs or remove it; {LAYOUT_HINT}")
-        inside = {folder.name: files} if files else _class_files(folders)
+        inside = {folder.name: (folder, files)} if files else _class_files(folders)
         for name in inside:
             if name in found:
                 raise DataError(
