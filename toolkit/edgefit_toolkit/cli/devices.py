@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+
 import click
 
-from edgefit_toolkit.cli.options import emit, json_option
+from edgefit_toolkit.cli.options import emit, json_option, say, where_options
 
 LATENCY_FROM = {"published": "published figures", "scaled": "cores and clocks"}  # a profile's basis, in words
 
@@ -63,3 +66,16 @@ def show(name: str) -> None:
     from edgefit_toolkit.devices import load_profile, render_profile
 
     PlainConsole().print(render_profile(load_profile(name)))
+
+
+@command.command("ray")
+@partial(where_options, repeated=True)
+def ray(where: dict[str, tuple[str, ...]]) -> None:
+    """Print what `ray start --resources` declares for all that is attached here and each --host.
+
+    `edgefit sweep --ray ADDRESS --measure` then measures there, on this node.
+    """
+    from edgefit_benchmarks.fleet import members
+    from edgefit_toolkit.pipeline.sweep.ray_phones import resources
+
+    say(json.dumps(resources((member.kind.flag, member.name) for member in members(where))))

@@ -51,7 +51,9 @@ class Timing:
 class Phones(Protocol):
     """What other machines measure on: `ray_phones.ClusterPhones`."""
 
-    places: Sequence[Place]
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where they can."""
 
     def timed(self, timings: Sequence[Timing]) -> Iterator[tuple[Timing, FleetRowDoc]]:
         """A row for each, as they come."""

@@ -24,6 +24,7 @@ from typing import Any
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.host import python_module
 from edgefit_toolkit.pipeline.sweep.pool import CORES_EACH, FAULT, answered, started
+from edgefit_toolkit.pipeline.sweep.ray_phones import ClusterPhones
 from edgefit_toolkit.pipeline.sweep.work import Failure, Work
 
 MAJOR = "2"  # of Ray's version
@@ -55,7 +56,11 @@ class Cluster:
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         self.cpus = min(CORES_EACH, max(int(node.get("CPU", 0)) for node in nodes))
         self.gpus = 1 if any(node.get("GPU") for node in nodes) else 0
-        self.summary = f"Ray {self.ray.__version__}: {len(nodes)} nodes, {sum(n.get('CPU', 0) for n in nodes):g} CPUs"
+        self.phones = ClusterPhones(self.ray)
+        self.summary = (
+            f"Ray {self.ray.__version__}: {len(nodes)} nodes, {sum(n.get('CPU', 0) for n in nodes):g} CPUs, "
+            f"{len(self.phones.places)} phones and boards"
+        )
 
     def __call__(self, works: Sequence[Work]) -> Iterator[tuple[Work, Failure | None]]:
         """As each is finished."""

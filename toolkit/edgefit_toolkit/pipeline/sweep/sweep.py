@@ -25,7 +25,7 @@ from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.pipeline.sweep import rows
-from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, known_rows
+from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, Phones, known_rows
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network
 from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan, plan_sweep
 from edgefit_toolkit.pipeline.sweep.work import Failure, Nested, Work, do
@@ -58,13 +58,17 @@ def sweep(
         raise InputError("--jobs is for this machine, --ray for a cluster", "leave one of them out")
     with contextlib.ExitStack() as stack:
         pool: Pool | None = None
+        phones: Phones | None = None
         if ray is not None:
             from edgefit_toolkit.pipeline.sweep.ray_cluster import Cluster
 
             pool = cluster = Cluster(ray, site.out)
             stack.callback(cluster.close)
+            phones = cluster.phones
             site.ui.note(cluster.summary)
-        fleet = None if everywhere is None else Fleet(everywhere)
+        fleet = None if everywhere is None else Fleet(everywhere, phones)
+        if fleet is not None:
+            site.ui.note(f"every network will be timed on {', '.join(map(' '.join, fleet.places))}")
         site.ui.stage(1, STAGES, f"pick: {len(cells)} cells")
         plan = plan_sweep(cells, site, prove=True)
 
@@ -98,7 +102,6 @@ def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None, fleet: Flee
             _tell(row, site)
             _write(doc, site)
         if fleet is not None:
-            site.ui.note(f"timing every network on {len(fleet.places)} phones and boards")
             for timings in fleet.measured(doc, site.out, doc["fleet"]):
                 doc["fleet"] = timings
                 _write(doc, site)
