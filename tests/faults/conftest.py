@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from phone.conftest import adb, host_package, needs_sshd, world  # noqa: F401  (fixtures)
+from support.ray_nodes import cluster  # noqa: F401  (a fixture)
 from support.tally import Tally
 
 HERE = Path(__file__).parent

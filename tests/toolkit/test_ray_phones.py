@@ -20,7 +20,7 @@ from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.pipeline.sweep import ray_phones
 from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, Timing
-from edgefit_toolkit.pipeline.sweep.ray_phones import ClusterPhones, places, resources, timed_on_a_node
+from edgefit_toolkit.pipeline.sweep.ray_phones import ClusterPhones, declared, resources, timed_on_a_node
 from edgefit_toolkit.report.schema import validate_sweep
 
 
@@ -80,21 +80,22 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_what_a_node_declares_is_what_is_read() -> None:
     asked = [("serial", "127.0.0.1:5555"), ("host", "pi@board"), ("ai-hub", "Pixel 4 (Family)")]
-    declared = resources(asked)
-    assert declared == {
+    told = resources(asked)
+    assert told == {
         "edgefit:serial:127.0.0.1:5555": 1,
         "edgefit:host:pi@board": 1,
         "edgefit:ai-hub:Pixel 4 (Family)": 1,
     }
-    found = places([node(**declared), node(), node(alive=False, **{"edgefit:serial:gone": 1.0})])
+    found = dict(declared([node(**told), node(), node(alive=False, **{"edgefit:serial:gone": 1.0})]))
     assert list(found) == asked
-    told = CliRunner().invoke(cli, ["devices", "ray", "--host", "pi@board", "--host", "pi@other"])
-    assert {"edgefit:host:pi@board": 1, "edgefit:host:pi@other": 1}.items() <= json.loads(told.stdout).items()
+    printed = CliRunner().invoke(cli, ["devices", "ray", "--host", "pi@board", "--host", "pi@other"])
+    assert {"edgefit:host:pi@board": 1, "edgefit:host:pi@other": 1}.items() <= json.loads(printed.stdout).items()
 
 
 def test_one_phone_is_on_one_node() -> None:
-    with pytest.raises(InputError, match="2 nodes of the cluster declare edgefit:serial:1A2B"):
-        places([node(**{"edgefit:serial:1A2B": 1.0}), node(**{"edgefit:serial:1A2B": 1.0})])
+    twice = [node(**{"edgefit:serial:1A2B": 1.0})] * 2
+    with pytest.raises(InputError, match="2 nodes of the cluster declare serial 1A2B"):
+        ClusterPhones(ToyRay(*twice))
 
 
 def test_each_task_asks_for_all_of_its_phone(model: Path) -> None:

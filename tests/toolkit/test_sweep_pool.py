@@ -142,6 +142,15 @@ def test_another_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert refused("auto", tmp_path) == said
 
 
+def test_a_cluster_that_wants_its_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = "class AuthenticationError(Exception): pass\ndef init(**_): raise AuthenticationError('InvalidAuthToken')\n"
+    (tmp_path / "ray.py").write_text(f"__version__ = '2.60.0'\n{said}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(ray_cluster, "python_module", lambda module: (sys.executable, "-m", module))  # which hears that
+    pretend(monkeypatch, "2.60.0")
+    assert refused("auto", tmp_path) == "the Ray cluster at auto wants its token"
+
+
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pretend(monkeypatch, "2.60.0", ConnectionError("Could not find any running Ray instance."))
     assert refused("auto", tmp_path) == "no Ray cluster answers at auto"

@@ -143,6 +143,8 @@ def test_it_fits_a_phone_and_a_desk(tmp_path: Path, width: int, scheme: str) -> 
         browser.wait("document.readyState === 'complete'")
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
         assert browser.evaluate("document.querySelectorAll('svg.chart').length") == 3
+        # nor is a column to be scrolled to
+        assert browser.evaluate("[...document.querySelectorAll('.scroll')].every(s => s.scrollWidth <= s.clientWidth)")
         # no words in a chart reach beyond it
         beyond = browser.evaluate(
             "[...document.querySelectorAll('svg.chart text')].filter(t => { const b = t.getBoundingClientRect(), "

@@ -30,6 +30,7 @@ from edgefit_toolkit.pipeline.sweep.work import Failure, Work
 MAJOR = "2"  # of Ray's version
 CONNECT_S, ANSWER_S = 5.0, 60.0
 RETRIES = 3  # of a piece of work whose node died
+TOKEN = "set RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token or RAY_AUTH_TOKEN, here and on every node"
 INSTALL = "pip install 'edgefit-toolkit[ray]', on every node"
 
 
@@ -159,7 +160,11 @@ def _reach(ray: Any, address: str) -> None:
         except OSError as error:
             raise InputError(f"no Ray cluster answers at {address}: {error}", hint) from error
     try:  # in a process that can be ended: where something else answers, Ray goes on asking for many minutes
-        subprocess.run([*python_module(__spec__.name), address], capture_output=True, timeout=ANSWER_S, check=False)
+        asked = subprocess.run(
+            [*python_module(__spec__.name), address], capture_output=True, timeout=ANSWER_S, check=False
+        )  # fmt: skip
+        if any(word in asked.stderr for word in (b"InvalidAuthToken", b"AuthenticationError")):
+            raise InputError(f"the Ray cluster at {address} wants its token", TOKEN)
         with contextlib.redirect_stderr(io.StringIO()):
             _join(ray, address)
     except (ConnectionError, subprocess.TimeoutExpired) as error:

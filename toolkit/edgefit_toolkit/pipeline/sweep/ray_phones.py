@@ -25,7 +25,7 @@ from edgefit_toolkit.report.schema.sweep import FleetRowDoc
 
 PREFIX = "edgefit"
 RETRIES = 3  # of a measurement whose node died
-GONE_S = 60.0  # a node that died has this long to come back with its phone
+GONE_S = 300.0  # a node that died has this long to come back with its phone
 ASK_S = 5.0  # how often it is asked who is there
 SAME = "install the same edgefit on every node"
 
@@ -35,30 +35,30 @@ def resources(places: Iterable[Place]) -> dict[str, int]:
     return {f"{PREFIX}:{flag}:{name}": 1 for flag, name in places}
 
 
-def places(nodes: Iterable[Mapping[str, Any]]) -> dict[Place, dict[str, float]]:
-    """The places that the living ones of `ray.nodes()` declare, and all that there is of their resources.
-
-    Raises InputError for one that two nodes declare: both would measure there at once.
-    """
-    declared = [
-        (resource, amount)
+def declared(nodes: Iterable[Mapping[str, Any]]) -> list[tuple[Place, dict[str, float]]]:
+    """The places that the living ones of `ray.nodes()` declare, each with all that there is of its resource."""
+    return [
+        (_place(resource), {resource: amount})
         for node in nodes
         if node["Alive"]
         for resource, amount in node["Resources"].items()
         if resource.startswith(f"{PREFIX}:") and resource.count(":") > 1
     ]
-    for resource, count in Counter(resource for resource, _ in declared).items():
-        if count > 1:
-            raise InputError(f"{count} nodes of the cluster declare {resource}", "leave it to one of them")
-    return {_place(resource): {resource: amount} for resource, amount in declared}
 
 
 class ClusterPhones:
-    """What the nodes of a cluster that has been joined declare. Raises InputError as `places`."""
+    """What the nodes of a cluster that has been joined declare.
+
+    Raises InputError for a place that two nodes declare: both would measure there at once.
+    """
 
     def __init__(self, ray: Any) -> None:
         self.ray = ray
-        self._resources = places(ray.nodes())
+        found = declared(ray.nodes())
+        self._resources = dict(found)
+        for place, count in Counter(place for place, _ in found).items():
+            if count > 1:
+                raise InputError(f"{count} nodes of the cluster declare {' '.join(place)}", "leave it to one of them")
         self.places = tuple(self._resources)
 
     def timed(self, timings: Sequence[Timing]) -> Iterator[tuple[Timing, FleetRowDoc]]:
@@ -76,7 +76,7 @@ class ClusterPhones:
                     timing = waiting.pop(task)
                     yield timing, self._row(task, timing)
                 now = time.monotonic()
-                seen |= dict.fromkeys(places(self.ray.nodes()), now)
+                seen |= dict.fromkeys((place for place, _ in declared(self.ray.nodes())), now)
                 for lost in [each for each, timing in waiting.items() if now - seen[timing.place] > GONE_S]:
                     self.ray.cancel(lost, force=True)
                     timing = waiting.pop(lost)

@@ -14,12 +14,11 @@ def cells(doc: SweepDoc) -> Table:
         Column("Network", _network, short="network"),
         Column(f"p{doc['percentile']} latency", _latency, css="lat", short="latency"),
         Column("int8 top-1", _top1, short="top-1"),
-        Column("Same answer as float", _agreement, short="as float"),
+        Column("Same answer as float", _agreement, css="short", short="as float"),
         Column("File", _size, css="num", short="file"),
         Column("Budget", _status, short="budget"),
     ]
-    if len(doc["seeds"]) > 1:
-        columns.insert(1, Column("Seed", lambda row: str(row["seed"]), css="num", short="seed"))
+    _tell_seeds(columns, doc)
     caption = "One row a cell, linked to its own report. Top-1 on the test pictures with its 95% interval."
     return Table("Cells of the sweep", caption, columns, doc["cells"], css="compare")
 
@@ -35,8 +34,14 @@ def fleet(doc: SweepDoc) -> Table | None:
         Column("p90", lambda row: _measured(row, "p90_ms"), css="lat", short="p90"),
         Column("How", _how, short="how"),
     ]
-    caption = "The int8 model of every network, one device after the other."
+    _tell_seeds(columns, doc)
+    caption = "The int8 model of every network, one at a time on each device."
     return Table("Networks on what is attached", caption, columns, doc["fleet"], css="compare")
+
+
+def _tell_seeds(columns: list[Column], doc: SweepDoc) -> None:
+    if len(doc["seeds"]) > 1:
+        columns.insert(1, Column("Seed", lambda row: str(row["seed"]), css="num", short="seed"))
 
 
 def _where(row: SweepCellDoc) -> str:
