@@ -72,7 +72,7 @@ def cases(n: int) -> list[Case]:
         ]
         places = Places(("A", "B"), tuple(rows)) if i % 3 else None
         alike = tuple(tuple(chance.permutation(size)[: chance.integers(3)].tolist()) for _ in range(size))
-        how = Answering(tree, {}, float(chance.choice([0.0, 0.3, 0.6])), other, places, alike)
+        how = Answering(tree, {}, float(chance.choice([0.0, 0.3, 0.6])), other, places, alike, 1 + i // 2 % 2)
         sums = tree.sums(how.weighed(scores))
         thresholds = {rank: float(chance.choice(sums.ravel())) for rank in tree.ranks if chance.random() < 0.8}
         region, month = (None, "A", "B", "C")[i % 4], (None, 1, 7, 12)[i // 4 % 4]
@@ -135,11 +135,11 @@ fun main() {
         val ranks = (readLine() ?: return).split(" ")
         val thresholds = words().associate { it.substringBefore('=') to it.substringAfter('=').toDouble() }
         val nodes = words().map { it.split(",") }.map { Node(it[0].replace('_', ' '), it[1], it[2].toInt()) }
-        val (floor, other, lowered) = words().map { it.toDouble() }
+        val (floor, other, lowered, power) = words().map { it.toDouble() }
         val rows = words().map { row -> row.split(",").map { it.toInt() }.toIntArray() }
         val alike = readLine()!!.split(";").map { row -> row.split(",").filter { it.isNotEmpty() }.map { it.toInt() } }
         val places = if (lowered > 0) Places(listOf("A", "B"), lowered, rows) else null
-        val tree = Tree(ranks, thresholds, nodes, other.toInt(), floor, places, alike)
+        val tree = Tree(ranks, thresholds, nodes, other.toInt(), floor, places, alike, power.toInt())
         val (region, month) = readLine()!!.split(" ")
         repeat(30) {
             val scores = readLine()!!.split(" ").map { it.toFloat() }.toFloatArray()
@@ -171,7 +171,7 @@ def test_kotlin_answers_alike_to_the_bit(tmp_path: Path) -> None:
         lines.append(" ".join(tree.ranks))
         lines.append(" ".join(f"{rank}={at!r}" for rank, at in how.thresholds.items()))
         lines.append(" ".join(f"{n.name.replace(' ', '_')},{tree.ranks[n.rank]},{n.parent}" for n in tree.nodes))
-        lines.append(f"{how.floor!r} {how.other} {LOWERED if places else 0.0}")
+        lines.append(f"{how.floor!r} {how.other} {LOWERED if places else 0.0} {how.power}")
         lines.append(" ".join(",".join(map(str, row)) for row in places.rows) if places else "")
         lines.append(";".join(",".join(map(str, row)) for row in how.alike))
         lines.append(f"{region or '-'} {month or 0}")

@@ -31,6 +31,7 @@ from edgefit_toolkit.cli.convert import command as convert_command
 from edgefit_toolkit.cli.report import command as report_command
 from edgefit_toolkit.data.answers.answering import read_answer_doc
 from edgefit_toolkit.data.answers.places import parse_places
+from edgefit_toolkit.data.answers.power import to_power
 from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.pixels import labels as labels_of
@@ -376,3 +377,20 @@ def test_thresholds_up_a_taxonomy_come_from_the_int8_files_answers_on_val(
     assert job.run.done("evaluate", stage.key, Evaluated) == evaluated
     job.answer_file.unlink()
     assert "answer.json is gone" in job.run.why_again("evaluate", stage.key)
+
+
+def test_files_for_a_taxonomy_give_roots_of_probabilities(open_job: Open) -> None:
+    job = open_job()
+    plain = Convert(job).depends_on()
+    job.taxonomy = parse_taxonomy("class,ground\ngrass,soft\nbrick,hard\nsand,soft\nsky,\n", CLASSES, "t.csv")
+    assert Convert(job).depends_on() != plain
+    made, _ = Convert(job).work()
+    assert made.power == job.power == 2
+    Quantize(job).work()
+    Evaluate(job).work()
+    assert read_answer_doc(json.loads(job.answer_file.read_text()), CLASSES).power == 2
+    true = predict(job.network, job.test_pixels, temperature=job.meta.temperature)
+    with np.load(job.answers_file) as answers:
+        for kind, most in (("float_torch", 1e-6), ("float_tflite", 1e-4), ("int8_tflite", 0.15)):
+            assert np.abs(to_power(answers[kind], 2) - true).max() < most
+            assert np.abs(answers[kind] - true).max() > 0.01

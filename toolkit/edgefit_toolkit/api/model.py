@@ -95,10 +95,17 @@ class Model:
 
         Raises DataError when it is no picture, InputError for a region or month that the run does not know.
         """
-        return self.answer(self.probabilities(picture), _name_of(picture), region=region, month=month)
+        return self.answer(self.outputs(picture), _name_of(picture), region=region, month=month)
 
     def probabilities(self, picture: str | Path | Image.Image) -> Floats:
-        """[classes], as the int8 model gives them."""
+        """float32 [classes], whatever place and season say."""
+        from edgefit_toolkit.data.answers.power import to_power
+
+        found: Floats = to_power(self.outputs(picture)[None], self.answering.power)[0].astype("float32")
+        return found
+
+    def outputs(self, picture: str | Path | Image.Image) -> Floats:
+        """float32 [classes], as the int8 model gives them."""
         from edgefit_toolkit.data import decoding, preprocessing
         from edgefit_toolkit.data.readers.folder import file_picture
 
@@ -114,22 +121,22 @@ class Model:
                     "JPEG, PNG, WebP, AVIF, TIFF, GIF and BMP are read",
                 ) from broken
         pixels = preprocessing.apply(upright, self._preprocessing)
-        probabilities: Floats = self._network.predict(pixels[None])[0]
-        return probabilities
+        outputs: Floats = self._network.predict(pixels[None])[0]
+        return outputs
 
     def answer(
-        self, probabilities: Floats, picture: str = "", *, region: str | None = None, month: int | None = None
+        self, outputs: Floats, picture: str = "", *, region: str | None = None, month: int | None = None
     ) -> Answer:
-        """The answer that probabilities [classes] make. Raises InputError as calling it does."""
+        """The answer that the model's outputs [classes] make. Raises InputError as calling it does."""
         how = self.answering
         seldom = self._seldom(region, month)
-        weighed = how.weighed(probabilities[None], seldom)
+        weighed = how.weighed(outputs[None], seldom)
         guesses = tuple(
             Guess(self.classes[i], round(float(weighed[0, i]), 6), bool(seldom[i]))
             for i in sorted(how.known, key=lambda i: (-weighed[0, i], i))
         )
-        best, other = guesses[0], bool(how.is_other(probabilities[None])[0])
-        at = int(how.answers(probabilities[None], seldom)[0])
+        best, other = guesses[0], bool(how.is_other(outputs[None])[0])
+        at = int(how.answers(outputs[None], seldom)[0])
         if at < 0:
             return Answer(picture, best.name, best.probability, False, guesses, other=other, seldom=best.seldom)
         node, total = how.tree.nodes[at], float(how.tree.sums(weighed)[0, at])

@@ -20,7 +20,12 @@ def preprocessing_doc(source: Source) -> dict[str, Any]:
         "schema": SCHEMA,
         **asdict(source.preprocessing),
         "input": {"dtype": ends.input_dtype, "scale": ends.input_scale, "zero_point": ends.input_zero_point},
-        "output": {"dtype": ends.output_dtype, "scale": ends.output_scale, "zero_point": ends.output_zero_point},
+        "output": {
+            "dtype": ends.output_dtype,
+            "scale": ends.output_scale,
+            "zero_point": ends.output_zero_point,
+            "power": source.answering.power,
+        },
         "threshold": source.threshold,
     }
 

@@ -115,6 +115,7 @@ def run_stages(
                 try:
                     # 4. convert
                     converted = convert.run()
+                    job.power = converted.power
                     # 5. quantize
                     quantized = quantize.run()
                 except GuardFailed as failed:

@@ -12,6 +12,14 @@ export function parseLabels(text) {
     });
 }
 
+/** The outputs to the file's power, brought to a sum of 1: the file may give roots, of which more fits its 256 steps. */
+export function probabilities(outputs, { power = 1 }) {
+  if (power === 1) return outputs;
+  const raised = Float64Array.from(outputs, (output) => output * output);
+  const sum = raised.reduce((total, value) => total + value, 0);
+  return sum > 0 ? raised.map((value) => value / sum) : raised;
+}
+
 const nameable = (scores, { other }) => Float64Array.from(scores, (score, label) => (label === other?.class ? 0 : score));
 
 /** What lies below each node of the tree, of one value a class: a parent stands behind its children. */
@@ -82,7 +90,8 @@ export function called({ names }, languages, otherwise) {
  * The three likeliest classes, whether it is none of these, the node that answers (null: not sure), and the classes
  * that look like it. `here` may name a region and a month.
  */
-export function judge(scores, labels, how, here = {}) {
+export function judge(outputs, labels, how, here = {}) {
+  const scores = probabilities(outputs, how);
   const seldom = seldomHere(scores.length, how, here);
   const weighed = weigh(scores, how, seldom);
   const order = [...weighed.keys()].filter((label) => label !== how.other?.class);

@@ -1,11 +1,12 @@
-"""From a model's probabilities to what an app says. answer.json carries it; answer.js and Answer.kt do the same.
+"""From a model's outputs to what an app says. answer.json carries it; answer.js and Answer.kt do the same.
 
-1. No name's certainty reaches the floor: it is none of these. A class is as certain as it is probable; of a coarser
+1. The outputs to the file's power, brought to a sum of 1, are the probabilities: see power.py.
+2. No name's certainty reaches the floor: it is none of these. A class is as certain as it is probable; of a coarser
    name, which chance alone would fill as far as it holds classes, that much is taken off. The class of other things,
    where the model has one, is no class that could be named.
-2. Where a place or a month is given, classes that do not occur there are lowered, and all are brought to the sum that
+3. Where a place or a month is given, classes that do not occur there are lowered, and all are brought to the sum that
    they had.
-3. Probabilities are summed up the tree; the likeliest node of the finest rank whose threshold it meets is the answer.
+4. Probabilities are summed up the tree; the likeliest node of the finest rank whose threshold it meets is the answer.
 
 All in 64-bit floats, in the order of classes and nodes, so that three languages agree to the bit.
 """
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefit_toolkit.data.answers.places import LOWERED, Places
+from edgefit_toolkit.data.answers.power import POWERS, to_power
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Doubles, Indices, Node, Taxonomy
 from edgefit_toolkit.errors import InputError
 
@@ -39,49 +41,50 @@ class Answering:
     other: int = -1  # the class that stands for other things; -1: there is none
     places: Places | None = None
     alike: tuple[tuple[int, ...], ...] = ()  # of each class those that look like it
+    power: int = 1  # of the model's outputs
 
     @property
     def known(self) -> list[int]:
         """The classes that can be named."""
         return [label for label in range(self.tree.spans[0].stop) if label != self.other]
 
-    def certainty(self, probabilities: NDArray[Any]) -> Doubles:
-        """float64 [N], at most 1: how far the surest name of the tree rises above chance; probabilities [N, classes].
+    def certainty(self, outputs: NDArray[Any]) -> Doubles:
+        """float64 [N], at most 1: how far the surest name of the tree rises above chance; outputs [N, classes].
 
         What lies outside a name of k of n classes is weighed by (n - 1) / (n - k): a class keeps its probability, and
         a name that holds them all says nothing.
         """
         held, n = self.tree.held(self.known), self.tree.spans[0].stop
         telling = (held > 0) & (held < n)
-        outside = 1.0 - self.tree.sums(self._nameable(probabilities))[:, telling]
+        outside = 1.0 - self.tree.sums(self._nameable(outputs))[:, telling]
         found: Doubles = (1.0 - outside * ((n - 1) / (n - held[telling]))).max(1)
         return found
 
-    def is_other(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-        """bool [N]: none of these. Probabilities are [N, classes], as the model gives them."""
-        found: NDArray[np.bool_] = self.certainty(probabilities) < self.floor
+    def is_other(self, outputs: NDArray[Any]) -> NDArray[np.bool_]:
+        """bool [N]: none of these. Outputs are [N, classes], as the model gives them."""
+        found: NDArray[np.bool_] = self.certainty(outputs) < self.floor
         return found
 
-    def weighed(self, probabilities: NDArray[Any], seldom: NDArray[np.bool_] | None = None) -> Doubles:
-        """float64 [N, classes]: that of other things 0, those `seldom` seen here [classes] lowered."""
-        given = self._nameable(probabilities)
+    def weighed(self, outputs: NDArray[Any], seldom: NDArray[np.bool_] | None = None) -> Doubles:
+        """Probabilities float64 [N, classes]: that of other things 0, those `seldom` seen here [classes] lowered."""
+        given = self._nameable(outputs)
         if seldom is None or not seldom.any():
             return given
         lowered = given * np.where(seldom, LOWERED, 1.0)
         before, after = (np.cumsum(values, axis=1)[:, -1:] for values in (given, lowered))  # added one by one
         return lowered * np.divide(before, after, out=np.ones_like(after), where=after > 0)
 
-    def admitted(self, probabilities: NDArray[Any]) -> Doubles:
+    def admitted(self, outputs: NDArray[Any]) -> Doubles:
         """As `weighed`, and nothing of a picture that is none of these: what may be answered, rightly or wrongly."""
-        return np.where(self.is_other(probabilities)[:, None], 0.0, self.weighed(probabilities))
+        return np.where(self.is_other(outputs)[:, None], 0.0, self.weighed(outputs))
 
-    def answers(self, probabilities: NDArray[Any], seldom: NDArray[np.bool_] | None = None) -> Indices:
+    def answers(self, outputs: NDArray[Any], seldom: NDArray[np.bool_] | None = None) -> Indices:
         """The node that answers each picture; -1: not sure, or none of these."""
-        found = self.tree.answers(self.tree.sums(self.weighed(probabilities, seldom)), self.thresholds)
-        return np.where(self.is_other(probabilities), -1, found)
+        found = self.tree.answers(self.tree.sums(self.weighed(outputs, seldom)), self.thresholds)
+        return np.where(self.is_other(outputs), -1, found)
 
-    def _nameable(self, probabilities: NDArray[Any]) -> Doubles:
-        found = np.array(probabilities, np.float64)
+    def _nameable(self, outputs: NDArray[Any]) -> Doubles:
+        found = to_power(outputs, self.power)
         if self.other >= 0:
             found[:, self.other] = 0.0
         return found
@@ -109,6 +112,7 @@ def answer_doc(how: Answering) -> dict[str, Any]:
     tree = how.tree
     doc: dict[str, Any] = {
         "schema": SCHEMA,
+        "power": how.power,
         "ranks": list(tree.ranks),
         "thresholds": dict(how.thresholds),
         "other": {"class": how.other, "floor": how.floor},
@@ -135,8 +139,17 @@ def read_answer_doc(doc: Any, classes: Sequence[str]) -> Answering:
         alike = tuple(tuple(_index(label, count) for label in row) for row in doc.get("alike", []))
         if alike and len(alike) != count:
             raise ValueError(f"it says of {len(alike)} classes what looks like them")
+        power = doc.get("power", 1)
+        if power not in POWERS:
+            raise ValueError(f"its power is {power!r}, not one of {', '.join(map(str, POWERS))}")
         how = Answering(
-            tree, thresholds, float(other["floor"]), _index(other["class"], count, -1), _places(doc, count), alike
+            tree,
+            thresholds,
+            float(other["floor"]),
+            _index(other["class"], count, -1),
+            _places(doc, count),
+            alike,
+            power,
         )
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"answer.json is not the run's tree of answers: {error}", "run `edgefit fit` again") from error

@@ -11,6 +11,7 @@ from edgefit_converters.routes import open_route
 from edgefit_converters.routes.deploy import deploy
 from edgefit_converters.routes.route import Route
 from edgefit_converters.tflite.metadata import embed, read_labels
+from edgefit_toolkit.data.answers.power import best_power
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.stage import Stage
@@ -23,6 +24,7 @@ class Converted:
     """What reading the float file back showed."""
 
     model: TFLiteModel
+    power: int = 1  # of the files' outputs: probabilities are what they give, to this power
 
 
 class Convert(Stage[Converted]):
@@ -32,18 +34,30 @@ class Convert(Stage[Converted]):
     title = "convert to a float .tflite: the form that phones run, checked against torch"
 
     def depends_on(self) -> dict[str, Any]:
-        """The route."""
-        return {"settings": {"converter": self.job.settings.converter}}
+        """The route, and whether answers are more than the likeliest class."""
+        finer = {"outputs": "for sums and floors"} if self.finer else {}
+        return {"settings": {"converter": self.job.settings.converter} | finer}
+
+    @property
+    def finer(self) -> bool:
+        """Whether small probabilities count, summed up a tree, or how sure a sure answer is, above a floor."""
+        return self.job.taxonomy is not None or self.job.dataset.other >= 0
 
     def work(self) -> tuple[Converted, list[Path]]:
         """Raises ConversionError, SideEnvironmentError, and GuardFailed for a file that computes something else."""
         job = self.job
         route = route_of(job)
-        made = route.export_float(deploy(job.network, job.meta.temperature), job.float_tflite)
+        if self.finer:
+            job.power = best_power(logits(job.network, job.judged_val[0], temperature=job.meta.temperature))
+        if job.power > 1:
+            job.ui.note(
+                "the files give square roots of probabilities, brought to a sum of 1: 256 steps then tell more apart"
+            )
+        made = route.export_float(deploy(job.network, job.temperature), job.float_tflite)
         model = embed(job.float_tflite, job.dataset.classes, name=job.variant.label).as_model(made.recipe)
         check_float(job)
         job.ui.note(file_line(model))
-        return Converted(replace(model, path=job.float_tflite.name)), [job.float_tflite]
+        return Converted(replace(model, path=job.float_tflite.name), job.power), [job.float_tflite]
 
 
 def route_of(job: Job) -> Route:
@@ -69,7 +83,7 @@ def check_float(job: Job) -> None:
             )
         check_names(job, path)
         pixels, truth = job.judged_val
-        reference = logits(job.network, pixels, temperature=meta.temperature)
+        reference = logits(job.network, pixels, temperature=job.temperature)
         guard.check_float(reference, path, pixels, truth, meta.classes, validated_top1=meta.val_top1)
     except GuardFailed:
         path.unlink(missing_ok=True)

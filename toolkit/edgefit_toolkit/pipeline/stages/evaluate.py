@@ -37,8 +37,8 @@ class Evaluated:
 
 
 class Evaluate(Stage[Evaluated]):
-    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], `truth` int64 [N];
-    and answer.json.
+    """Leaves answers.npz: `float_torch`, `float_tflite` and `int8_tflite` float32 [N, classes], as the files give them,
+    `truth` int64 [N]; and answer.json.
     """
 
     number, name, result = 6, "evaluate", Evaluated
@@ -65,7 +65,7 @@ class Evaluate(Stage[Evaluated]):
         pixels, truth = job.test_pixels, labels_of(job.dataset.test)
         threads = job.settings.threads or host_threads()
         answers: dict[str, NDArray[np.float32]] = {
-            "float_torch": predict(job.network, pixels, temperature=job.meta.temperature)
+            "float_torch": predict(job.network, pixels, temperature=job.temperature)
         }
         int8 = TFLite(job.int8_tflite, threads=threads)
         answers["float_tflite"], float_logits = TFLite(job.float_tflite, threads=threads).answers(pixels)
@@ -99,7 +99,7 @@ class Evaluate(Stage[Evaluated]):
         """How an app answers, chosen on the int8 file's answers to validation pictures [N, classes] and their classes
         [N]; and the confidence below which it is not sure of a class, where there is nothing but classes."""
         job, tree = self.job, self.tree
-        how = Answering(tree, {}, other=job.dataset.other, places=job.places)
+        how = Answering(tree, {}, other=job.dataset.other, places=job.places, power=job.power)
         weighed = how.weighed(val)
         alike = look_alikes(weighed, truth, how.known)
         how = replace(how, floor=floor_keeping(how.certainty(val[truth != how.other])), alike=alike)

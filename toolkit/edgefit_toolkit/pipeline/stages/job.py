@@ -41,6 +41,7 @@ class Job:
     taxonomy: Taxonomy | None = None  # over the data set's classes
     places: Places | None = None  # of the data set's classes
     world: World | None = None  # the processes that train; None: this one alone
+    power: int = 1  # of the files' outputs (data/answers/power.py): that of the convert stage, once it ran
 
     @property
     def checkpoint(self) -> Path:
@@ -99,6 +100,11 @@ class Job:
     def meta(self) -> CheckpointMeta:
         """What the checkpoint says of itself: classes in their order, preprocessing, temperature, validated top-1."""
         return self._loaded[1]
+
+    @property
+    def temperature(self) -> float:
+        """Divides the logits inside the .tflite files."""
+        return self.meta.temperature * self.power
 
     @cached_property
     def test_pixels(self) -> NDArray[np.uint8]:

@@ -71,7 +71,7 @@ class Quantize(Stage[Quantized]):
         route = route_of(job)
         evidence = Evidence(
             job.float_tflite, pixels, pictures, labels,
-            network=deploy(job.network, job.meta.temperature),
+            network=deploy(job.network, job.temperature),
             more_pixels=(lambda: job.pixels(tuple(others), "reading training pictures")) if others else None,
             on_progress=job.ui.progress,
             classes=job.dataset.classes,

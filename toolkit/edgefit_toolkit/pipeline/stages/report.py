@@ -10,6 +10,7 @@ import numpy as np
 
 from edgefit_converters.recipe import Recipe
 from edgefit_toolkit import __version__
+from edgefit_toolkit.data.answers.power import to_power
 from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import open_photo
@@ -80,7 +81,9 @@ def build_document(
     dataset, trained, measured = job.dataset, made.trained, made.measured
     planned = plan_json(plan)
     truth = labels_of(dataset.test)
-    answers = np.load(job.answers_file)
+    with np.load(job.answers_file) as file:
+        kinds = ("float_torch", "float_tflite", "int8_tflite")
+        answers = {kind: to_power(file[kind], job.power).astype(np.float32) for kind in kinds}
     int8, answered = answers["int8_tflite"], answers["int8_tflite"].argmax(1)
     judged = (truth.tolist(), answered.tolist(), dataset.classes)
     trained_on = np.bincount(labels_of(dataset.train), minlength=len(dataset.classes)).tolist()
@@ -98,8 +101,8 @@ def build_document(
         "models": {"float": as_json(made.converted.model), "int8": as_json(made.quantized.model)},
         "quantization": _quantization(made.quantized),
         "accuracy": {
-            name: derive.score(int((answers[name].argmax(1) == truth).sum()), len(truth))
-            for name in ("float_torch", "float_tflite", "int8_tflite")
+            name: derive.score(int((probabilities.argmax(1) == truth).sum()), len(truth))
+            for name, probabilities in answers.items()
         },
         "per_class": per_class,
         "balance": derive.balance(per_class),

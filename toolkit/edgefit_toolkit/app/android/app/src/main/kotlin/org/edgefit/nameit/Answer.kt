@@ -18,7 +18,8 @@ class Node(val name: String, val rank: String, val parent: Int, val names: Map<S
 class Places(val regions: List<String>, val lowered: Double, val rows: List<IntArray>)
 
 /** answer.json: ranks from fine to coarse, from which sum on each answers, the classes in the model's order and what
- * stands above them; the class of other things (-1: none) and below which certainty it is none of these. */
+ * stands above them; the class of other things (-1: none) and below which certainty it is none of these; the power of
+ * the model's outputs. */
 class Tree(
     val ranks: List<String>,
     val thresholds: Map<String, Double>,
@@ -26,7 +27,8 @@ class Tree(
     val other: Int = -1,
     val floor: Double = 0.0,
     val places: Places? = null,
-    val alike: List<List<Int>> = emptyList()
+    val alike: List<List<Int>> = emptyList(),
+    val power: Int = 1
 )
 
 /** The node of a tree that answers. */
@@ -46,8 +48,18 @@ object Answers {
             Label(columns[0], common, columns.getOrElse(2) { "" })
         }
 
-    /** What to say of scores; [region] (null: any) and [month] (1 to 12; 0: any) may say where and when. */
-    fun judge(scores: FloatArray, labels: List<Label>, tree: Tree, region: String? = null, month: Int = 0): Answer {
+    /** The outputs to the file's power, brought to a sum of 1: the file may give roots, of which more fits its 256 steps. */
+    fun probabilities(outputs: FloatArray, power: Int): DoubleArray {
+        val given = DoubleArray(outputs.size) { outputs[it].toDouble() }
+        if (power == 1) return given
+        for (i in given.indices) given[i] *= given[i]
+        val sum = given.fold(0.0) { a, b -> a + b }
+        return if (sum > 0) DoubleArray(given.size) { given[it] / sum } else given
+    }
+
+    /** What to say of the model's outputs; [region] (null: any) and [month] (1 to 12; 0: any) may say where and when. */
+    fun judge(outputs: FloatArray, labels: List<Label>, tree: Tree, region: String? = null, month: Int = 0): Answer {
+        val scores = probabilities(outputs, tree.power)
         val seldom = seldomHere(scores.size, tree, region, month)
         val weighed = weigh(scores, tree, seldom)
         val order = weighed.indices.filter { it != tree.other }.sortedByDescending { weighed[it] }.take(3)
@@ -60,7 +72,7 @@ object Answers {
 
     /** Whether no name is as certain as the floor: none of these. What lies outside a name of k of n classes is weighed
      * by (n - 1) / (n - k): a class keeps its probability, a name that holds them all says nothing. */
-    fun isOther(scores: FloatArray, tree: Tree): Boolean {
+    fun isOther(scores: DoubleArray, tree: Tree): Boolean {
         val n = scores.size
         val sums = sumUp(nameable(scores, tree), tree)
         val held = sumUp(DoubleArray(n) { if (it == tree.other) 0.0 else 1.0 }, tree)
@@ -82,7 +94,7 @@ object Answers {
     }
 
     /** Scores of the classes that can be named; those seldom seen here are lowered, and all brought to their old sum. */
-    fun weigh(scores: FloatArray, tree: Tree, seldom: BooleanArray): DoubleArray {
+    fun weigh(scores: DoubleArray, tree: Tree, seldom: BooleanArray): DoubleArray {
         val given = nameable(scores, tree)
         val places = tree.places
         if (places == null || seldom.none { it }) return given
@@ -114,8 +126,8 @@ object Answers {
         return sums
     }
 
-    private fun nameable(scores: FloatArray, tree: Tree): DoubleArray =
-        DoubleArray(scores.size) { if (it == tree.other) 0.0 else scores[it].toDouble() }
+    private fun nameable(scores: DoubleArray, tree: Tree): DoubleArray =
+        DoubleArray(scores.size) { if (it == tree.other) 0.0 else scores[it] }
 
     /** 0.934 -> "93%"; never "0%" or "100%" of something uncertain. */
     fun percent(share: Double): String = when {

@@ -37,7 +37,7 @@ class Classifier(assets: AssetManager) : AutoCloseable {
     private val inputs = model.createInputBuffers()
     private val outputs = model.createOutputBuffers()
 
-    /** Probabilities of the model's input bytes [side, side, 3], and the model's own time in ms. */
+    /** The model's outputs for its input bytes [side, side, 3], and the model's own time in ms. */
     fun run(pixels: ByteArray): Pair<FloatArray, Double> {
         inputs[0].writeInt8(pixels) // bytes, signed or not: LiteRT's buffers of one byte an element
         val started = SystemClock.elapsedRealtimeNanos()
@@ -84,7 +84,8 @@ class Classifier(assets: AssetManager) : AutoCloseable {
                     val lowered = found.getDouble("lowered")
                     Places(strings(found.getJSONArray("regions")), lowered, rows(found.getJSONArray("rows")).map { it.toIntArray() })
                 },
-                rows(doc.getJSONArray("alike"))
+                rows(doc.getJSONArray("alike")),
+                doc.getInt("power")
             )
         }
 
