@@ -6,7 +6,7 @@ FLOWERS holds train, val and test of five classes. Each is left out in turn: a l
 four, alone and with half of OTHERS as a fifth class. Its float and int8 files answer val and test of the four (to be
 kept), all photographs of the class left out, and the other half of OTHERS (to be turned away). Printed: the area under
 the ROC curve, and the share of what should be turned away that is kept when 95% of the four are; of float, of float
-rounded to the steps that an output of uint8 has, of int8.
+rounded to the steps that an output of uint8 has, of int8, of int8 that gives square roots.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edgefit_converters.int8.quantize import quantize_int8
 from edgefit_converters.routes import litert
 from edgefit_converters.routes.deploy import deploy
 from edgefit_toolkit.data.answers.answering import Answering
+from edgefit_toolkit.data.answers.power import to_power
 from edgefit_toolkit.data.answers.taxonomy import Doubles
 from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.pixels import load_pixels
@@ -43,7 +45,7 @@ FAMILIES = dict.fromkeys(("daisy", "dandelion", "sunflower"), "Asteraceae") | {"
 DRAWS = 500  # of the bootstrap
 LEAST = 1 / 512  # half a step of the int8 output
 
-Score = Callable[[Floats], Any]  # probabilities [N, classes] -> how likely each is one of the classes [N]
+Score = Callable[[NDArray[Any]], Any]  # probabilities [N, classes] -> how likely each is one of the classes [N]
 SCORES: dict[str, Score] = {
     "largest probability": lambda p: p.max(1),
     "first less second": lambda p: np.sort(p, 1)[:, -1] - np.sort(p, 1)[:, -2],
@@ -87,7 +89,7 @@ class Bench:
         return self._features[id(pixels)].clone()
 
     def files(self, known: list[str], examples: bool, folder: Path) -> Iterator[tuple[str, Path]]:
-        """The float and the int8 file of a probe that knows these classes, and perhaps examples of others."""
+        """The float and the int8 files of a probe that knows these classes, and perhaps examples of others."""
         parts = {split: [self.pixels[split, name] for name in known] for split in ("train", "val")}
         if examples:
             parts["train"].append(self.others[0])
@@ -99,11 +101,13 @@ class Bench:
         network = load_network(with_classes(released("lite0"), n), allow_download=False)[0].eval()
         probe.into(output_layer(network.classifier))
         temperature = fit_temperature(torch.nn.functional.linear(x["val"], probe.weight, probe.bias), y["val"])
-        litert.export_deployed(deploy(network, temperature), folder / "float.tflite")
-        yield "float", folder / "float.tflite"
         calibration = np.concatenate(parts["train"])
-        quantize_int8(folder / "float.tflite", calibration[:: len(calibration) // 64], folder / "int8.tflite")
-        yield "int8", folder / "int8.tflite"
+        for power, int8 in ((1, "int8"), (2, "roots")):
+            litert.export_deployed(deploy(network, temperature * power), folder / "float.tflite")
+            if power == 1:
+                yield "float", folder / "float.tflite"
+            quantize_int8(folder / "float.tflite", calibration[:: len(calibration) // 64], folder / "int8.tflite")
+            yield int8, folder / "int8.tflite"
 
 
 def collect(bench: Bench) -> dict[str, Floats]:
@@ -146,9 +150,9 @@ def scores_of(known: list[str], examples: bool) -> dict[str, Score]:
     }
 
 
-def on_steps(probabilities: Floats) -> Floats:
+def on_steps(probabilities: Doubles) -> Doubles:
     """As an output of uint8 can say them."""
-    return (np.rint(probabilities * 256).clip(0, 255) / 256).astype(np.float32)
+    return np.asarray(np.rint(probabilities * 256).clip(0, 255) / 256)
 
 
 def apart(pairs: Sequence[tuple[Doubles, Doubles]], chance: np.random.Generator) -> Doubles:
@@ -169,9 +173,9 @@ def main() -> None:
         np.savez(chosen.answers, allow_pickle=False, **collect(Bench(chosen.flowers, chosen.others)))
     with np.load(chosen.answers) as file:
         answers = dict(file)
-    kinds = ("float", "in 256 steps", "int8", "float less int8")
+    kinds = ("float", "in 256 steps", "int8", "int8, roots", "float less int8, roots")
     print("| turned away | score | " + " | ".join(f"{kind}: AUROC | FPR95" for kind in kinds) + " |")
-    print("|---|---|" + "--:|" * 8)
+    print("|---|---|" + "--:|" * 10)
     for examples in (False, True):
         for what, key in (("class left out", "away"), ("other things", "others2")):
             print("\n".join(rows(answers, examples, key, what + "; with examples" * examples)))
@@ -184,10 +188,10 @@ def rows(answers: Mapping[str, Floats], examples: bool, key: str, what: str) -> 
     for left_out in FAMILIES:
         known = sorted(set(FAMILIES) - {left_out})
         files = []
-        for kind in ("float", "int8"):
+        for kind, power in (("float", 1), ("int8", 1), ("roots", 2)):
             start = f"{left_out}/{examples}/{kind}"
             kept = np.concatenate([answers[f"{start}/{split}/{n}"] for split in ("val", "test") for n in known])
-            files.append((kept, answers[f"{start}/{key}"]))
+            files.append((to_power(kept, power), to_power(answers[f"{start}/{key}"], power)))
         files.insert(1, (on_steps(files[0][0]), on_steps(files[0][1])))
         for name, score in scores_of(known, examples).items():
             pairs = [(score(kept), score(away)) for kept, away in files]
