@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     file = tmp_path / "book.sqlite"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), name]) for name in ("one", "two")]
     assert [writer.wait(120) for writer in writers] == [0, 0]
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM pictures").fetchone() == (6000,)
 
 
