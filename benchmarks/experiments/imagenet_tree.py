@@ -22,14 +22,16 @@ import numpy as np
 from edgefit_converters.int8.quantize import quantize_int8
 from edgefit_converters.routes import litert
 from edgefit_toolkit.data.answers.answering import Answering, floor_keeping
-from edgefit_toolkit.data.answers.taxonomy import Indices, Taxonomy
+from edgefit_toolkit.data.answers.power import best_power, to_power
+from edgefit_toolkit.data.answers.taxonomy import Doubles, Indices, Taxonomy
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.readers.folder import file_picture
-from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
+from edgefit_toolkit.interpreter import Pixels, TFLite
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.report.derive import auroc, kept_at_95
+from edgefit_toolkit.training.evaluation import logits
 from experiments import wordnet
 
 SHARES = (0.02, 0.1, 0.5)  # of the classes: the most that a name of each rank holds
@@ -75,17 +77,20 @@ def _pixels(files: list[Path]) -> Pixels:
     return load_pixels([file_picture(file) for file in files], preprocessing_for(released("lite0")))
 
 
-def _scores(pixels: Pixels, others: Pixels) -> dict[str, tuple[Floats, Floats]]:
+def _scores(pixels: Pixels, others: Pixels) -> dict[str, tuple[Doubles, Doubles]]:
     """What float and int8 say of the photographs and of other things."""
     with tempfile.TemporaryDirectory() as scratch:
         files = {kind: Path(scratch) / f"{kind}.tflite" for kind in ("float", "int8")}
-        litert.export_float(load_network(released("lite0"), allow_download=False)[0], files["float"])
+        network = load_network(released("lite0"), allow_download=False)[0]
+        power = best_power(logits(network, pixels[::3]))
+        litert.export_float(network, files["float"], float(power))
         quantize_int8(files["float"], pixels[::3], files["int8"])
         models = {kind: TFLite(file) for kind, file in files.items()}
-        return {kind: (model.predict(pixels), model.predict(others)) for kind, model in models.items()}
+        print(f"power of the outputs: {power}\n")
+        return {k: (to_power(m.predict(pixels), power), to_power(m.predict(others), power)) for k, m in models.items()}
 
 
-def _answers(tree: Taxonomy, scores: Floats, truth: Indices, wanted: float) -> tuple[int, ...]:
+def _answers(tree: Taxonomy, scores: Doubles, truth: Indices, wanted: float) -> tuple[int, ...]:
     """Of all photographs, both halves together: answered, rightly so, at each rank; none of these."""
     ranks, found = np.array([node.rank for node in tree.nodes]), np.zeros(4 + len(SHARES), int)
     for half in (0, 1):
