@@ -2,8 +2,8 @@
 
     python -m experiments.flower_families ANSWERS.npz
 
-ANSWERS.npz is what `python -m experiments.none_of_these FLOWERS OTHERS --answers` wrote: here the int8 files that know
-all five flowers, without and with 50 examples of other things. Thresholds and the floor of "none of these" are chosen
+ANSWERS.npz is what `python -m experiments.none_of_these FLOWERS OTHERS --answers` wrote: here the int8 files of roots that
+know all five flowers, without and with 50 examples of other things. Thresholds and the floor of "none of these" are chosen
 on val (with 50 other things more where there are examples) and judged on test and 100 further other things.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     columns = ("answered", "right", "by the family", "none of these", "other things named")
     print("| examples | wanted | looks at | " + " | ".join(columns) + " |\n|---|--:|---|" + "--:|" * 5)
     for examples in (False, True):
-        start = f"{examples}/int8"
+        start = f"{examples}/roots"
         sets = {}
         for split in ("val", "test"):
             parts = [said[f"{start}/{split}/{name}"] for name in known]
@@ -57,7 +57,7 @@ def main() -> None:
         if examples:
             more = said[f"{start}/others1"]
             sets["val"] = np.concatenate((sets["val"][0], more)), np.append(sets["val"][1], [len(known)] * len(more))
-        tree = up_the_families(known, examples)
+        tree = replace(up_the_families(known, examples), power=2)
         flat = replace(tree, tree=Taxonomy.of_classes([node.name for node in tree.tree.nodes if node.rank == 0]))
         ways = {"class alone": (flat, flat), "tree; none of these by the class": (tree, flat), "tree": (tree, tree)}
         for wanted in (0.95, 0.98, 0.99):
