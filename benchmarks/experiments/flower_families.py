@@ -2,9 +2,10 @@
 
     python -m experiments.flower_families ANSWERS.npz
 
-ANSWERS.npz is what `python -m experiments.none_of_these FLOWERS OTHERS --answers` wrote: here the int8 files of roots that
-know all five flowers, without and with 50 examples of other things. Thresholds and the floor of "none of these" are chosen
-on val (with 50 other things more where there are examples) and judged on test and 100 further other things.
+ANSWERS.npz is what `python -m experiments.none_of_these FLOWERS OTHERS --answers` wrote: here the int8 files
+of roots that know all five flowers, without and with 50 examples of other things. Thresholds and the floor of "none
+of these" are chosen on val (with 50 other things more where there are examples) and judged on test and 100 further
+other things.
 """
 
 from __future__ import annotations
