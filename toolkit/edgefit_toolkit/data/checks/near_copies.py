@@ -61,8 +61,8 @@ class Looks:
         """The groups among the pictures of these hashes."""
         rows = np.unique(np.fromiter((self._rows[sha256] for sha256 in hashes), np.int64))
         numbers = np.full(len(self._rows), -1)
-        values = np.frombuffer(self._values, np.uint8).reshape(-1, WIDTH * HEIGHT)[rows]
-        numbers[rows] = _groups(values)
+        values = np.frombuffer(self._values, np.uint8).reshape(-1, WIDTH * HEIGHT)
+        numbers[rows] = _groups(values if len(rows) == len(values) else values[rows])
         return Groups(self._rows, numbers)
 
 
@@ -105,7 +105,7 @@ def _pairs(values: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     cell = (axes[0].astype(np.int64) * side + axes[1]) * side + axes[2]
     along = cell * length + quarters.sum(0)
     order = np.argsort(along, kind="stable")
-    along, values, quarters = along[order], values[order], quarters[:, order]
+    along, quarters = along[order], quarters[:, order]
     del axes, cell, grey
     for offset in _HALF:
         there = along + ((offset[0] * side + offset[1]) * side + offset[2]) * length
@@ -113,9 +113,9 @@ def _pairs(values: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
         counts = np.maximum(np.searchsorted(along, there + limit, side="right") - low, 0)
         for left, right in _ranges(low, counts):
             near = np.abs(quarters[:, left] - quarters[:, right]).sum(0) <= limit
-            left, right = left[near], right[near]
+            left, right = order[left[near]], order[right[near]]
             near = np.abs(values[left].astype(np.int16) - values[right]).sum(1) <= limit
-            yield from zip(order[left[near]].tolist(), order[right[near]].tolist(), strict=True)
+            yield from zip(left[near].tolist(), right[near].tolist(), strict=True)
 
 
 def _ranges(low: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], ...]]:
