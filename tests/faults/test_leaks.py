@@ -55,9 +55,10 @@ def test_copies_stay_together(how: str, layout: str, tmp_path: Path) -> None:
     dataset = load_dataset(str(tmp_path), seed=0)
     assert_no_leak(dataset)
     assert len(dataset.train) + len(dataset.val) + len(dataset.test) == 48
-    assert "48 pictures are 24, but for compression, size or format: each group of near copies stays in one split" in (
-        dataset.notes
-    )
+    assert (
+        "48 pictures are 24 different ones, but for compression, size or format: each group of near copies stays in one"
+        " split"
+    ) in dataset.notes
 
 
 @pytest.mark.fault("exact copies below train/")

@@ -45,8 +45,8 @@ def kept_together(classes: Classes, groups: Groups) -> list[str]:
     if not several:
         return []
     return [
-        f"{sum(several)} pictures are {len(several)}, but for compression, size or format: each group of near "
-        "copies stays in one split"
+        f"{sum(several)} pictures are {len(several)} different ones, but for compression, size or format: "
+        "each group of near copies stays in one split"
     ]
 
 
