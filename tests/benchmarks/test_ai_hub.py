@@ -18,6 +18,7 @@ from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.targets.ai_hub import AiHubTarget
 from edgefit_benchmarks.timing import measure
 from edgefit_toolkit.errors import DeviceError, InputError
+from edgefit_toolkit.pipeline.sweep.fleet import Timing, timed
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 STAND_IN = Path(__file__).resolve().parents[1] / "support/qai_hub_client"
@@ -76,6 +77,17 @@ def test_nothing_is_uploaded_unless_the_cost_is_accepted(model: Path, calls: Pat
         measure(AiHubTarget("Samsung Galaxy S24"), model, TimingOptions())
     assert "--yes" in refused.value.hint
     assert done(calls) == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_sweep_accepts_the_cost_for_all_its_networks_or_for_none(model: Path, calls: Path) -> None:
+    place = ("ai-hub", "Samsung Galaxy S24")
+    refused = timed(Timing("Lite0", 0, str(model), place, 4, accept_cost=False))
+    assert "uploads the model to Qualcomm and takes one job" in refused["reason"]
+    assert not done(calls)
+    row = timed(Timing("Lite0", 0, str(model), place, 4, accept_cost=True))
+    assert row["measurement"]["target"] == "Samsung Galaxy S24 (Qualcomm AI Hub)"
+    assert [call[0] for call in done(calls)] == ["upload", "job"]
 
 
 @pytest.mark.usefixtures("stand_in")
