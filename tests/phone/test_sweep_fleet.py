@@ -38,6 +38,8 @@ def test_every_network_on_what_is_attached(there: World, adb: Adb, tmp_path: Pat
     for name, px in (("a", 64), ("b", 96)):
         (tmp_path / "networks" / name).mkdir(parents=True)
         tiny_tflite(tmp_path / "networks" / name / "model_int8.tflite", resolution_px=px)
+    doc["networks"].pop(1)  # one that a cell stepped down to
+    doc["cells"][1]["run"] = "networks/b"
     unplugging = unplug_when_files_arrive(goes)
     *_, doc["fleet"] = Fleet(Everywhere(threads=1)).measured(doc, tmp_path, [])
     unplugging.join()

@@ -77,19 +77,18 @@ class Fleet:
         self.places = (*there, *(place for place in here if place not in there))
 
     def measured(self, doc: SweepDoc, out: Path, known: Iterable[FleetRowDoc]) -> Iterator[list[FleetRowDoc]]:
-        """All rows so far whenever one is there: one for each place and each network that has a model, the times of
-        the same file on the same place taken from `known`."""
-        made = [(network, out / network["run"] / INT8) for network in doc["networks"]]
-        timings = [
-            Timing(network["label"], network["seed"], str(model), place, self.asked.threads, self.asked.accept_cost)
+        """All rows so far whenever one is there: one for each place and each network that has a model, those that a
+        cell stepped down to among them; the times of the same file on the same place are taken from `known`."""
+        asked, models = self.asked, _models(doc, out)
+        timings = {
+            Timing(label, seed, str(model), place, asked.threads, asked.accept_cost): sha256
             for place in self.places
-            for network, model in made
-            if model.is_file()  # else the guard said no
-        ]
+            for sha256, (label, seed, model) in models.items()
+        }
         before = {_key(row): row for row in known if "measurement" in row}
         found: dict[Timing, FleetRowDoc] = {}
-        for timing in timings:
-            if (row := before.get((sha256_of(Path(timing.model)), *timing.place))) is not None:
+        for timing, sha256 in timings.items():
+            if (row := before.get((sha256, *timing.place))) is not None:
                 found[timing] = {**row, "network": timing.network, "seed": timing.seed}
         left = [timing for timing in timings if timing not in found]
         yield [found[timing] for timing in timings if timing in found]
@@ -134,6 +133,18 @@ def known_rows(document: Path) -> list[FleetRowDoc]:
         return [row for row in rows if _key(row)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+def _models(doc: SweepDoc, out: Path) -> dict[str, tuple[str, int, Path]]:
+    """Label, seed and file of each different int8 model, by its SHA-256; a refused network has none."""
+    runs = [(network["label"], network["seed"], network["run"]) for network in doc["networks"]]
+    runs += [(cell["network"] or "", cell["seed"], cell["run"]) for cell in doc["cells"] if cell["top1"] is not None]
+    files = [(label, seed, out / run / INT8) for label, seed, run in runs]
+    found: dict[str, tuple[str, int, Path]] = {}
+    for label, seed, model in files:
+        if model.is_file():
+            found.setdefault(sha256_of(model), (label, seed, model))
+    return found
 
 
 def _row(timing: Timing, target: str) -> FleetRowDoc:
