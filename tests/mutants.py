@@ -32,7 +32,9 @@ MODULES = {  # module -> its own tests
     "toolkit/edgefit_toolkit/network/grow.py": "tests/toolkit/test_grow.py",
     "toolkit/edgefit_toolkit/picker/rule.py": "tests/toolkit/test_rule.py",
     "toolkit/edgefit_toolkit/picker/search.py": "tests/toolkit/test_search.py",
-    "toolkit/edgefit_toolkit/picker/bracket.py": "tests/toolkit/test_prove.py -k 'not this_host'",
+    "toolkit/edgefit_toolkit/picker/bracket.py": (
+        "tests/toolkit/test_prove.py tests/toolkit/test_bracket_rounds.py -k 'not this_host'"
+    ),
     "toolkit/edgefit_toolkit/picker/rounds.py": "tests/toolkit/test_rounds.py",
     "toolkit/edgefit_toolkit/latency/predict.py": "tests/toolkit/test_latency.py",
     "toolkit/edgefit_toolkit/latency/memory.py": "tests/toolkit/test_latency.py -k 'memory or board'",

@@ -21,6 +21,7 @@ from edgefit_converters.ladder.material import Evidence
 from edgefit_converters.ladder.steps import STEPS
 from edgefit_converters.recipe import Floors, Recipe
 from edgefit_converters.tflite import inspect
+from edgefit_toolkit.data.answers.power import softmax
 from edgefit_toolkit.errors import ConversionError, GuardFailed
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network.efficientnet import EfficientNet
@@ -213,10 +214,10 @@ def test_wrong_scores_of_int8_fail_it_though_its_logits_are_right(
 
 
 def test_kinds_of_wrong_softmax_are_told_apart(reference: np.ndarray) -> None:
-    right = faults._softmax(reference)
+    right = softmax(reference)
     assert faults.softmax(right, reference) is None
     assert "without a softmax" in str(faults.softmax(reference, reference))
-    assert "applied twice" in str(faults.softmax(faults._softmax(right), reference))
+    assert "applied twice" in str(faults.softmax(softmax(right), reference))
     assert "add up to 0.50" in str(faults.softmax(right / 2, reference))
 
 

@@ -16,6 +16,7 @@ from edgefit_converters.judge.accuracy import LEAST_JUDGED, Labels
 from edgefit_converters.judge.parity import sqnr_db
 from edgefit_converters.recipe import IO_QUANTIZATION
 from edgefit_converters.tflite.inspect import ModelFacts
+from edgefit_toolkit.data.answers.power import softmax as probabilities_of
 from edgefit_toolkit.interpreter import Floats, Pixels, TFLite
 from edgefit_toolkit.intervals import paired_interval
 from edgefit_toolkit.records import PIXEL_MEAN, PIXEL_STD
@@ -69,12 +70,12 @@ def io_quantization(facts: ModelFacts, io_dtype: str) -> list[str]:
 
 def softmax(scores: Floats, logits: Floats) -> str | None:
     """Scores that are not the softmax of their own logits (both [N, classes], from one file)."""
-    expected = _softmax(logits)
+    expected = probabilities_of(logits)
     if float(np.abs(scores - expected).max(initial=0.0)) <= SOFTMAX_LIMIT:
         return None
     if np.allclose(scores, logits, atol=SOFTMAX_LIMIT):
         return "the model ends without a softmax: its scores are no probabilities"
-    if float(np.abs(scores - _softmax(_softmax(logits))).max()) <= SOFTMAX_LIMIT:
+    if float(np.abs(scores - probabilities_of(probabilities_of(logits))).max()) <= SOFTMAX_LIMIT:
         return "the softmax is applied twice: every answer looks unsure"
     sums = scores.sum(1)
     if float(np.abs(sums - 1).max()) > 0.1:
@@ -171,11 +172,6 @@ def names(embedded: Sequence[str], classes: Sequence[str], where: str) -> str | 
 def _look(pixels: Pixels) -> tuple[Any, float]:
     """Mean of each channel [3], and the standard deviation of all values."""
     return pixels.mean((0, 1, 2), dtype=np.float64), float(pixels.std(dtype=np.float64))
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
 
 def _order(reference: Floats, logits: Floats) -> list[int] | None:

@@ -39,7 +39,7 @@ def best_power(logits: NDArray[Any]) -> int:
 
 def lost(logits: NDArray[Any], power: int) -> float:
     """Mean divergence, in nats, of what comes back through 256 steps at this power from the true probabilities."""
-    true, softer = _softmax(logits), _softmax(np.asarray(logits, np.float64) / power)
+    true, softer = softmax(logits), softmax(np.asarray(logits, np.float64) / power)
     steps = np.rint(softer * STEPS).clip(0, STEPS - 1) / STEPS
     back = np.maximum(to_power(steps, power), (0.5 / STEPS) ** power)  # nothing is impossible: half a step is left
     back /= back.sum(1, keepdims=True)
@@ -48,7 +48,8 @@ def lost(logits: NDArray[Any], power: int) -> float:
     return float(terms.sum(1).mean())
 
 
-def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities float64 [N, classes] of logits [N, classes]."""
     shifted = np.asarray(logits, np.float64) - np.max(logits, 1, keepdims=True)
     raised = np.exp(shifted)
     return np.asarray(raised / raised.sum(1, keepdims=True))
