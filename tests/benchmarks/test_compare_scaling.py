@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.training_parts import CLASSES, drawn_dataset
 
-from experiments import compare_scaling as script
+from experiments.training import compare_scaling as script
 
 
 def rows(right: int, n: int = 200) -> list[script.Row]:

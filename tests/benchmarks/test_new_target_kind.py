@@ -21,8 +21,8 @@ from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.picker.plan import Candidate, Plan
 from edgefit_toolkit.picker.search import PHI_RANGE
-from edgefit_toolkit.pipeline.bench import Bench, find_bench
-from edgefit_toolkit.pipeline.prove import prove
+from edgefit_toolkit.pipeline.measuring.bench import Bench, find_bench
+from edgefit_toolkit.pipeline.measuring.prove import prove
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Budget
 

@@ -22,7 +22,13 @@ from edgefit_converters.tflite.gpu import GPU_KINDS, gpu_fallback
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import DeviceError, InputError
-from edgefit_toolkit.pipeline.int8_speed import Int8Speed, int8_dot, profile_models, slower_warnings, why_slower
+from edgefit_toolkit.pipeline.measuring.int8_speed import (
+    Int8Speed,
+    int8_dot,
+    profile_models,
+    slower_warnings,
+    why_slower,
+)
 from edgefit_toolkit.pipeline.report_rows import times_doc
 from edgefit_toolkit.report.schema import OperatorTimesDoc, check
 

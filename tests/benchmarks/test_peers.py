@@ -1,4 +1,4 @@
-"""experiments/peers.py: the halves of the photographs, the table, and other tools' workers where they are installed."""
+"""experiments/int8/peers.py: halves of the photographs, the table, other tools' workers where they are installed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from edgefit_converters.routes.environments import ensure, is_made
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.records import Parity, Preprocessing
-from experiments import peer_table
-from experiments.halves import Half, join, read_halves, split_others
+from experiments.int8 import peer_table
+from experiments.int8.halves import Half, join, read_halves, split_others
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "experiments" / "peers.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "experiments" / "int8" / "peers.py"
 LADDER = {
     "photographs": "6 drawn",
     "rows": [
@@ -166,7 +166,7 @@ def test_a_worker_quantizes_and_times_a_small_network(
     peers: ModuleType, tool: str, small_network: EfficientNet, tmp_path: Path
 ) -> None:
     if not is_made(peers.LOCK):
-        pytest.skip("the environment of benchmarks/experiments/peers.py is not made here")
+        pytest.skip("the environment of benchmarks/experiments/int8/peers.py is not made here")
     python, worker = ensure(peers.LOCK), peers.WORKERS[tool]
     network = deploy.deploy(small_network)
     half = Half(drawn_pixels(20, seed=1)[0], drawn_pixels(30, seed=2)[0])

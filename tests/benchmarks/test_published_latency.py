@@ -13,16 +13,16 @@ from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.gpu import GPUS_FILE
 from edgefit_toolkit.latency.kernels import KERNELS_FILE
 from edgefit_toolkit.latency.speed import CORES_FILE
-from experiments.core_cycles.fit import kernels_toml, read_cycles
-from experiments.core_cycles.kernels import CORES
-from experiments.core_fit import Options, fit_cores, leave_one_device_out
-from experiments.cores_file import cores_toml
-from experiments.evidence import Errors, Setting, covered, left_out_errors, widths
-from experiments.gpu_fit import faster_named, gpus_toml, leave_one_out, read_gpu_rows
-from experiments.networks import network, sorted_scores
-from experiments.points_fit import leave_one_out as points_left_out
-from experiments.published import read_rows
-from experiments.validate_latency import NEW_CORE, Held, errors_of, without_core
+from experiments.latency.core_cycles.fit import kernels_toml, read_cycles
+from experiments.latency.core_cycles.kernels import CORES
+from experiments.latency.core_fit import Options, fit_cores, leave_one_device_out
+from experiments.latency.cores_file import cores_toml
+from experiments.latency.evidence import Errors, Setting, covered, left_out_errors, widths
+from experiments.latency.gpu_fit import faster_named, gpus_toml, leave_one_out, read_gpu_rows
+from experiments.latency.networks import network, sorted_scores
+from experiments.latency.points_fit import leave_one_out as points_left_out
+from experiments.latency.published import read_rows
+from experiments.latency.validate_latency import NEW_CORE, Held, errors_of, without_core
 
 ROWS = read_rows()
 

@@ -15,7 +15,7 @@ from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime, worker_command
 from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.pipeline.int8_speed import slower_warnings
+from edgefit_toolkit.pipeline.measuring.int8_speed import slower_warnings
 from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")

@@ -32,8 +32,8 @@ from edgefit_toolkit.errors import EdgefitError, InputError
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, load_checkpoint, save_checkpoint, sidecar_of
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.scaling import variant_from_factors
-from edgefit_toolkit.pipeline.key import Key
-from edgefit_toolkit.pipeline.run import MANIFEST, open_run
+from edgefit_toolkit.pipeline.run_directory.key import Key
+from edgefit_toolkit.pipeline.run_directory.run import MANIFEST, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, saved_settings
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.report import read_report

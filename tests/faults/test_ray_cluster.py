@@ -12,7 +12,7 @@ import pytest
 from support.ray_nodes import ENVIRONMENT, LIMIT_S, Cluster, until
 from support.small_job import EDGEFIT, draw
 
-from experiments.same_report import differences
+from experiments.runs.same_report import differences
 
 FLAGS = ("--budgets-ms", "2.5,3", "--devices", "pixel4", "--epochs", "6", "--threads", "1", "--predict-only")
 

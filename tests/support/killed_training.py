@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from support.training_parts import drawn_dataset, fresh_network
 
-from edgefit_toolkit.training import feature_store, state
+from edgefit_toolkit.training import state
 from edgefit_toolkit.training.fine_tune import fine_tune
+from edgefit_toolkit.training.inputs import feature_store
 from edgefit_toolkit.training.settings import TrainSettings
 
 

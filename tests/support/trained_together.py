@@ -17,8 +17,8 @@ from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.pipeline.company import several
 from edgefit_toolkit.training import state
-from edgefit_toolkit.training.batches import Batch
 from edgefit_toolkit.training.fine_tune import fine_tune
+from edgefit_toolkit.training.inputs.batches import Batch
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.trainer import Trainer
 from edgefit_toolkit.training.world import ALONE, World, joined

@@ -29,10 +29,10 @@ from edgefit_toolkit.network.graph import classifier_params, operators
 from edgefit_toolkit.network.head import FactorizedLinear, Factors, full_layer
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.training import fine_tune as training
-from edgefit_toolkit.training import streamed_probe
 from edgefit_toolkit.training.evaluation import logits
 from edgefit_toolkit.training.factorized import LABEL, MOST_LOST, outweighs, ranks_of, smallest
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
+from edgefit_toolkit.training.probe import streamed_probe
 from edgefit_toolkit.training.settings import TrainSettings
 
 CLASSES, SIZE_PX = 200, 32

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from edgefit_toolkit.errors import OutputError
-from edgefit_toolkit.training import feature_store
-from edgefit_toolkit.training.feature_store import FeatureStore, Rows
+from edgefit_toolkit.training.inputs import feature_store
+from edgefit_toolkit.training.inputs.feature_store import FeatureStore, Rows
 
 HOLDS = {"activations": Rows(6, (5, 1, 1), torch.bfloat16), "features": Rows(6, (3,), torch.float32)}
 

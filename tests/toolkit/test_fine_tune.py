@@ -27,8 +27,8 @@ from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import ignore_progress
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.evaluation import predict
-from edgefit_toolkit.training.features import UpperPart, lower, prepare_inputs
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
+from edgefit_toolkit.training.inputs.features import UpperPart, lower, prepare_inputs
 from edgefit_toolkit.training.settings import (
     STAGES,
     TrainSettings,

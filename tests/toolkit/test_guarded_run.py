@@ -41,7 +41,7 @@ from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.weights import Provenance
-from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.run_directory.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
 from edgefit_toolkit.pipeline.stages import measure
 from edgefit_toolkit.pipeline.stages.convert import Convert, check_float

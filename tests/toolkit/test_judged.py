@@ -12,7 +12,7 @@ from support.training_parts import variant
 
 from edgefit_toolkit.data.dataset import Dataset, Photo
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.run_directory.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import job as jobs
 from edgefit_toolkit.pipeline.stages.job import Job

@@ -13,8 +13,8 @@ from edgefit_toolkit.latency.kernels import graph_cycles, operator_cycles, table
 from edgefit_toolkit.latency.least_squares import solve
 from edgefit_toolkit.network.graph import Operator, operators
 from edgefit_toolkit.network.scaling import released, variant_from_phi
-from experiments.core_cycles.fit import needed
-from experiments.core_cycles.pipeline import IN_ORDER
+from experiments.latency.core_cycles.fit import needed
+from experiments.latency.core_cycles.pipeline import IN_ORDER
 
 SIMULATED = Path(__file__).parents[2] / "benchmarks/results/core_cycles.csv"
 NAMES = ["-".join(name) for name in needed()]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from edgefit_toolkit.records import Epoch
-from edgefit_toolkit.training import linear_probe, streamed_probe
-from edgefit_toolkit.training.linear_probe import (
+from edgefit_toolkit.training.probe import linear_probe, streamed_probe
+from edgefit_toolkit.training.probe.linear_probe import (
     LinearProbe,
     best_probe,
     fit_probes,

@@ -24,7 +24,7 @@ from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.readers import shards
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
-from edgefit_toolkit.pipeline.place import place_of
+from edgefit_toolkit.pipeline.run_directory.place import place_of
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out
 from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.settings import TrainSettings

@@ -11,7 +11,7 @@ import pytest
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.pipeline.fit import opened
-from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.run_directory.run import open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out, saved_settings
 from edgefit_toolkit.pipeline.stages import data
 from edgefit_toolkit.progress import Silent

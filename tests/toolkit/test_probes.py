@@ -9,8 +9,8 @@ import pytest
 
 from edgefit_toolkit.interpreter import open_interpreter
 from edgefit_toolkit.network.scaling import released, variant_from_phi
-from edgefit_toolkit.pipeline import probes
-from edgefit_toolkit.pipeline.probes import ProbeCache, probe_key, write_probe
+from edgefit_toolkit.pipeline.measuring import probes
+from edgefit_toolkit.pipeline.measuring.probes import ProbeCache, probe_key, write_probe
 
 
 def test_a_converted_probe_is_kept_and_a_lite_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,8 +203,8 @@ def test_the_terminal_shows_the_proof() -> None:
 def test_this_host_proves_a_pick_of_tiny_networks() -> None:
     """Real graphs, real processes, a budget that no machine misses; what the figures are is not looked at."""
     from edgefit_benchmarks.targets.local import LocalTarget
-    from edgefit_toolkit.pipeline.bench import Bench
-    from edgefit_toolkit.pipeline.prove import prove
+    from edgefit_toolkit.pipeline.measuring.bench import Bench
+    from edgefit_toolkit.pipeline.measuring.prove import prove
     from edgefit_toolkit.progress import Silent
 
     tiny = [variant_from_phi(phi, classes=5) for phi in (-4.0, -3.9, -3.8)]
@@ -225,7 +225,7 @@ def test_this_host_proves_a_pick_of_tiny_networks() -> None:
 def test_a_round_that_other_programs_disturbed_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a /proc/stat of our own, in which others are busy, or not, while a round runs."""
     from edgefit_benchmarks import other_work
-    from edgefit_toolkit.pipeline.prove import DISTURBED_AGAIN, _Quiet
+    from edgefit_toolkit.pipeline.measuring.prove import DISTURBED_AGAIN, _Quiet
     from edgefit_toolkit.progress import Silent
 
     stat, busy = tmp_path / "stat", [0]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from edgefit_toolkit.errors import OutputError
 from edgefit_toolkit.files import key_of, write_atomic
-from edgefit_toolkit.pipeline.key import Key
-from edgefit_toolkit.pipeline.run import MANIFEST, open_run
+from edgefit_toolkit.pipeline.run_directory.key import Key
+from edgefit_toolkit.pipeline.run_directory.run import MANIFEST, open_run
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x), max_leaves=5)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefit_toolkit.pipeline.source_digest import PACKAGES, Tree, sources_of
+from edgefit_toolkit.pipeline.run_directory.source_digest import PACKAGES, Tree, sources_of
 
 ROOTS = {name: Path(__import__(name).__file__).parent for name in PACKAGES}
 TRAINING = "edgefit_toolkit.training.fine_tune"
@@ -72,7 +72,7 @@ def test_a_changed_line_changes_what_runs_it_and_no_more(tmp_path: Path) -> None
 
 def test_nothing_is_imported_for_it() -> None:
     code = (
-        "import sys; from edgefit_toolkit.pipeline.source_digest import sources_of; "
+        "import sys; from edgefit_toolkit.pipeline.run_directory.source_digest import sources_of; "
         f"assert sources_of({TRAINING!r}); print([m for m in sys.modules if m in ('torch', 'numpy', {TRAINING!r})])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,9 +16,9 @@ import edgefit_converters
 import edgefit_toolkit
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.pipeline.run import open_run
+from edgefit_toolkit.pipeline.run_directory.run import open_run
+from edgefit_toolkit.pipeline.run_directory.source_digest import Tree
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.pipeline.source_digest import Tree
 from edgefit_toolkit.pipeline.stages import stage
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.train import Train, Trained

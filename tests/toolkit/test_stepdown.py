@@ -17,8 +17,8 @@ from edgefit_toolkit.network.checkpoints import sidecar_of
 from edgefit_toolkit.picker.plan import Candidate, Measured, Plan
 from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline import stepdown
-from edgefit_toolkit.pipeline.bench import Bench
 from edgefit_toolkit.pipeline.fit import fit
+from edgefit_toolkit.pipeline.measuring.bench import Bench
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import pick, report
 from edgefit_toolkit.pipeline.stages.job import Job

@@ -29,7 +29,7 @@ from edgefit_toolkit.pipeline.sweep.grid import cells_of, networks_of
 from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.report.schema import validate_sweep
-from experiments.same_report import differences
+from experiments.runs.same_report import differences
 
 COMMON = FitSettings(0.0, "", data="plants", measure=False)
 EDGEFIT = Path(sys.executable).with_name("edgefit")

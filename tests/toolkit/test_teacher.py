@@ -19,8 +19,8 @@ from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.teacher import identity_of, open_teacher
 from edgefit_toolkit.progress import Silent, ignore_progress
 from edgefit_toolkit.training.compute import Compute
-from edgefit_toolkit.training.features import prepare_inputs
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
+from edgefit_toolkit.training.inputs.features import prepare_inputs
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.teacher import Teacher, answers, distilled
 

@@ -25,7 +25,7 @@ def bench(
     """
     from edgefit_benchmarks.timing import measure
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.bench import find_bench
+    from edgefit_toolkit.pipeline.measuring.bench import find_bench
 
     path = Path(model)
     found = find_bench(load_profile(device), where, threads=threads, required=True)

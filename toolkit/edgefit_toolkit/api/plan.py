@@ -83,8 +83,8 @@ def _measured(
     found: picked.Plan, where: Mapping[str, str] | None, threads: int | None, on_progress: Progress | Ui | None
 ) -> picked.Plan:
     from edgefit_toolkit.devices import load_profile
-    from edgefit_toolkit.pipeline.bench import find_bench
-    from edgefit_toolkit.pipeline.prove import prove
+    from edgefit_toolkit.pipeline.measuring.bench import find_bench
+    from edgefit_toolkit.pipeline.measuring.prove import prove
 
     with listener(on_progress) as ui:
         bench = find_bench(load_profile(found.device), where, threads=threads, ui=ui)

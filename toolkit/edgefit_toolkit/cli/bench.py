@@ -79,7 +79,7 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
     from edgefit_converters.routes.environments import TENSORFLOW, ensure
     from edgefit_toolkit.api.console import Terminal
-    from edgefit_toolkit.pipeline.bench import host_threads
+    from edgefit_toolkit.pipeline.measuring.bench import host_threads
     from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
     ui = Terminal()

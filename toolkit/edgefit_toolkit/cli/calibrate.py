@@ -32,7 +32,7 @@ def command(
 ) -> None:  # fmt: skip
     """Measure up to 5 probes on a device and keep a profile of your own that fits them."""
     from edgefit_toolkit.api.console import Terminal
-    from edgefit_toolkit.pipeline.calibrate import calibrate_profile
+    from edgefit_toolkit.pipeline.measuring.calibrate import calibrate_profile
 
     ui = Terminal(verbosity(quiet or as_json, verbose))
     try:

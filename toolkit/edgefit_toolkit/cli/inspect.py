@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgefit_benchmarks.operators import OperatorProfile
     from edgefit_converters.tflite.inspect import ModelFacts
-    from edgefit_toolkit.pipeline.int8_speed import Int8Speed
+    from edgefit_toolkit.pipeline.measuring.int8_speed import Int8Speed
 
 INT8, FLOAT = "model_int8.tflite", "model_float.tflite"  # what a run directory calls its models
 
@@ -50,8 +50,8 @@ def command(model: Path, float_path: Path | None, no_time: bool, threads: int | 
     from edgefit_converters.tflite.gpu import QUANTIZED_NOTE, gpu_fallback
     from edgefit_converters.tflite.inspect import read_foreign
     from edgefit_toolkit.api.console import PlainConsole
-    from edgefit_toolkit.pipeline.bench import host_threads
-    from edgefit_toolkit.pipeline.int8_speed import compare_speed, profile_models
+    from edgefit_toolkit.pipeline.measuring.bench import host_threads
+    from edgefit_toolkit.pipeline.measuring.int8_speed import compare_speed, profile_models
     from edgefit_toolkit.pipeline.report_rows import times_doc
     from edgefit_toolkit.records import as_json as plain
 

@@ -3,7 +3,8 @@
 XNNPACK computes a convolution in tiles of `rows` pixels by `columns` output channels, and everything else in blocks of
 `columns` channels; a tile that is not full costs as much as one that is. So cost is not proportional to multiply-adds,
 and not monotone in phi. kernels.toml holds the tiles and the cycles per step: the machine code of the kernels run
-through pipeline models of the cores (experiments/core_cycles). Loads are taken to hit the first cache (memory.py).
+through pipeline models of the cores (experiments/latency/core_cycles). Loads are taken to hit the first cache
+(memory.py).
 """
 
 from __future__ import annotations

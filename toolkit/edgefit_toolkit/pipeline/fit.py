@@ -28,8 +28,8 @@ from edgefit_toolkit.network.scaling import with_classes
 from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
 from edgefit_toolkit.pipeline.company import company
-from edgefit_toolkit.pipeline.place import anywhere
-from edgefit_toolkit.pipeline.run import Run, open_run
+from edgefit_toolkit.pipeline.run_directory.place import anywhere
+from edgefit_toolkit.pipeline.run_directory.run import Run, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui

@@ -13,8 +13,8 @@ import msgspec
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.network.families import DEFAULT_FAMILY
-from edgefit_toolkit.pipeline.place import first_free
-from edgefit_toolkit.pipeline.run import MANIFEST
+from edgefit_toolkit.pipeline.run_directory.place import first_free
+from edgefit_toolkit.pipeline.run_directory.run import MANIFEST
 from edgefit_toolkit.records import IoDtype
 
 Balance = Literal["auto", "on", "off"]

@@ -14,7 +14,7 @@ import numpy as np
 from edgefit_toolkit.network.checkpoints import sidecar_of
 from edgefit_toolkit.picker.plan import Candidate, Plan
 from edgefit_toolkit.picker.rule import FITS_BY, largest_within
-from edgefit_toolkit.pipeline.key import Key
+from edgefit_toolkit.pipeline.run_directory.key import Key
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.report import Attempt
 from edgefit_toolkit.records import Latency

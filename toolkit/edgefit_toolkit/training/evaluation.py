@@ -11,8 +11,8 @@ from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.training.compute import slices
-from edgefit_toolkit.training.features import Meter
-from edgefit_toolkit.training.views import in_batches
+from edgefit_toolkit.training.inputs.features import Meter
+from edgefit_toolkit.training.inputs.views import in_batches
 
 Floats = NDArray[np.float32]
 

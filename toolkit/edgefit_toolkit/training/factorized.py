@@ -22,8 +22,8 @@ from edgefit_toolkit.network.head import Classifier, FactorizedLinear, Factors, 
 from edgefit_toolkit.network.scaling import with_head_rank
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.training.balance import mean_share
+from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, crop_batches
 from edgefit_toolkit.training.trainer import Trainer
-from edgefit_toolkit.training.views import FORWARD_BATCH, crop_batches
 
 RANKS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 MOST_LOST = 0.01  # of val top-1

@@ -29,9 +29,9 @@ from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.factorized import factorize, outweighs
-from edgefit_toolkit.training.feature_store import FOLDER, FeatureStore
-from edgefit_toolkit.training.features import prepare_inputs
-from edgefit_toolkit.training.linear_probe import fit_temperature, score
+from edgefit_toolkit.training.inputs.feature_store import FOLDER, FeatureStore
+from edgefit_toolkit.training.inputs.features import prepare_inputs
+from edgefit_toolkit.training.probe.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Keeper
 from edgefit_toolkit.training.teacher import Teacher

@@ -11,8 +11,8 @@ from torch import Tensor
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
-from edgefit_toolkit.training.features import Meter, TrainingInputs, pass_through
-from edgefit_toolkit.training.views import FORWARD_BATCH, crop_batches
+from edgefit_toolkit.training.inputs.features import Meter, TrainingInputs, pass_through
+from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, crop_batches
 
 SHARE = 0.5  # of the loss; the labels have the rest
 SOFTENED = 2.0  # temperature at which both networks' answers are compared

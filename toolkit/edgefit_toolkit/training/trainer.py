@@ -18,13 +18,13 @@ from edgefit_toolkit.network.head import output_layer
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch
 from edgefit_toolkit.training.balance import log_shares, mean_recall
-from edgefit_toolkit.training.batches import Batch, batches_of
 from edgefit_toolkit.training.compute import Compute
-from edgefit_toolkit.training.features import Meter, TrainingInputs, UpperPart
-from edgefit_toolkit.training.linear_probe import LinearProbe, best_probe, fit_probes, score, softer_probe
+from edgefit_toolkit.training.inputs.batches import Batch, batches_of
+from edgefit_toolkit.training.inputs.features import Meter, TrainingInputs, UpperPart
+from edgefit_toolkit.training.probe.linear_probe import LinearProbe, best_probe, fit_probes, score, softer_probe
+from edgefit_toolkit.training.probe.streamed_probe import fit_streamed, is_large
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
-from edgefit_toolkit.training.streamed_probe import fit_streamed, is_large
 from edgefit_toolkit.training.teacher import Teacher, answers, distilled
 from edgefit_toolkit.training.trace import best_of, observe, value
 from edgefit_toolkit.training.world import ALONE, World, answers_of_others

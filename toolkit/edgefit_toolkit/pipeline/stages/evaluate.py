@@ -17,7 +17,7 @@ from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.interpreter import TFLite
-from edgefit_toolkit.pipeline.bench import host_threads
+from edgefit_toolkit.pipeline.measuring.bench import host_threads
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
 from edgefit_toolkit.report import derive, rollup

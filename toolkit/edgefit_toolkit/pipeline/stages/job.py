@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgefit_toolkit.pipeline.run import Run
+from edgefit_toolkit.pipeline.run_directory.run import Run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Preprocessing, Variant
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgefit_toolkit.data.dataset import Dataset, Photo
     from edgefit_toolkit.network.checkpoints import CheckpointMeta
     from edgefit_toolkit.network.efficientnet import EfficientNet
-    from edgefit_toolkit.pipeline.bench import Bench
+    from edgefit_toolkit.pipeline.measuring.bench import Bench
     from edgefit_toolkit.training.world import World
 
 MOST_GUARDED = 1000  # pictures of val and of test: int8's agreement, at its floor of .95, is known to 1 point from both

@@ -18,8 +18,8 @@ from edgefit_converters.tflite.inspect import read_model
 from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.picker.bracket import ROUNDS
-from edgefit_toolkit.pipeline.bench import Bench, host_threads, measured_latency
-from edgefit_toolkit.pipeline.int8_speed import profile_models, slower_warnings
+from edgefit_toolkit.pipeline.measuring.bench import Bench, host_threads, measured_latency
+from edgefit_toolkit.pipeline.measuring.int8_speed import profile_models, slower_warnings
 from edgefit_toolkit.pipeline.report_rows import measurement_doc
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.stage import Stage

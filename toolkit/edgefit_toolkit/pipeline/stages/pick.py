@@ -7,12 +7,12 @@ import time
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.picker.bracket import ROUNDS, Bracket, apply
 from edgefit_toolkit.picker.plan import Plan, plan_json
-from edgefit_toolkit.pipeline.bench import Bench, find_bench
-from edgefit_toolkit.pipeline.key import Key
-from edgefit_toolkit.pipeline.prove import prove
-from edgefit_toolkit.pipeline.run import Run
+from edgefit_toolkit.pipeline.measuring.bench import Bench, find_bench
+from edgefit_toolkit.pipeline.measuring.prove import prove
+from edgefit_toolkit.pipeline.run_directory.key import Key
+from edgefit_toolkit.pipeline.run_directory.run import Run
+from edgefit_toolkit.pipeline.run_directory.source_digest import sources_of
 from edgefit_toolkit.pipeline.settings import FitSettings
-from edgefit_toolkit.pipeline.source_digest import sources_of
 from edgefit_toolkit.progress import Ui
 
 PROOF = "proof"  # in the manifest

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from edgefit_toolkit.pipeline.key import Key
-from edgefit_toolkit.pipeline.source_digest import sources_of
+from edgefit_toolkit.pipeline.run_directory.key import Key
+from edgefit_toolkit.pipeline.run_directory.source_digest import sources_of
 from edgefit_toolkit.pipeline.stages.job import Job
 
 R = TypeVar("R")

@@ -14,7 +14,7 @@ import torch
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.scaling import with_classes
-from edgefit_toolkit.pipeline.run import MANIFEST
+from edgefit_toolkit.pipeline.run_directory.run import MANIFEST
 from edgefit_toolkit.pipeline.sweep.grid import Network
 from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan
 from edgefit_toolkit.records import Variant

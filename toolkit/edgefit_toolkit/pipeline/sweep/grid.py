@@ -14,7 +14,7 @@ from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.picker.plan import Plan
 from edgefit_toolkit.picker.rule import check_budget
-from edgefit_toolkit.pipeline.place import RUNS, place_of
+from edgefit_toolkit.pipeline.run_directory.place import RUNS, place_of
 from edgefit_toolkit.pipeline.settings import FitSettings, name_of
 from edgefit_toolkit.records import Budget, Variant
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.picker.plan import Plan
-from edgefit_toolkit.pipeline.bench import find_bench
 from edgefit_toolkit.pipeline.fit import LAST, opened, predict
+from edgefit_toolkit.pipeline.measuring.bench import find_bench
 from edgefit_toolkit.pipeline.stages.pick import pick
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network, networks_of
 from edgefit_toolkit.pipeline.sweep.work import Failure, Load, Nested, read_once

@@ -19,7 +19,7 @@ from typing import Any
 
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.files import key_of
-from edgefit_toolkit.pipeline.source_digest import sources_of
+from edgefit_toolkit.pipeline.run_directory.source_digest import sources_of
 from edgefit_toolkit.pipeline.sweep.fleet import INT8, Place, Timing, not_timed, timed
 from edgefit_toolkit.report.schema.sweep import FleetRowDoc
 

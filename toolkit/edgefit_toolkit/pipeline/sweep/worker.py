@@ -19,7 +19,7 @@ import msgspec
 
 from edgefit_toolkit.files import key_of
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.pipeline.source_digest import sources_of
+from edgefit_toolkit.pipeline.run_directory.source_digest import sources_of
 from edgefit_toolkit.pipeline.sweep.work import Failure, Work, do
 from edgefit_toolkit.progress import Silent, plain_lines
 

@@ -1,0 +1,1 @@
+"""What an app answers: up a tree of groups, and none of these."""

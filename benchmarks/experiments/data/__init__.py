@@ -1,0 +1,1 @@
+"""What reading pictures costs as they grow in number."""

@@ -1,0 +1,1 @@
+"""int8 against float: the ladder, the guard, and other tools."""

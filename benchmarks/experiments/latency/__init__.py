@@ -1,0 +1,1 @@
+"""What teaches the latency predictor, and how far off it is."""

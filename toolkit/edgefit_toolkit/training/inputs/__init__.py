@@ -1,0 +1,1 @@
+"""What a training sees: pictures under views, features computed once, batches."""

@@ -1,0 +1,53 @@
+"""The batches of an epoch: which pictures, and which of them this process shows to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgefit_toolkit.data.preprocessing import to_network_input
+from edgefit_toolkit.training.inputs.features import PROBE_VIEWS_LIVE, TrainingInputs
+from edgefit_toolkit.training.world import World
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's part of one batch; where it has none, a picture that does not count."""
+
+    pictures: int  # of the batch, in all processes
+    places: Tensor  # of the own ones in the batch, int [n]
+    own: Tensor  # which pictures of the data set they are, int [n]
+    counted: int  # n, or 0
+    inputs: Tensor  # what the upper part takes, [n, C, H, W] float32
+    taught: Tensor | None = None  # a teacher's logits [n, classes], where they were kept
+
+
+def batches_of(
+    inputs: TrainingInputs, world: World, order: Tensor, chosen: Tensor, number: int, size: int,
+    taught: Sequence[Tensor] = (),
+) -> Iterator[Batch]:  # fmt: skip
+    """`order`: pictures; `chosen`: the view of each; `number` of the epoch; `taught`: what a teacher says of each view.
+
+    Cached activations of the chosen views, which lie in the process whose the picture is; or fresh views of pixels, as
+    many in every process.
+    """
+    parts = torch.split(order, size)
+    if inputs.cut:
+        for part, view in zip(parts, torch.split(chosen, size), strict=True):
+            mine = (part % world.size == world.rank).nonzero().flatten()
+            places = mine if len(mine) else torch.zeros(1, dtype=torch.long)
+            rows = part[places] // world.size if len(mine) else [0]
+            taken = list(zip(view[places].tolist(), map(int, rows), strict=True))
+            activations = torch.stack([inputs.activations[v][i] for v, i in taken]).float()
+            said = torch.stack([taught[v][i] for v, i in taken]) if taught else None
+            yield Batch(len(part), places, part[places], len(mine), activations, said)
+        return
+    fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen
+    every = [torch.arange(len(part))[world.rank :: world.size] for part in parts]
+    shown = [mine if len(mine) else torch.zeros(1, dtype=torch.long) for mine in every]
+    wanted = [part[at].tolist() for part, at in zip(parts, shown, strict=True)]
+    for part, mine, at, pixels in zip(parts, every, shown, inputs.views.parts(wanted, fresh), strict=True):
+        yield Batch(len(part), at, part[at], len(mine), to_network_input(pixels))

@@ -1,0 +1,1 @@
+"""The linear probe, with all rows in memory or streamed from a file."""
