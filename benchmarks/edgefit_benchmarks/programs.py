@@ -23,7 +23,7 @@ from edgefit_benchmarks.sessions.device import DeviceSession
 from edgefit_benchmarks.sessions.options import TimingOptions
 from edgefit_benchmarks.sessions.session import Session
 from edgefit_benchmarks.sessions.shell import Shell
-from edgefit_toolkit.downloads import fetch
+from edgefit_toolkit.downloads import Pinned, fetch
 from edgefit_toolkit.errors import DeviceError, DownloadError, InputError
 from edgefit_toolkit.files import sha256_of, write_atomic
 
@@ -95,7 +95,7 @@ def official_benchmark_model(pin: Pin, abi: str) -> BenchmarkModel:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         known = record.read_text(encoding="ascii").strip()
     trusted = len(known) == 64 and known.startswith(pin.sha256)
-    fetch(pin.url, path, sha256=known if trusted else pin.sha256, size_bytes=pin.size_bytes, attempts=1)
+    fetch(Pinned(pin.url, known if trusted else pin.sha256, pin.size_bytes), path, attempts=1)
     if path.stat().st_size != pin.size_bytes:
         raise DownloadError(f"{path.name} has {path.stat().st_size} bytes, not {pin.size_bytes}", f"remove {path}")
     found = sha256_of(path)

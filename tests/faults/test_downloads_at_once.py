@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from support.file_server import BODY, SHA256, Site
 
-from edgefit_toolkit.downloads import OLD_S, fetch
+from edgefit_toolkit.downloads import OLD_S, Pinned, fetch
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.files import sha256_of
 
 FETCH = """
     import sys
     from pathlib import Path
-    from edgefit_toolkit.downloads import fetch
+    from edgefit_toolkit.downloads import Pinned, fetch
 
     url, dest, sha256, size = sys.argv[1:]
-    fetch(url, Path(dest), sha256=sha256, size_bytes=int(size) or None, wait_s=0.1)
+    fetch(Pinned(url, sha256, int(size) or None), Path(dest), wait_s=0.1)
 """
 
 
@@ -70,7 +70,7 @@ def test_the_one_that_waits_goes_on(site: Site, tmp_path: Path) -> None:
 def test_an_endless_answer_stops_at_the_known_size(site: Site, tmp_path: Path) -> None:
     site.endless = True
     with pytest.raises(DownloadError, match=f"longer than the {len(BODY)} bytes"):
-        fetch(site.url(), tmp_path / "file", sha256=SHA256, size_bytes=len(BODY), wait_s=0)
+        fetch(Pinned(site.url(), SHA256, len(BODY)), tmp_path / "file", wait_s=0)
     assert not (tmp_path / "file").exists()
 
 
@@ -80,5 +80,5 @@ def test_old_partial_files_are_removed(site: Site, tmp_path: Path) -> None:
     old.write_bytes(b"x")
     young.write_bytes(b"x")
     os.utime(old, (time.time() - OLD_S - 9,) * 2)
-    fetch(site.url(), tmp_path / "file", sha256=SHA256)
+    fetch(Pinned(site.url(), SHA256), tmp_path / "file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "young.part"]

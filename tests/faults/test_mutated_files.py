@@ -35,7 +35,7 @@ from edgefit_toolkit.network.scaling import variant_from_factors
 from edgefit_toolkit.pipeline.run_directory.key import Key
 from edgefit_toolkit.pipeline.run_directory.run import MANIFEST, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, saved_settings
-from edgefit_toolkit.records import Preprocessing
+from edgefit_toolkit.records import Budget, Preprocessing
 from edgefit_toolkit.report import read_report
 from edgefit_toolkit.report.html import render_html
 from edgefit_toolkit.report.markdown import render_markdown
@@ -107,7 +107,7 @@ def test_profiles(tmp_path: Path, often: Often, tally: Tally) -> None:
         if profile is not None and plans > 0:
             plans -= 1
             with judged(tally, f"plan of profile {number}"):
-                make_plan(30.0, str(file), 90, "lite", "continuous")
+                make_plan(Budget(30.0), str(file))
     tally.check()
 
 

@@ -16,13 +16,14 @@ from edgefit_toolkit.errors import InputError, ScalingError
 from edgefit_toolkit.network.scaling import released, variant_from_phi
 from edgefit_toolkit.picker.search import chosen_variant, make_plan
 from edgefit_toolkit.pipeline.settings import FitSettings, default_out
+from edgefit_toolkit.records import Budget
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 
 
 @given(st.floats(-3.9, 5.9), st.floats(2, 60))
 def test_the_plan_is_about_that_network(phi: float, budget_ms: float) -> None:
-    plan = make_plan(budget_ms, "pixel4", 90, "lite", "continuous", chosen=chosen_variant(None, phi))
+    plan = make_plan(Budget(budget_ms), "pixel4", chosen=chosen_variant(None, phi))
     assert plan.pick.variant == variant_from_phi(phi)
     assert ("it fits" in plan.notes[0]) == plan.pick.fits(plan.budget) == (plan.pick.latency.p90 <= budget_ms)
     if plan.next is not None:
@@ -31,7 +32,7 @@ def test_the_plan_is_about_that_network(phi: float, budget_ms: float) -> None:
 
 
 def test_a_name_brings_its_family() -> None:
-    plan = make_plan(30, "pixel4", 90, "lite", "continuous", chosen=chosen_variant("B0", None))
+    plan = make_plan(Budget(30), "pixel4", chosen=chosen_variant("B0", None))
     assert plan.pick.variant == released("b0")
     assert plan.family == "b"
     assert {candidate.variant.family for candidate in plan.frontier} == {"b"}

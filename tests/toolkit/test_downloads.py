@@ -15,7 +15,7 @@ from PIL import Image
 from support.file_server import BODY, SHA256, Site
 
 from edgefit_toolkit.data.readers import flower_photos
-from edgefit_toolkit.downloads import fetch
+from edgefit_toolkit.downloads import Pinned, fetch
 from edgefit_toolkit.errors import DataError, DownloadError
 from edgefit_toolkit.files import sha256_of
 
@@ -27,7 +27,7 @@ def part(dest: Path) -> Path:
 def test_fetches_verifies_and_reports(site: Site, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     dest = tmp_path / "deep" / "down" / "file"
-    got = fetch(site.url(), dest, sha256=SHA256, on_progress=lambda _, *p: seen.append(p))
+    got = fetch(Pinned(site.url(), SHA256), dest, on_progress=lambda _, *p: seen.append(p))
     assert got == dest
     assert dest.read_bytes() == BODY
     assert not part(dest).exists()
@@ -38,10 +38,10 @@ def test_fetches_verifies_and_reports(site: Site, tmp_path: Path) -> None:
 def test_a_whole_file_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
     dest = tmp_path / "file"
     for _ in range(2):
-        fetch(site.url(), dest, sha256=SHA256)
+        fetch(Pinned(site.url(), SHA256), dest)
     assert len(site.asked) == 1
     dest.write_bytes(BODY[:-1] + b"?")
-    fetch(site.url(), dest, sha256=SHA256)
+    fetch(Pinned(site.url(), SHA256), dest)
     assert len(site.asked) == 2
     assert sha256_of(dest) == SHA256
 
@@ -50,7 +50,7 @@ def test_goes_on_where_an_earlier_call_stopped(site: Site, tmp_path: Path) -> No
     dest = tmp_path / "file"
     part(dest).write_bytes(BODY[:1_000_000])
     seen: list[int] = []
-    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), on_progress=lambda _, done, total: seen.append(done))
+    fetch(Pinned(site.url(), SHA256, len(BODY)), dest, on_progress=lambda _, done, total: seen.append(done))
     assert site.asked == [("/file", "bytes=1000000-")]
     assert dest.read_bytes() == BODY
     assert seen[0] > 1_000_000
@@ -59,7 +59,7 @@ def test_goes_on_where_an_earlier_call_stopped(site: Site, tmp_path: Path) -> No
 def test_goes_on_after_a_broken_connection(site: Site, tmp_path: Path) -> None:
     site.breaks_after = [600_000, 500_000]
     dest = tmp_path / "file"
-    fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), wait_s=0)
+    fetch(Pinned(site.url(), SHA256, len(BODY)), dest, wait_s=0)
     starts = [int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0 for _, asked in site.asked]
     assert len(starts) == 3
     assert starts[0] == 0
@@ -72,13 +72,13 @@ def test_a_connection_that_keeps_breaking_leaves_what_came(site: Site, tmp_path:
     site.breaks_after = [300_000] * 2
     dest = tmp_path / "file"
     with pytest.raises(DownloadError) as refused:
-        fetch(site.url(), dest, sha256=SHA256, attempts=2, wait_s=0)
+        fetch(Pinned(site.url(), SHA256), dest, attempts=2, wait_s=0)
     assert site.url() in refused.value.message
     assert "goes on where it stopped" in refused.value.hint
     assert not dest.exists()
     assert part(dest).stat().st_size > 0
     site.asked.clear()
-    fetch(site.url(), dest, sha256=SHA256)
+    fetch(Pinned(site.url(), SHA256), dest)
     assert site.asked[0][1] is not None
     assert dest.read_bytes() == BODY
 
@@ -87,7 +87,7 @@ def test_a_server_without_ranges_sends_it_all_again(site: Site, tmp_path: Path) 
     site.ranges = False
     dest = tmp_path / "file"
     part(dest).write_bytes(b"old" * 1000)
-    fetch(site.url(), dest, sha256=SHA256)
+    fetch(Pinned(site.url(), SHA256), dest)
     assert dest.read_bytes() == BODY
 
 
@@ -95,7 +95,7 @@ def test_a_spoilt_part_is_thrown_away(site: Site, tmp_path: Path) -> None:
     dest = tmp_path / "file"
     for spoilt in (b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 5)):
         part(dest).write_bytes(spoilt)
-        fetch(site.url(), dest, sha256=SHA256, size_bytes=len(BODY), wait_s=0)
+        fetch(Pinned(site.url(), SHA256, len(BODY)), dest, wait_s=0)
         assert dest.read_bytes() == BODY
         dest.unlink()
 
@@ -103,14 +103,14 @@ def test_a_spoilt_part_is_thrown_away(site: Site, tmp_path: Path) -> None:
 def test_a_part_that_is_whole_needs_no_network(tmp_path: Path) -> None:
     dest = tmp_path / "file"
     part(dest).write_bytes(BODY)
-    fetch("http://127.0.0.1:9/file", dest, sha256=SHA256, size_bytes=len(BODY))
+    fetch(Pinned("http://127.0.0.1:9/file", SHA256, len(BODY)), dest)
     assert dest.read_bytes() == BODY
 
 
 def test_a_part_that_is_whole_and_of_unknown_size(site: Site, tmp_path: Path) -> None:
     dest = tmp_path / "file"
     part(dest).write_bytes(BODY)
-    fetch(site.url(), dest, sha256=SHA256)  # the server answers 416
+    fetch(Pinned(site.url(), SHA256), dest)  # the server answers 416
     assert dest.read_bytes() == BODY
 
 
@@ -118,7 +118,7 @@ def test_wrong_bytes_are_refused_and_removed(site: Site, tmp_path: Path) -> None
     site.bodies["/file"] = BODY[:-1] + b"!"
     dest = tmp_path / "file"
     with pytest.raises(DownloadError, match="the pinned one is " + SHA256):
-        fetch(site.url(), dest, sha256=SHA256, wait_s=0)
+        fetch(Pinned(site.url(), SHA256), dest, wait_s=0)
     assert list(tmp_path.iterdir()) == []
     assert len(site.asked) == 1  # the same address would send the same bytes
 
@@ -127,22 +127,22 @@ def test_wrong_bytes_are_refused_and_removed(site: Site, tmp_path: Path) -> None
 def test_too_much_is_cut_off(site: Site, tmp_path: Path, ranges: bool) -> None:
     site.ranges = ranges
     with pytest.raises(DownloadError, match="longer than the 1000 bytes"):
-        fetch(site.url(), tmp_path / "file", sha256=SHA256, size_bytes=1000)
+        fetch(Pinned(site.url(), SHA256, 1000), tmp_path / "file")
     assert not (tmp_path / "file").exists()
 
 
 def test_missing_is_said_at_once_and_busy_is_tried_again(site: Site, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="/nothing: HTTP 404"):
-        fetch(site.url("/nothing"), tmp_path / "file", sha256=SHA256, wait_s=0)
+        fetch(Pinned(site.url("/nothing"), SHA256), tmp_path / "file", wait_s=0)
     assert len(site.asked) == 1
     site.statuses = [503, 429]
-    fetch(site.url(), tmp_path / "file", sha256=SHA256, wait_s=0)
+    fetch(Pinned(site.url(), SHA256), tmp_path / "file", wait_s=0)
     assert len(site.asked) == 4
 
 
 def test_redirects_and_mirrors(site: Site, tmp_path: Path) -> None:
-    fetch(site.url("/moved"), tmp_path / "a", sha256=SHA256)
-    fetch(site.url("/nothing"), tmp_path / "b", sha256=SHA256, mirrors=[site.url()])
+    fetch(Pinned(site.url("/moved"), SHA256), tmp_path / "a")
+    fetch(Pinned(site.url("/nothing"), SHA256, mirrors=[site.url()]), tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == BODY
 
 
@@ -151,7 +151,7 @@ def test_refused_connection_says_what_was_tried_and_what_to_do(tmp_path: Path) -
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/file"
     with pytest.raises(DownloadError) as refused:
-        fetch(url, tmp_path / "file", sha256=SHA256, mirrors=["no url at all"], wait_s=0, by_hand="bring it yourself")
+        fetch(Pinned(url, SHA256, mirrors=["no url at all"]), tmp_path / "file", wait_s=0, by_hand="bring it yourself")
     assert f"{url}: ConnectError" in refused.value.message
     assert refused.value.message.count(url) == 1  # three attempts, one cause, said once
     assert "no url at all: UnsupportedProtocol" in refused.value.message
@@ -161,7 +161,7 @@ def test_refused_connection_says_what_was_tried_and_what_to_do(tmp_path: Path) -
 def test_unwritable_destination(site: Site, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
     with pytest.raises(DownloadError, match="cannot write"):
-        fetch(site.url(), tmp_path / "taken" / "file", sha256=SHA256)
+        fetch(Pinned(site.url(), SHA256), tmp_path / "taken" / "file")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
@@ -169,7 +169,7 @@ def test_full_disk(site: Site, tmp_path: Path) -> None:
     dest = tmp_path / "file"
     part(dest).symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="No space left") as refused:
-        fetch(site.url(), dest, sha256=SHA256)
+        fetch(Pinned(site.url(), SHA256), dest)
     assert "free some disk space" in refused.value.hint
 
 

@@ -20,7 +20,7 @@ from edgefit_toolkit.network.grow import resize
 from edgefit_toolkit.network.shrink import shrink
 from edgefit_toolkit.network.weights import load_network
 from edgefit_toolkit.picker.search import candidates, make_plan
-from edgefit_toolkit.records import Preprocessing, Variant
+from edgefit_toolkit.records import Budget, Preprocessing, Variant
 from edgefit_toolkit.report.walkthrough import pipeline_trace
 from edgefit_toolkit.training.settings import TrainSettings
 
@@ -78,7 +78,7 @@ def test_searched_and_predicted() -> None:
     every = candidates("toy")
     assert {variant.family for variant in every} == {"toy"}
     assert {variant.released for variant in every} == {None, "toy0", "toy1"}
-    plan = make_plan(3.5, "pixel4", 90, "toy", "continuous")
+    plan = make_plan(Budget(3.5), "pixel4", family="toy")
     assert plan.pick.variant.family == "toy"
     assert plan.next is not None
     assert plan.pick.latency.p90 <= 3.5 < plan.next.latency.p90

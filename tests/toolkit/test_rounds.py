@@ -15,7 +15,7 @@ from edgefit_toolkit.errors import BudgetMissed
 from edgefit_toolkit.picker.bracket import bracket
 from edgefit_toolkit.picker.rounds import DISTURBED, Rounds
 from edgefit_toolkit.picker.search import make_plan
-from edgefit_toolkit.records import Latency
+from edgefit_toolkit.records import Budget, Latency
 
 BUDGETS_MS = (4.0, 8.0, 16.0, 32.0)
 SEEDS = 40
@@ -72,7 +72,7 @@ def test_rounds_that_share_nothing_tell_no_pace() -> None:
 
 def held(noise: Noise, budget_ms: float, seed: int) -> bool:
     """Whether pick and next, measured afresh on the machine when it is quiet, lie where a proof wants them."""
-    plan = make_plan(budget_ms, "host", 90, "lite", "continuous")
+    plan = make_plan(Budget(budget_ms), "host")
     machine = Machine({c.variant: 0.66 * c.latency.p50 for c in plan.frontier}, noise, seed)
     try:
         found = bracket(

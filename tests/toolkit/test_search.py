@@ -295,7 +295,7 @@ def test_accelerators() -> None:
     """A Pixel 7's GPU has rows and is slow to start; a Galaxy S23's is quick; a Pixel 5's has none."""
 
     def plan(ms: float, device: str, accelerator: str) -> Plan:
-        return make_plan(ms, device, 90, "lite", "continuous", accelerator=accelerator)
+        return make_plan(Budget(ms), device, accelerator=accelerator)
 
     assert plan(8, "pixel7", "auto").accelerator == "cpu"
     fast = plan(8, "galaxys23", "auto")

@@ -24,7 +24,7 @@ from edgefit_toolkit.pipeline.stages import pick, report
 from edgefit_toolkit.pipeline.stages.job import Job
 from edgefit_toolkit.pipeline.stages.measure import MeasuredModels
 from edgefit_toolkit.pipeline.stages.stage import Stage
-from edgefit_toolkit.records import Latency, Measurement
+from edgefit_toolkit.records import Budget, Latency, Measurement
 
 BUDGET_MS = 12.0
 
@@ -54,7 +54,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, slower: float) -> None:
         self.slower, self.trained, self.docs = slower, list[float](), list[dict[str, Any]]()
-        plan = make_plan(BUDGET_MS, "pixel4", 90, "lite", "continuous")
+        plan = make_plan(Budget(BUDGET_MS), "pixel4")
         self.predicted_ms = {(c.variant.phi, c.variant.resolution_px): c.latency.p90 for c in plan.frontier}
         bench = Bench(LocalTarget(), threads=1)
         monkeypatch.setattr(pick, "pick", lambda predicted, *_: (predicted, bench))
@@ -138,14 +138,14 @@ def test_it_gives_up_after_two_steps(run: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_miss_within_its_interval_is_no_miss() -> None:
-    plan = make_plan(BUDGET_MS, "pixel4", 90, "lite", "continuous")
+    plan = make_plan(Budget(BUDGET_MS), "pixel4")
     assert not stepdown.misses(plan, known(BUDGET_MS * 1.01))
     assert stepdown.misses(plan, known(BUDGET_MS * 1.03))
     assert not stepdown.misses(plan, known(BUDGET_MS * 0.9))
 
 
 def test_a_measured_smaller_network_is_the_next_pick() -> None:
-    predicted = make_plan(BUDGET_MS, "pixel4", 90, "lite", "continuous")
+    predicted = make_plan(Budget(BUDGET_MS), "pixel4")
     at = predicted.frontier.index(predicted.pick)
     lower = predicted.frontier[at - 4].variant
     pick = Measured(predicted.pick.variant, known(11.8), (known(11.8),))

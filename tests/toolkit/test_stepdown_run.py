@@ -17,6 +17,7 @@ from edgefit_toolkit.pipeline import fit as fitting
 from edgefit_toolkit.pipeline import stepdown
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Silent
+from edgefit_toolkit.records import Budget
 from edgefit_toolkit.report import validate
 
 BUDGET_MS = 10_000.0  # met by every machine: what is judged to miss is the test's to say
@@ -37,7 +38,7 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny_plan(*_: Any, **__: Any) -> Plan:
     """Three networks of the shipped range, predicted for this host."""
-    plan = make_plan(BUDGET_MS, "host", 90, "lite", "continuous")
+    plan = make_plan(Budget(BUDGET_MS), "host")
     frontier = plan.frontier[:3]
     return Plan(plan.budget, "host", "lite", "continuous", plan.phi_range, frontier[-1], None, frontier)
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,34 +24,40 @@ _CHUNK_BYTES = 1 << 18
 _TIMEOUT_S = 30.0
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """A file on the network whose bytes are known beforehand."""
+
+    url: str
+    sha256: str  # the first digits alone (8 at least) where the publisher gives no more
+    size_bytes: int | None = None  # what is longer is cut off and refused
+    mirrors: Sequence[str] = ()  # hold the same bytes
+
+
 def fetch(
-    url: str,
+    file: Pinned,
     dest: Path,
     *,
-    sha256: str,
-    size_bytes: int | None = None,
     on_progress: Progress | None = None,
     label: str = "downloading",
-    mirrors: Sequence[str] = (),
     attempts: int = 3,
     wait_s: float = 1.0,
     by_hand: str = "",
 ) -> Path:
-    """Puts the file at `url` at `dest` and returns `dest`; at once when it is there already with the right hash.
+    """Puts the file at `dest` and returns `dest`; at once when it is there already with the right hash.
 
-    `sha256` may be the first digits alone (8 at least) where the publisher gives no more. What is longer than
-    `size_bytes` is cut off and refused. What has arrived stays in `dest` + ".part" and the next call goes on from
-    there; one process at a time does, the others wait for it. `mirrors` hold the same bytes and are tried in turn,
-    each up to `attempts` times with `wait_s` between. `by_hand` ends the hint: what to do with a file fetched some
-    other way. Raises DownloadError with everything that was tried.
+    What has arrived stays in `dest` + ".part" and the next call goes on from there; one process at a time does, the
+    others wait for it. The file's addresses are tried in turn, each up to `attempts` times with `wait_s` between.
+    `by_hand` ends the hint: what to do with a file fetched some other way. Raises DownloadError with everything that
+    was tried.
     """
     part, hear = dest.with_name(f"{dest.name}.part"), on_progress or ignore_progress
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
-        while not (dest.is_file() and sha256_of(dest).startswith(sha256)):
-            with _alone(part, hear, label, size_bytes) as mine:
+        while not (dest.is_file() and sha256_of(dest).startswith(file.sha256)):
+            with _alone(part, hear, label, file.size_bytes) as mine:
                 if mine:
-                    tried = _from_any((url, *mirrors), part, sha256, size_bytes, attempts, wait_s, hear, label)
+                    tried = _from_any(file, part, attempts, wait_s, lambda have, of: hear(label, have, of or 0))
                     if tried is None:
                         os.replace(part, dest)
                         return dest
@@ -106,26 +113,17 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def _from_any(
-    sources: Sequence[str],
-    part: Path,
-    sha256: str,
-    size_bytes: int | None,
-    attempts: int,
-    wait_s: float,
-    on_progress: Progress,
-    label: str,
-) -> list[str] | None:
-    """Completes `part` from the first source that can; what was wrong with each where none can."""
+def _from_any(file: Pinned, part: Path, attempts: int, wait_s: float, hear: Hear) -> list[str] | None:
+    """Completes `part` from the first address that can; what was wrong with each where none can."""
     tried: list[str] = []
-    for source in sources:
+    for url in (file.url, *file.mirrors):
         for attempt in range(attempts):
             if attempt:
                 time.sleep(wait_s * attempt)
-            fault = _fetch_once(source, part, sha256, size_bytes, lambda have, of: on_progress(label, have, of or 0))
+            fault = _fetch_once(url, file, part, hear)
             if fault is None:
                 return None
-            tried.append(f"{source}: {fault.text}")
+            tried.append(f"{url}: {fault.text}")
             if not fault.passing:
                 break
     return tried
@@ -137,8 +135,8 @@ class _Fault:
         self.passing = passing  # worth another attempt at the same address
 
 
-def _fetch_once(url: str, part: Path, sha256: str, size_bytes: int | None, hear: Hear) -> _Fault | None:
-    have = part.stat().st_size
+def _fetch_once(url: str, file: Pinned, part: Path, hear: Hear) -> _Fault | None:
+    have, size_bytes = part.stat().st_size, file.size_bytes
     if size_bytes is not None and have > size_bytes:
         os.truncate(part, 0)
         have = 0
@@ -147,10 +145,10 @@ def _fetch_once(url: str, part: Path, sha256: str, size_bytes: int | None, hear:
         if fault is not None:
             return fault
     found = sha256_of(part)
-    if not found.startswith(sha256):
+    if not found.startswith(file.sha256):
         os.truncate(part, 0)  # not unlinked: another process may be waiting for this very file
         # Bytes left by an earlier address can spoil a resumed file: those deserve a clean try.
-        return _Fault(f"sha256 is {found}, the pinned one is {sha256}", passing=have > 0)
+        return _Fault(f"sha256 is {found}, the pinned one is {file.sha256}", passing=have > 0)
     return None
 
 

@@ -31,6 +31,7 @@ from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline.measuring.bench import Bench, find_bench
 from edgefit_toolkit.pipeline.measuring.probes import write_probe
 from edgefit_toolkit.pipeline.measuring.prove import prove
+from edgefit_toolkit.records import Budget
 
 RESULTS = Path(__file__).parents[2] / "results"
 PICK_WITHIN = (0.80, 1.05)  # of the budget, afresh
@@ -59,7 +60,7 @@ def one_budget(budget_ms: float, threads: int, repeats: int) -> dict[str, Any]:
     assert bench is not None
     load = os.getloadavg()[0]
     started = time.monotonic()
-    plan, _ = prove(make_plan(budget_ms, "host", 90, "lite", "continuous"), bench, ui)
+    plan, _ = prove(make_plan(Budget(budget_ms), "host"), bench, ui)
     planned_s = time.monotonic() - started
     runs = afresh(plan, bench, repeats)
     row: dict[str, Any] = {"budget_ms": budget_ms, "plan_s": round(planned_s, 1), "load_average": [round(load, 2)]}

@@ -42,6 +42,7 @@ from edgefit_toolkit.host import environment
 from edgefit_toolkit.intervals import Z_95, paired_interval
 from edgefit_toolkit.picker.plan import Candidate
 from edgefit_toolkit.picker.search import make_plan
+from edgefit_toolkit.records import Budget
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.fine_tune import fine_tune
@@ -196,7 +197,7 @@ def markdown(doc: dict[str, Any]) -> str:
 def pick(budget_ms: float, device: str, strategy: str) -> Candidate | None:
     """The strategy's network for a budget, or None where it has none."""
     try:
-        return make_plan(budget_ms, device, 90, "lite", strategy).pick
+        return make_plan(Budget(budget_ms), device, scaling=strategy).pick
     except BudgetMissed:
         return None
 

@@ -31,6 +31,7 @@ from edgefit_toolkit.picker.search import make_plan
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.teacher import open_teacher
 from edgefit_toolkit.progress import Silent
+from edgefit_toolkit.records import Budget
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.fine_tune import fine_tune
 from edgefit_toolkit.training.initial import initial_network
@@ -67,7 +68,7 @@ def fold(dataset: Dataset, chosen: argparse.Namespace) -> tuple[list[Row], Right
 
 def at_budget(budget_ms: float, dataset: Dataset, teacher: Teacher, chosen: argparse.Namespace) -> Row:
     """The same network trained without and with the teacher."""
-    variant = with_classes(make_plan(budget_ms, PHONE, 90, "lite", "continuous").pick.variant, len(dataset.classes))
+    variant = with_classes(make_plan(Budget(budget_ms), PHONE).pick.variant, len(dataset.classes))
     first, _ = initial_network(variant, dataset, 0, allow_download=False)
     settings = replace(TrainSettings.default_for(variant, len(dataset.train)), epochs=chosen.epochs, views=chosen.views)
     found = [

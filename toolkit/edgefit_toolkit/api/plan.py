@@ -12,6 +12,7 @@ from edgefit_toolkit.api.console import listener
 from edgefit_toolkit.network.families import DEFAULT_FAMILY
 from edgefit_toolkit.picker import plan as picked
 from edgefit_toolkit.progress import Progress, Ui
+from edgefit_toolkit.records import Budget
 
 WIDE = 100  # characters of a plan as text
 NOTEBOOK_PX = 880  # height of a plan in a notebook
@@ -43,7 +44,7 @@ class Plan(picked.Plan):
         return f'<iframe srcdoc="{page}" style="{style}" title="edgefit plan"></iframe>'
 
 
-def plan(
+def plan(  # noqa: PLR0913  (one keyword a flag of `edgefit plan`)
     budget_ms: float,
     device: str,
     *,
@@ -71,9 +72,8 @@ def plan(
     from edgefit_toolkit.picker.search import chosen_variant, make_plan
 
     chosen = chosen_variant(network, phi, family)
-    found = make_plan(
-        budget_ms, device, percentile, family, scaling, chosen=chosen, confidence=confidence, accelerator=accelerator
-    )
+    budget = Budget(budget_ms, percentile, confidence)
+    found = make_plan(budget, device, family=family, scaling=scaling, chosen=chosen, accelerator=accelerator)
     if measure and chosen is None and found.accelerator == "cpu":  # probes are int8
         found = _measured(found, where, threads, on_progress)
     return Plan(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})

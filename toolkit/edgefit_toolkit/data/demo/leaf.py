@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -29,35 +30,38 @@ AUTUMN: tuple[Colour, ...] = ((196, 70, 26), (222, 148, 34), (168, 38, 28), (150
 Line = tuple[Points, float]
 
 
-def paint(
-    rng: Rng,
-    shapes: Sequence[Points],
-    veins: Sequence[Line],
-    colours: tuple[Colour, Colour],
-    vein_colour: Colour,
-    *,
-    stems: Sequence[Line] = (),
-    stem_colour: Colour = (120, 110, 60),
-    holes: Sequence[Points] = (),
-    gloss: float = 0.0,
-) -> Image.Image:
-    """One flat leaf: two colours in patches, lighter veins, side light over its bulges, a darker rim."""
-    mask = fill(shapes, holes)
-    vein = strokes(veins)
+@dataclass(frozen=True)
+class Leaf:
+    """Lines and colours of one flat leaf."""
+
+    shapes: Sequence[Points]
+    veins: Sequence[Line]
+    colours: tuple[Colour, Colour]  # in patches
+    vein_colour: Colour
+    stems: Sequence[Line] = ()
+    stem_colour: Colour = (120, 110, 60)
+    holes: Sequence[Points] = ()
+    gloss: float = 0.0
+
+
+def paint(rng: Rng, leaf: Leaf) -> Image.Image:
+    """The leaf with lighter veins, side light over its bulges, a darker rim."""
+    mask = fill(leaf.shapes, leaf.holes)
+    vein = strokes(leaf.veins)
     patches = np.clip((noise(rng, SPRITE_PX, SPRITE_PX, 3, octaves=3) - 0.5) * rng.uniform(1.5, 4) + 0.5, 0, 1)
-    colour = mix(colours[0], colours[1], patches)
+    colour = mix(*leaf.colours, patches)
     bulge = 0.6 * blur(1 - vein, 5) + 0.4 * blur(mask, 9)
     grain = noise(rng, SPRITE_PX, SPRITE_PX, 60)
     angle = rng.uniform(0, 2 * math.pi)
     light = 1 + relief(bulge, rng.uniform(1.2, 3.0), angle) + (grain - 0.5) * 0.16
     light *= 0.62 + 0.38 * blur(mask, 4) ** 2
-    colour = mix(colour * light[..., None], vein_colour, vein * rng.uniform(0.35, 0.7))
-    if gloss:
-        shine = np.clip(noise(rng, SPRITE_PX, SPRITE_PX, 4, octaves=2) - 0.58, 0, 1) * gloss * blur(1 - vein, 4)
+    colour = mix(colour * light[..., None], leaf.vein_colour, vein * rng.uniform(0.35, 0.7))
+    if leaf.gloss:
+        shine = np.clip(noise(rng, SPRITE_PX, SPRITE_PX, 4, octaves=2) - 0.58, 0, 1) * leaf.gloss * blur(1 - vein, 4)
         colour = mix(colour, (235, 245, 240), np.clip(shine * 3, 0, 0.6))
-    if stems:
-        stem = strokes(stems)
-        colour = mix(colour, stem_colour, stem * (1 - mask))
+    if leaf.stems:
+        stem = strokes(leaf.stems)
+        colour = mix(colour, leaf.stem_colour, stem * (1 - mask))
         mask = np.maximum(mask, stem)
     return sprite(colour, mask)
 

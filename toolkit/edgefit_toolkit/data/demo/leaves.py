@@ -21,7 +21,7 @@ from edgefit_toolkit.data.demo.canvas import (
     turn,
     vary,
 )
-from edgefit_toolkit.data.demo.leaf import Line, colours, jagged, mirror, paint
+from edgefit_toolkit.data.demo.leaf import Leaf, Line, colours, jagged, mirror, paint
 
 
 def maple(rng: Rng) -> Image.Image:
@@ -56,15 +56,14 @@ def maple(rng: Rng) -> Image.Image:
     outline = jagged(rng, mirror(half), 0.008)
     bow, twist = rng.normal(0, 0.10), rng.normal(0, 0.06)
     stem = curve([(0, base[1]), (rng.normal(0, 0.05), 0.7), (rng.normal(0, 0.12), 0.98)])
-    return paint(
-        rng,
+    return paint(rng, Leaf(
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), width) for line, width in veins],
         colours(rng, 0.65),
         vary(rng, (222, 190, 110), 15),
         stems=[(bend(stem, bow, twist), 0.04)],
         stem_colour=vary(rng, (150, 80, 50)),
-    )
+    ))  # fmt: skip
 
 
 def oak(rng: Rng) -> Image.Image:
@@ -92,14 +91,13 @@ def oak(rng: Rng) -> Image.Image:
             veins.append((curve([(0, y + 0.06), (sign * reach * 0.5, y - 0.08), (sign * reach, y - 0.22)]), 0.018))
     bow, twist = rng.normal(0, 0.16), rng.normal(0, 0.06)
     stem = curve([(0, 0.70), (rng.normal(0, 0.03), 0.85), (rng.normal(0, 0.08), 1.0)])
-    return paint(
-        rng,
+    return paint(rng, Leaf(
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
         colours(rng, 0.45),
         vary(rng, (200, 186, 120), 15),
         stems=[(bend(stem, bow, twist), 0.04)],
-    )
+    ))  # fmt: skip
 
 
 def ginkgo(rng: Rng) -> Image.Image:
@@ -124,15 +122,14 @@ def ginkgo(rng: Rng) -> Image.Image:
     yellow, green = (232, 196, 44), (130, 168, 62)
     first = vary(rng, yellow if rng.random() < 0.6 else green)
     second = vary(rng, yellow if rng.random() < 0.5 else green)
-    return paint(
-        rng,
+    return paint(rng, Leaf(
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
         (first, second),
         vary(rng, (250, 232, 140)),
         stems=[(bend(stem, bow, twist), 0.045)],
         stem_colour=vary(rng, (170, 160, 70)),
-    )
+    ))  # fmt: skip
 
 
 def fern(rng: Rng) -> Image.Image:
@@ -163,15 +160,14 @@ def fern(rng: Rng) -> Image.Image:
             rib = turn(np.array([[0, 0], [reach * 0.9, 0]]), -angle) * [sign, 1] + [0, y]
             veins.append((bend(rib, bow, twist), 0.012))
     first = choose(rng, ((84, 156, 52), (60, 136, 56), (120, 172, 66), (160, 160, 66)))
-    return paint(
-        rng,
+    return paint(rng, Leaf(
         shapes,
         veins,
         (first, vary(rng, first, 20)),
         vary(rng, (150, 180, 90)),
         stems=[veins[0]],
         stem_colour=vary(rng, (110, 100, 50)),
-    )
+    ))  # fmt: skip
 
 
 def monstera(rng: Rng) -> Image.Image:
@@ -215,8 +211,7 @@ def monstera(rng: Rng) -> Image.Image:
                 )
                 holes.append(turn(oval, 0.3) * [sign, 1] + [sign * rng.uniform(0.14, 0.2), y + rng.normal(0, 0.01)])
     first = choose(rng, ((28, 84, 44), (40, 104, 50), (58, 124, 58), (88, 140, 60)))
-    return paint(
-        rng,
+    return paint(rng, Leaf(
         [bend(outline, bow, twist)],
         [(bend(line, bow, twist), w) for line, w in veins],
         (first, vary(rng, first, 14)),
@@ -225,7 +220,7 @@ def monstera(rng: Rng) -> Image.Image:
         stem_colour=vary(rng, (90, 130, 70)),
         holes=[bend(hole, bow, twist) for hole in holes],
         gloss=rng.uniform(0.2, 1.0),
-    )
+    ))  # fmt: skip
 
 
 def clover(rng: Rng) -> Image.Image:
@@ -250,15 +245,14 @@ def clover(rng: Rng) -> Image.Image:
         v = np.array([[-0.24, -0.40], [0, -0.58], [0.24, -0.40], [0.22, -0.34], [0, -0.48], [-0.22, -0.34]])
         chevrons.append(turn(v * squash, angle, scale=size))
     first = choose(rng, ((66, 140, 54), (86, 156, 60), (50, 116, 56), (100, 150, 80)))
-    leaf = paint(
-        rng,
+    leaf = paint(rng, Leaf(
         shapes,
         veins,
         (first, vary(rng, first, 14)),
         vary(rng, (140, 190, 110)),
         stems=[(curve([(0, 0), (rng.normal(0, 0.1), 0.5), (rng.normal(0, 0.2), 1.0)]), 0.045)],
         stem_colour=vary(rng, (110, 140, 70)),
-    )
+    ))  # fmt: skip
     pale = sprite(
         np.broadcast_to(solid(vary(rng, (196, 220, 180), 8)), (SPRITE_PX, SPRITE_PX, 3)),
         blur(fill(chevrons), 2.5) * np.asarray(leaf.getchannel("A"), np.float32) / 255 * rng.uniform(0.15, 0.75),

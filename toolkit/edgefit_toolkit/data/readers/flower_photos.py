@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from edgefit_toolkit.data.dataset import About, Dataset
 from edgefit_toolkit.data.readers.folder import load_folder
-from edgefit_toolkit.downloads import fetch
+from edgefit_toolkit.downloads import Pinned, fetch
 from edgefit_toolkit.errors import DataError, DownloadError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -44,11 +44,8 @@ def fetch_flowers(cache_dir: Path, on_progress: Progress | None = None) -> Path:
     if folder.is_dir():
         return folder
     archive = fetch(
-        URL,
+        Pinned(URL, SHA256, SIZE_BYTES, MIRRORS),
         cache_dir / "downloads" / "flower_photos.tgz",
-        sha256=SHA256,
-        size_bytes=SIZE_BYTES,
-        mirrors=MIRRORS,
         on_progress=on_progress,
         label="fetching flower_photos",
         by_hand=f"fetch {URL} on another machine, unpack it and pass its folder: --data ./flower_photos",
