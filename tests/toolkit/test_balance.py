@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.training_parts import drawn_dataset, fresh_network, variant
 
-from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.pixels import labels, load_pixels
+from edgefit_toolkit.data.dataset import Dataset, labels
+from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.pipeline.run_directory.run import open_run
 from edgefit_toolkit.pipeline.settings import Balance, FitSettings

@@ -6,19 +6,21 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.pictures import picture
 
 from edgefit_toolkit.data import decoding
-from edgefit_toolkit.data.checks import catalogue, check
+from edgefit_toolkit.data.checks import catalogue, check, near_copies
 from edgefit_toolkit.data.checks.catalogue import Catalogue, Finding, catalogue_file
 from edgefit_toolkit.data.dataset import Dataset, Stamp
 from edgefit_toolkit.data.sources import load_dataset
 
-FINDING = Finding("ab" * 32, bytes(range(72)))
+FINDING = Finding(bytes(range(32)), bytes(range(72)))
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +149,14 @@ def test_a_row_takes_less_than_300_bytes(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+import tracemalloc
 from pathlib import Path
 from edgefit_toolkit.data.checks.catalogue import Catalogue, Finding
 from edgefit_toolkit.data.dataset import Stamp
 book = Catalogue(Path(sys.argv[1]))
 for i in range(150):
     stamps = [Stamp(f"{sys.argv[2]}-{i}-{k}", k, i) for k in range(20)]
-    book.store([(stamp, Finding("ab" * 32, bytes(72))) for stamp in stamps])
+    book.store([(stamp, Finding(bytes(range(32)), bytes(72))) for stamp in stamps])
     assert all(book.look_up(stamps)), i
 assert not book.notes, book.notes
 """
@@ -171,3 +174,27 @@ def test_small_sets_leave_no_catalogue(plants: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(check, "CATALOGUED", 100)
     load(plants)
     assert not file_of(plants).exists()
+
+
+def test_a_start_holds_under_300_bytes_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its most: between two sizes of a folder, with what is done for so many pictures at once made small."""
+    monkeypatch.setattr(check, "_AT_ONCE", 64)
+    monkeypatch.setattr(near_copies, "_LOOKED_UP", 64)
+    monkeypatch.setattr(near_copies, "_COMPARED", 64)
+    random = np.random.default_rng(0)
+    peaks = []
+    for count in (200, 200, 1000):  # the first for what is made once and for all
+        folder = tmp_path / f"plants {len(peaks)}"
+        for number in range(count):
+            file = folder / ("ivy", "moss")[number % 2] / f"{number:036d}.ppm"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"P6 16 16 255 " + random.bytes(768))
+        load(folder)
+        tracemalloc.start()
+        try:
+            found = load(folder)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert len(found.train) > count / 2
+    assert (peaks[2] - peaks[1]) / 800 < 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
@@ -17,8 +18,9 @@ from PIL import Image
 from support.pictures import picture
 
 from edgefit_toolkit.data import splits
+from edgefit_toolkit.data.dataset import Photos, joined, labels
 from edgefit_toolkit.data.decoding import decode
-from edgefit_toolkit.data.pixels import labels, load_pixels, open_photo
+from edgefit_toolkit.data.pixels import load_pixels, open_photo
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
@@ -359,3 +361,20 @@ def test_real_photographs(flowers_dir: Path) -> None:
     assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [250, 75, 75]
     assert dataset.skipped == ()
     assert not any("leak" in note for note in dataset.notes)
+
+
+def test_photographs_are_made_when_they_are_asked_for(flowers_dir: Path) -> None:
+    dataset = load_dataset(str(flowers_dir), seed=0)
+    photos = dataset.train
+    assert isinstance(photos, Photos)
+    assert [photo.name for photo in photos[3:9:2]] == [photos[index].name for index in (3, 5, 7)]
+    assert photos[-1] == list(photos)[-1]
+    assert photos[np.array([7, 3])][1] == photos[3]
+    assert labels(photos[5:]).tolist() == [photo.label for photo in photos][5:]
+    both = joined([dataset.val, list(photos[:4]), photos])  # parts of one source, and pictures of any other
+    assert list(both) == [*dataset.val, *photos[:4], *photos]
+    with pytest.raises(IndexError):
+        photos[len(photos)]
+    for photo in photos[:5]:
+        with photo.open() as stream:
+            assert hashlib.sha256(stream.read()).hexdigest() == photo.sha256

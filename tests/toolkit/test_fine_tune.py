@@ -18,7 +18,7 @@ from support.one_thread import one_thread  # noqa: F401  (a fixture)
 from support.training_parts import CLASSES, SIZE_PX, drawn_dataset, fresh_network, variant
 
 from edgefit_toolkit.data.dataset import Dataset, Photo
-from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import InputError, OutputError, TrainingError

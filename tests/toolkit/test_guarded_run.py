@@ -34,7 +34,7 @@ from edgefit_toolkit.data.answers.places import parse_places
 from edgefit_toolkit.data.answers.power import to_power
 from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.dataset import Dataset, Seen
-from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.host import environment
 from edgefit_toolkit.interpreter import TFLite

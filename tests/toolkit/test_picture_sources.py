@@ -13,8 +13,8 @@ from support.training_parts import CLASSES, draw, fresh_network, variant
 
 from edgefit_toolkit.data import sources
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import About, Candidate, Dataset
-from edgefit_toolkit.data.pixels import labels, load_pixels
+from edgefit_toolkit.data.dataset import About, Candidate, Dataset, labels
+from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import Source, load_dataset
 from edgefit_toolkit.progress import Progress

@@ -15,7 +15,7 @@ import argparse
 import json
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ from edgefit_converters.tflite import inspect
 from edgefit_toolkit.data import pixels as picture_files
 from edgefit_toolkit.data import preprocessing, sources
 from edgefit_toolkit.data.dataset import Photo
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.host import cpu_name
 from edgefit_toolkit.interpreter import Pixels
@@ -65,7 +66,7 @@ def main() -> None:
     lite, _ = weights.load_network(scaling.with_classes(scaling.released("lite0"), len(dataset.classes)))
     lite = lite.at_resolution(arguments.resolution).eval()
     pixels, held_pixels = read(train, lite), read(held_out, lite)
-    labels, held_labels = picture_files.labels(train), picture_files.labels(held_out)
+    labels, held_labels = labels_of(train), labels_of(held_out)
     teach(lite, pixels, labels, held_pixels[: len(dataset.val)], held_labels[: len(dataset.val)])
     network = b0_from(lite, arguments.resolution)
     update_bn(images(pixels).split(BATCH), network)
@@ -129,7 +130,7 @@ def main() -> None:
     print(markdown(document, table(steps)))
 
 
-def read(photos: tuple[Photo, ...], network: EfficientNet) -> Pixels:
+def read(photos: Sequence[Photo], network: EfficientNet) -> Pixels:
     """uint8 [N, R, R, 3], as the network takes them."""
     return picture_files.load_pixels(photos, preprocessing.preprocessing_for(network.variant))
 

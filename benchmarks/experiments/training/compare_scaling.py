@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from edgefit_toolkit.data.dataset import Dataset, Photo
-from edgefit_toolkit.data.pixels import labels, load_pixels
+from edgefit_toolkit.data.dataset import Dataset, Photo, labels
+from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import BudgetMissed

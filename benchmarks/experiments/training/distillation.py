@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.pixels import labels, load_pixels
+from edgefit_toolkit.data.dataset import Dataset, labels
+from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.files import write_atomic

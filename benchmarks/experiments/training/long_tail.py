@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefit_toolkit.data.dataset import Dataset, Photo
-from edgefit_toolkit.data.pixels import labels, load_pixels
+from edgefit_toolkit.data.dataset import Dataset, Photo, labels
+from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.intervals import Z_95

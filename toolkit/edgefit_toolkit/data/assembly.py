@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from edgefit_toolkit.data import class_names, splits
-from edgefit_toolkit.data.checks import leaks, sentences
+from edgefit_toolkit.data.checks import copies, leaks, sentences
 from edgefit_toolkit.data.checks.check import Classes, Offered, check
-from edgefit_toolkit.data.checks.near_copies import Groups
-from edgefit_toolkit.data.dataset import SPLITS, About, Dataset, Photo, Skipped
+from edgefit_toolkit.data.dataset import SPLITS, About, Dataset, Photos, joined
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress
 
@@ -40,17 +40,17 @@ def assemble(
     said += found.notes
     if not {"train", "val", "test"} <= set(usable):  # what is split here must hold each picture once
         source = "all" if "all" in usable else "train"
-        usable[source], repeated = _without_repeats(usable[source])
+        usable[source], repeated = copies.once(usable[source])
         skipped += repeated
-    groups = found.looks.groups(p.sha256 for classes in usable.values() for photos in classes.values() for p in photos)
+    copies.group([photos for classes in usable.values() for photos in classes.values()], found.looks)
     del found  # the looks themselves are of no more use
-    parts = _into_parts(where, usable, groups, len(skipped), seed, said)
-    said += leaks.sentences(parts, groups)
+    parts = _into_parts(where, usable, len(skipped), seed, said)
+    said += leaks.sentences(parts)
     classes = tuple(parts["train"])
     digest = hashlib.sha256()
-    photos: dict[str, tuple[Photo, ...]] = {}
+    photos: dict[str, Photos] = {}
     for part in SPLITS:
-        photos[part] = tuple(photo for class_name in classes for photo in parts[part][class_name])
+        photos[part] = joined(list(parts.pop(part).values()))
         for photo in photos[part]:
             line = f"{part}/{classes[photo.label]}/{photo.name} {photo.sha256}\n"
             digest.update(line.encode())
@@ -75,7 +75,7 @@ def assemble(
 
 
 def _into_parts(
-    where: str, usable: dict[str, Classes], groups: Groups, n_skipped: int, seed: int, notes: list[str]
+    where: str, usable: dict[str, Classes], n_skipped: int, seed: int, notes: list[str]
 ) -> dict[str, Classes]:
     """Train, val and test; near copies of one class together where they are split here.
 
@@ -98,7 +98,7 @@ def _into_parts(
     val_share = 0.0 if "val" in usable else splits.share_of(splits.VAL_SHARE, total)
     test_share = 0.0 if "test" in usable else splits.share_of(splits.TEST_SHARE, total)
     least = splits.needed(val_share, test_share)
-    different = {label: len({groups[photo.sha256] for photo in photos}) for label, photos in source.items()}
+    different = {label: len(np.unique(photos.held["group"])) for label, photos in source.items()}
     small = {label for label, count in different.items() if count < least}
     if len(source) - len(small) < 2:
         named = ", ".join(
@@ -111,19 +111,24 @@ def _into_parts(
             f"two classes and more need at least {least} usable photographs to be split: {named}",
             "add photographs to these classes or remove them; 30 and more of each give useful figures",
         )
-    large = {label: photos for label, photos in source.items() if label not in small}
-    train, val, test = splits.split_classes(large, seed, val_share, test_share, lambda photo: groups[photo.sha256])
+    parts: dict[str, Classes] = {"train": dict(source), "val": {}, "test": {}}
+    for label, photos in source.items():
+        if label not in small:
+            rows = splits.split_rows(photos.held["group"], label, seed, val_share, test_share)
+            for part, chosen in zip(SPLITS, rows, strict=True):
+                parts[part][label] = photos[chosen]
     if least > 1:
-        notes += leaks.kept_together(source, groups)
+        notes += leaks.kept_together(source)
     for part, share in (("val", val_share), ("test", test_share)):
         if part in given:
-            given[part], left_out = splits.sample(given[part], splits.MOST_JUDGED, seed)
-            notes += sentences.sampled(part, given[part], left_out)
+            places = {label: range(len(photos)) for label, photos in given[part].items()}
+            kept, left_out = splits.sample(places, splits.MOST_JUDGED, seed)
+            parts[part] = {label: given[part][label][rows] for label, rows in kept.items()}
+            notes += sentences.sampled(part, parts[part], left_out)
         else:
             notes += sentences.set_aside(part, share, whole="all" in usable)
-    parts = {"train": source | train, "val": given.get("val", val), "test": given.get("test", test)}
     notes += sentences.not_tested(source, parts["test"], least)
-    return {part: {label: classes.get(label, []) for label in source} for part, classes in parts.items()}
+    return {part: {label: classes.get(label, source[label][:0]) for label in source} for part, classes in parts.items()}
 
 
 def _given(where: str, source: Classes, part: str, classes: Classes) -> Classes:
@@ -138,33 +143,3 @@ def _given(where: str, source: Classes, part: str, classes: Classes) -> Classes:
             "name the class folders alike in every split",
         )
     return {name: photos for name, photos in classes.items() if photos}
-
-
-def _without_repeats(classes: Classes) -> tuple[Classes, list[Skipped]]:
-    """Each photograph once, so that the split made here cannot leak; none that two classes claim."""
-    once: set[str] = set()
-    repeated: set[str] = set()
-    for photos in classes.values():
-        for photo in photos:
-            (repeated if photo.sha256 in once else once).add(photo.sha256)
-    if not repeated:
-        return classes, []
-    owners: dict[str, list[tuple[str, Photo]]] = defaultdict(list)
-    for class_name, photos in classes.items():
-        for photo in photos:
-            if photo.sha256 in repeated:
-                owners[photo.sha256].append((class_name, photo))
-    reasons: dict[int, str] = {}
-    for copies in owners.values():
-        claims = sorted({class_name for class_name, _ in copies})
-        if len(claims) > 1:
-            reasons |= {id(p): f"the same picture is in the classes {' and '.join(claims)}" for _, p in copies}
-        else:
-            reasons |= {id(p): f"an exact copy of {copies[0][1].name}" for _, p in copies[1:]}
-    skipped = [
-        Skipped(photo.name, photo.place, reasons[id(photo)])
-        for photos in classes.values()
-        for photo in photos
-        if id(photo) in reasons
-    ]
-    return {name: [p for p in photos if id(p) not in reasons] for name, photos in classes.items()}, skipped

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 Kind = Literal["photographs", "drawn"]
 SPLITS = ("train", "val", "test")
@@ -92,6 +95,77 @@ class Photo(Candidate):
     sha256: str  # of its bytes
 
 
+HELD = np.dtype(
+    [("pool", np.int32), ("row", np.int32), ("label", np.int32), ("group", np.int32), ("sha256", "S32")]
+)  # of each photograph; those of one group are copies of one another, or nearly
+
+
+class Photos(Sequence[Photo]):
+    """Photographs of which HELD alone is in memory: each is made of what its source offers when it is asked for."""
+
+    def __init__(self, pools: Sequence[Sequence[Candidate]], held: NDArray[np.void]) -> None:
+        """`pools`: what the source offers; `held`, HELD [N], says which of that in which order."""
+        self.pools, self.held = pools, held
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The photograph of that number, or those that a slice, numbers or bools [N] choose."""
+        if isinstance(index, int | np.integer):
+            return self._photo(self.held[index])
+        return Photos(self.pools, self.held[index])
+
+    def __iter__(self) -> Iterator[Photo]:
+        return map(self._photo, self.held)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Photos) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _photo(self, held: Any) -> Photo:
+        pool, row, label, _, sha256 = held.item()
+        picture = self.pools[pool][row]
+        return Photo(
+            name=picture.name,
+            place=picture.place,
+            opener=picture.opener,
+            credit=picture.credit,
+            seen=picture.seen,
+            label=label,
+            sha256=sha256.ljust(32, b"\0").hex(),  # numpy takes zeros at the end for none
+        )
+
+
+def joined(parts: Sequence[Sequence[Photo]]) -> Photos:
+    """All photographs of several parts, one part after the other."""
+    pools: list[Sequence[Candidate]] = []
+    known: dict[int, int] = {}  # where the pools of a part stand among all
+    several = [part if isinstance(part, Photos) else _held(part) for part in parts]
+    held = np.concatenate([part.held for part in several])
+    at = 0
+    for part in several:
+        if id(part.pools) not in known:
+            known[id(part.pools)] = len(pools)
+            pools += part.pools
+        held["pool"][at : at + len(part)] += known[id(part.pools)]
+        at += len(part)
+    return Photos(pools, held)
+
+
+def _held(photos: Sequence[Photo]) -> Photos:
+    rows = [(0, row, photo.label, row, bytes.fromhex(photo.sha256)) for row, photo in enumerate(photos)]
+    return Photos([photos], np.array(rows, HELD))
+
+
+def labels(photos: Sequence[Photo]) -> NDArray[np.int64]:
+    """int64 [N]: indices into Dataset.classes."""
+    if isinstance(photos, Photos):
+        return photos.held["label"].astype(np.int64)
+    return np.array([photo.label for photo in photos], dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """One picture that was left out, and why."""
@@ -111,9 +185,9 @@ class Dataset:
     name: str
     kind: Kind
     classes: tuple[str, ...]
-    train: tuple[Photo, ...] = field(repr=False)
-    val: tuple[Photo, ...] = field(repr=False)
-    test: tuple[Photo, ...] = field(repr=False)
+    train: Sequence[Photo] = field(repr=False)
+    val: Sequence[Photo] = field(repr=False)
+    test: Sequence[Photo] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()  # sentences for the report, leaks between splits among them
     license: str = ""
@@ -121,16 +195,13 @@ class Dataset:
     other: int = -1  # the class of photographs of other things; -1: there is none
     sha256: str = ""  # of every picture's split, class, name and bytes: two equal ones train the same
 
-    def split(self, name: str) -> tuple[Photo, ...]:
+    def split(self, name: str) -> Sequence[Photo]:
         """The photographs of "train", "val" or "test"."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
     def counts(self, photos: Sequence[Photo]) -> tuple[int, ...]:
         """How many of `photos` each class has, in the order of `classes`."""
-        found = [0] * len(self.classes)
-        for photo in photos:
-            found[photo.label] += 1
-        return tuple(found)
+        return tuple(np.bincount(labels(photos), minlength=len(self.classes)).tolist())
 
     @property
     def summary(self) -> str:

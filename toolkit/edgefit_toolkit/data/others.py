@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edgefit_toolkit.data import splits
-from edgefit_toolkit.data.checks import near_copies
+from edgefit_toolkit.data.checks import copies
 from edgefit_toolkit.data.checks.check import check
-from edgefit_toolkit.data.dataset import SPLITS, Dataset, Photo
+from edgefit_toolkit.data.dataset import SPLITS, Dataset, joined
 from edgefit_toolkit.data.readers.folder import file_picture
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
@@ -41,25 +40,29 @@ def with_others(
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     offered = {"all": {OTHER: [file_picture(file) for file in files]}}
     found = check(offered, str(folder), {OTHER: len(dataset.classes)}, cache_dir, on_progress)
-    own = {photo.sha256 for split in SPLITS for photo in dataset.split(split)}
-    fresh = [photo for photo in _once(found.usable["all"][OTHER]) if photo.sha256 not in own]
+    usable = found.usable["all"][OTHER]
+    rows = {photo.sha256: row for row, photo in enumerate(usable)}
+    for split in SPLITS:
+        for photo in dataset.split(split):
+            rows.pop(photo.sha256, None)
+    fresh = usable[list(rows.values())]
     most = sum(len(dataset.split(split)) for split in SPLITS)
     if len(fresh) > most:
         drawn = np.random.default_rng(seed).choice(len(fresh), most, replace=False)
-        fresh = [fresh[index] for index in sorted(drawn)]
+        fresh = fresh[np.sort(drawn)]
     if len(fresh) < LEAST:
         raise DataError(
             f"{plain(str(folder))} holds {len(fresh)} usable photographs that are not the data set's own",
             f"{LEAST} are the fewest, a few hundred of all sorts are useful",
         )
-    groups = near_copies.groups_of([found.looks[photo.sha256] for photo in fresh])
+    copies.group([fresh], found.looks)
     val_share, test_share = (splits.share_of(share, most) for share in (splits.VAL_SHARE, splits.TEST_SHARE))
-    parts = splits.split_class(fresh, OTHER, seed, val_share, test_share, groups)
+    parts = splits.split_rows(fresh.held["group"], OTHER, seed, val_share, test_share)
     label = len(dataset.classes)
     digest, more = hashlib.sha256(dataset.sha256.encode()), {}
-    for split, photos in zip(SPLITS, parts, strict=True):
-        more[split] = (*dataset.split(split), *photos)
-        for photo in photos:
+    for split, chosen in zip(SPLITS, parts, strict=True):
+        more[split] = joined([dataset.split(split), fresh[chosen]])
+        for photo in fresh[chosen]:
             digest.update(f"{split}/{OTHER}/{photo.name} {photo.sha256}\n".encode())
     note = f"{len(fresh)} photographs of other things are the class {OTHER!r}, which is turned away and never named"
     return replace(
@@ -67,7 +70,3 @@ def with_others(
         skipped=(*dataset.skipped, *found.skipped), notes=(*dataset.notes, *found.notes, note),
         sha256=digest.hexdigest(), other=label,
     )  # fmt: skip
-
-
-def _once(photos: Sequence[Photo]) -> list[Photo]:
-    return list({photo.sha256: photo for photo in photos}.values())

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from edgefit_toolkit.data.dataset import Candidate, Photo
+from edgefit_toolkit.data.dataset import Candidate
 from edgefit_toolkit.data.decoding import BrokenPicture, Pixels, decode, quiet_pillow
 from edgefit_toolkit.data.preprocessing import apply
 from edgefit_toolkit.errors import DataError, OutputError
@@ -105,8 +104,3 @@ def _decoded(photo: Candidate, least_px: int | None = None) -> Image.Image:
         raise DataError(
             f"{photo.place} cannot be read any more: {broken}", "restore it, or start again without it"
         ) from broken
-
-
-def labels(photos: Sequence[Photo]) -> NDArray[np.int64]:
-    """int64 [N]: indices into Dataset.classes."""
-    return np.array([photo.label for photo in photos], dtype=np.int64)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -49,34 +50,33 @@ def sampled_rows(labels: Sequence[int], most: int, seed: int) -> list[int]:
     return sorted(row for chosen in sample(rows, most, seed)[0].values() for row in chosen)
 
 
-def split_class(
-    items: Sequence[T],
+def split_rows(
+    groups: NDArray[np.integer[Any]],
     class_name: str,
     seed: int,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
-    groups: Sequence[int] | None = None,
-) -> tuple[list[T], list[T], list[T]]:
-    """One class as (train, val, test), each in the order of `items`; a share of 0 gives an empty part.
+) -> tuple[NDArray[np.int64], ...]:
+    """One class as the rows of (train, val, test), each in order; a share of 0 gives an empty part.
 
-    Items of one number in `groups` stay together. Depends on the seed, the class name, the number of items and their
-    groups alone, so another class coming or going moves nothing. Raises ValueError when there are fewer items that
-    may be parted than `needed`.
+    `groups` [N]: rows of one number stay together. Depends on the seed, the class name, the number of rows and their
+    groups alone, so another class coming or going moves nothing. Raises ValueError when there are fewer groups than
+    `needed`.
     """
-    count = len(items)
-    together: dict[int, list[int]] = {}
-    for index in range(count):
-        together.setdefault(index if groups is None else groups[index], []).append(index)
-    if len(together) < needed(val_share, test_share):
-        raise ValueError(f"{len(together)} items cannot be split")
-    n_val = max(1, round(count * val_share)) if val_share > 0 else 0
-    n_test = max(1, round(count * test_share)) if test_share > 0 else 0
-    units = list(together.values())
-    left = [units[i] for i in _random_of(class_name, seed).permutation(len(units))]
-    test = _take(left, n_test, leave=1 + (n_val > 0))
-    val = _take(left, n_val, leave=1)
-    train = sorted(index for unit in left for index in unit)
-    return [items[i] for i in train], [items[i] for i in val], [items[i] for i in test]
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    unit = np.argsort(np.argsort(first))[group]  # groups, numbered as they come
+    sizes = np.bincount(unit)
+    if len(sizes) < needed(val_share, test_share):
+        raise ValueError(f"{len(sizes)} items cannot be split")
+    n_val = max(1, round(len(groups) * val_share)) if val_share > 0 else 0
+    n_test = max(1, round(len(groups) * test_share)) if test_share > 0 else 0
+    part = np.zeros(len(sizes), np.int8)
+    left = _random_of(class_name, seed).permutation(len(sizes))
+    for number, wanted, leave in ((2, n_test, 1 + (n_val > 0)), (1, n_val, 1)):
+        taken = _take(sizes[left], wanted, leave)
+        part[left[taken]] = number
+        left = np.delete(left, taken)
+    return tuple(np.flatnonzero(part[unit] == number) for number in range(3))
 
 
 def _random_of(class_name: str, seed: int) -> np.random.Generator:
@@ -85,38 +85,15 @@ def _random_of(class_name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, key])
 
 
-def _take(units: list[list[int]], wanted: int, leave: int) -> list[int]:
-    """Takes units off the list, in order, as long as they fit into `wanted` items and `leave` of them stay; the
-    smallest where none fits."""
-    taken: list[list[int]] = []
-    stay: list[list[int]] = []
-    free, may_go = wanted, len(units) - leave
-    for unit in units:
-        if free >= len(unit) and len(taken) < may_go:
-            taken.append(unit)
-            free -= len(unit)
-        else:
-            stay.append(unit)
-    units[:] = stay
-    if wanted and not taken:
-        smallest = min(units, key=len)
-        units.remove(smallest)
-        taken.append(smallest)
-    return sorted(index for unit in taken for index in unit)
-
-
-def split_classes(
-    by_class: Mapping[str, Sequence[T]],
-    seed: int,
-    val_share: float = VAL_SHARE,
-    test_share: float = TEST_SHARE,
-    group_of: Callable[[T], int] | None = None,
-) -> tuple[dict[str, list[T]], dict[str, list[T]], dict[str, list[T]]]:
-    """Every class of `by_class` split by `split_class`: (train, val, test), each class name -> items."""
-    train: dict[str, list[T]] = {}
-    val: dict[str, list[T]] = {}
-    test: dict[str, list[T]] = {}
-    for name, items in by_class.items():
-        groups = None if group_of is None else [group_of(item) for item in items]
-        train[name], val[name], test[name] = split_class(items, name, seed, val_share, test_share, groups)
-    return train, val, test
+def _take(sizes: NDArray[np.int64], wanted: int, leave: int) -> list[int]:
+    """Which units of these sizes are taken: in their order, as long as they fit into `wanted` items and `leave` of
+    them stay; the smallest where none fits."""
+    taken: list[int] = []
+    free, may_go = wanted, len(sizes) - leave
+    for index, size in enumerate(sizes.tolist()):
+        if not free or len(taken) == may_go:
+            break
+        if size <= free:
+            taken.append(index)
+            free -= size
+    return taken if taken or not wanted else [int(np.argmin(sizes))]

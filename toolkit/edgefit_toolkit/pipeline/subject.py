@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.data.decoding import Pixels
-from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.pixels import load_pixels, usable_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.readers.folder import file_picture

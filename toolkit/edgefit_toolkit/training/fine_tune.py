@@ -17,6 +17,7 @@ import hashlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -162,9 +163,9 @@ def _key(network: EfficientNet, dataset: Dataset, settings: TrainSettings, compu
     for name, tensor in network.state_dict().items():
         if not name.startswith("classifier."):  # the probe writes that one
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    pictures = [[photo.name, photo.label] for photo in (*dataset.train, *dataset.val)]
+    data: Any = dataset.sha256 or [[photo.name, photo.label] for photo in (*dataset.train, *dataset.val)]
     return key_of(
         settings=asdict(settings), variant=asdict(network.variant), weights=digest.hexdigest(),
-        data=dataset.sha256 or pictures, compute=asdict(compute), processes=world.size,
+        data=data, compute=asdict(compute), processes=world.size,
         torch=torch.__version__,
     )  # fmt: skip

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS pictures (
 class Finding(NamedTuple):
     """What looking at a picture found: its hash and look, or what is wrong with it."""
 
-    sha256: str
+    sha256: bytes
     look: Look
     fault: str | None = None
 
@@ -71,8 +71,7 @@ class Catalogue:
         if self._connection is None or not found:
             return
         rows = [
-            (_key(stamp), stamp.size_bytes, stamp.changed_ns, bytes.fromhex(one.sha256), one.look, one.fault)
-            for stamp, one in found
+            (_key(stamp), stamp.size_bytes, stamp.changed_ns, one.sha256, one.look, one.fault) for stamp, one in found
         ]
         try:
             with self._connection as transaction:
@@ -113,7 +112,7 @@ class Catalogue:
             marks = ", ".join("?" * len(some))
             rows = connection.execute(f"{_SELECT} WHERE place IN ({marks})", some)
             for key, size, changed, sha256, look, fault in rows:
-                known[key] = size, changed, Finding(sha256.hex(), look, fault)
+                known[key] = size, changed, Finding(sha256, look, fault)
         findings: list[Finding | None] = []
         for key, stamp in zip(keys, stamps, strict=True):
             size, changed, finding = known.get(key, (-1, -1, None))

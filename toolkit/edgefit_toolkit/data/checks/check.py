@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,15 +13,17 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgefit_toolkit.data import decoding
 from edgefit_toolkit.data.checks import near_copies
 from edgefit_toolkit.data.checks.catalogue import Catalogue, Finding, catalogue_file
-from edgefit_toolkit.data.checks.near_copies import Looks
-from edgefit_toolkit.data.dataset import Candidate, Photo, Skipped, Stamp, Stamped
+from edgefit_toolkit.data.dataset import HELD, Candidate, Photos, Skipped, Stamp, Stamped
 from edgefit_toolkit.progress import Progress, ignore_progress
 
 Offered = Mapping[str, Sequence[Candidate]]  # class -> its pictures
-Classes = dict[str, list[Photo]]
+Classes = dict[str, Photos]
 
 CATALOGUED = 2000  # pictures; fewer are checked in seconds, each time anew
 _AT_ONCE = 1024  # are looked up, judged and kept together: what a killed process loses
@@ -29,10 +31,10 @@ _AT_ONCE = 1024  # are looked up, judged and kept together: what a killed proces
 
 @dataclass
 class Checked:
-    """Pictures that can be used, by part and class; what each looks like, by its hash; and the others."""
+    """Pictures that can be used, by part and class, each in a group of its own; what they look like; and the others."""
 
     usable: dict[str, Classes]
-    looks: Looks = field(default_factory=Looks)
+    looks: NDArray[np.uint8]  # [groups, near_copies.VALUES]
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -50,13 +52,12 @@ def check(
     new and changed ones are decoded then.
     """
     total = sum(len(pictures) for classes in offered.values() for pictures in classes.values())
-    flat = (
-        (part, class_name, picture)
-        for part, classes in offered.items()
-        for class_name, pictures in classes.items()
-        for picture in pictures
-    )
-    found = Checked({part: {name: [] for name in classes} for part, classes in offered.items()})
+    where_to = [(part, class_name) for part, classes in offered.items() for class_name in classes]
+    pools = [offered[part][class_name] for part, class_name in where_to]
+    flat = _each(pools)
+    held, looks = np.zeros(total, HELD), np.empty((total, near_copies.VALUES), np.uint8)
+    found = Checked({}, looks)
+    used = 0
     catalogue = None
     if cache_dir is not None and total >= CATALOGUED:
         catalogue = Catalogue(catalogue_file(cache_dir, where))
@@ -66,14 +67,29 @@ def check(
             some = list(islice(flat, _AT_ONCE))
             progress = (at, total, on_progress or ignore_progress)
             findings = _look_at([picture for *_, picture in some], book, pool, progress)
-            for (part, class_name, picture), finding in zip(some, findings, strict=True):
+            rows: list[tuple[int, int, int, int, bytes]] = []
+            for (number, row, picture), finding in zip(some, findings, strict=True):
                 if finding.fault is not None:
                     found.skipped.append(Skipped(picture.name, picture.place, finding.fault))
                     continue
-                found.looks.add(finding.sha256, finding.look)
-                found.usable[part][class_name].append(_photo(picture, labels.get(class_name, -1), finding.sha256))
+                label = labels.get(where_to[number][1], -1)
+                rows.append((number, row, label, used + len(rows), finding.sha256))
+            good = b"".join(finding.look for finding in findings if finding.fault is None)
+            held[used : used + len(rows)] = rows
+            looks[used : used + len(rows)] = np.frombuffer(good, np.uint8).reshape(-1, near_copies.VALUES)
+            used += len(rows)
         found.notes = book.notes
+    found.looks = looks[:used]
+    ends = np.searchsorted(held["pool"][:used], range(len(pools) + 1))
+    for number, (part, class_name) in enumerate(where_to):
+        photos = Photos(pools, held[ends[number] : ends[number + 1]])
+        found.usable.setdefault(part, {})[class_name] = photos
     return found
+
+
+def _each(pools: Sequence[Sequence[Candidate]]) -> Iterator[tuple[int, int, Candidate]]:
+    """Every picture, with the number of its pool and its own in there."""
+    return ((number, row, one) for number, pictures in enumerate(pools) for row, one in enumerate(pictures))
 
 
 class _Nothing:
@@ -142,19 +158,7 @@ def _judge(picture: Candidate) -> tuple[Finding, bool]:
                 digest.update(chunk)
         small = decoding.check(picture)
     except OSError as error:
-        return Finding("", b"", f"cannot be read: {error.strerror}"), False
+        return Finding(b"", b"", f"cannot be read: {error.strerror}"), False
     except decoding.BrokenPicture as broken:
-        return Finding("", b"", str(broken)), broken.lasting
-    return Finding(digest.hexdigest(), near_copies.look_of(small)), True
-
-
-def _photo(picture: Candidate, label: int, sha256: str) -> Photo:
-    return Photo(
-        name=picture.name,
-        place=picture.place,
-        opener=picture.opener,
-        credit=picture.credit,
-        seen=picture.seen,
-        label=label,
-        sha256=sha256,
-    )
+        return Finding(b"", b"", str(broken)), broken.lasting
+    return Finding(digest.digest(), near_copies.look_of(small)), True

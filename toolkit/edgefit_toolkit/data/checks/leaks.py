@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from edgefit_toolkit.data.checks.near_copies import Groups
-from edgefit_toolkit.data.dataset import Photo
+import numpy as np
+from numpy.typing import NDArray
 
-Classes = Mapping[str, Sequence[Photo]]
+from edgefit_toolkit.data.dataset import Photos
+
+Classes = Mapping[str, Photos]
 
 
-def sentences(parts: Mapping[str, Classes], groups: Groups) -> list[str]:
+def sentences(parts: Mapping[str, Classes]) -> list[str]:
     """One for each pair of splits that share photographs, and one for each whose photographs are near copies."""
     notes = []
+    most = max(photos.held["group"].max(initial=0) for classes in parts.values() for photos in classes.values())
     for first, second in (("train", "test"), ("val", "test"), ("train", "val")):
-        hashes = {photo.sha256 for _, photo in _photos(parts[first])}
-        looks = {groups[sha256] for sha256 in hashes}
-        there = parts[second]
-        exact = [f"{second}/{name}/{photo.name}" for name, photo in _photos(there) if photo.sha256 in hashes]
-        near = [
-            f"{second}/{name}/{photo.name}"
-            for name, photo in _photos(there)
-            if photo.sha256 not in hashes and groups[photo.sha256] in looks
-        ]
-        if exact:
+        shared = _of(parts[second], _groups(parts[first], most))
+        hashes = {photo.sha256 for photos in _of(parts[first], _groups(shared, most)).values() for photo in photos}
+        found: dict[bool, list[str]] = {True: [], False: []}
+        for name, photos in shared.items():
+            for photo in photos:
+                found[photo.sha256 in hashes].append(f"{second}/{name}/{photo.name}")
+        if exact := found[True]:
             notes.append(
                 f"leak: {len(exact)} of the {second} pictures are in {first} too, byte for byte "
                 f"({_few(exact)}); accuracy on {second} reads too high"
             )
-        if near:
+        if near := found[False]:
             notes.append(
                 f"leak: {len(near)} of the {second} pictures are in {first} too, but for compression, size or format "
                 f"({_few(near)}); accuracy on {second} reads too high"
@@ -37,11 +36,12 @@ def sentences(parts: Mapping[str, Classes], groups: Groups) -> list[str]:
     return notes
 
 
-def kept_together(classes: Classes, groups: Groups) -> list[str]:
+def kept_together(classes: Classes) -> list[str]:
     """A sentence on the near copies of a class, where there are any: a split made here keeps them on one side."""
     several: list[int] = []
     for photos in classes.values():
-        several += [count for count in Counter(groups[photo.sha256] for photo in photos).values() if count > 1]
+        counts = np.unique(photos.held["group"], return_counts=True)[1]
+        several += counts[counts > 1].tolist()
     if not several:
         return []
     return [
@@ -50,8 +50,17 @@ def kept_together(classes: Classes, groups: Groups) -> list[str]:
     ]
 
 
-def _photos(classes: Classes) -> Iterator[tuple[str, Photo]]:
-    return ((name, photo) for name, photos in classes.items() for photo in photos)
+def _groups(classes: Classes, most: int) -> NDArray[np.bool_]:
+    """Of each group up to the number `most`, whether a picture of it is among these."""
+    there = np.zeros(most + 1, bool)
+    for photos in classes.values():
+        there[photos.held["group"]] = True
+    return there
+
+
+def _of(classes: Classes, groups: NDArray[np.bool_]) -> dict[str, Photos]:
+    """The pictures of these groups."""
+    return {name: photos[groups[photos.held["group"]]] for name, photos in classes.items()}
 
 
 def _few(names: Sequence[str]) -> str:

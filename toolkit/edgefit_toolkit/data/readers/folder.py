@@ -19,6 +19,7 @@ from edgefit_toolkit.data.answers import places, taxonomy_table
 from edgefit_toolkit.data.assembly import assemble
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Credit, Dataset, Stamp
 from edgefit_toolkit.data.readers.attribution import Attributions
+from edgefit_toolkit.data.texts import Texts
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -30,8 +31,8 @@ _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}  # with everything that star
 class Folder(Sequence[Candidate]):
     """Picture files of one folder, each made a candidate when it is asked for: of millions only the names are held."""
 
-    path: Path
-    names: Sequence[str]
+    path: str
+    names: Texts
     credit_of: Callable[[str], Credit | None]
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class Folder(Sequence[Candidate]):
         return _candidate(os.path.join(self.path, name), name, self.credit_of(name))
 
 
-ClassFiles = dict[str, tuple[Path, list[str]]]  # class -> its folder and the names of its files
+ClassFiles = dict[str, tuple[Path, Texts]]  # class -> its folder and the names of its files
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def load_folder(
     found, beside = _find(folder)
     tables = Attributions()
     offered = {
-        part: {label: Folder(path, names, tables.beside(path)) for label, (path, names) in classes.items()}
+        part: {label: Folder(str(path), names, tables.beside(path)) for label, (path, names) in classes.items()}
         for part, classes in found.items()
     }
     about = about or About(where=plain(str(folder)), name=plain(folder.resolve().name))
@@ -133,11 +134,13 @@ def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
 def _listing(folder: Path) -> tuple[list[str], list[Path]]:
     """The names of a folder's files, and its folders, by name, without hidden ones."""
     try:
+        files: list[str] = []
+        folders: list[str] = []
         with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in _IGNORED]
-        inside = {entry.name for entry in shown if _is_dir(entry)}
-        names = sorted(entry.name for entry in shown)
-        return [name for name in names if name not in inside], [folder / name for name in names if name in inside]
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.name.casefold() not in _IGNORED:
+                    (folders if _is_dir(entry) else files).append(entry.name)
+        return sorted(files), [folder / name for name in sorted(folders)]
     except FileNotFoundError as error:
         raise DataError(
             f"there is no folder {folder}",
@@ -166,7 +169,7 @@ def _class_files(class_folders: Sequence[Path]) -> ClassFiles:
         files, folders = _listing(folder)
         if not files and not folders:
             raise DataError(f"class folder {folder} holds nothing", f"add photographs or remove it; {LAYOUT_HINT}")
-        inside = {folder.name: (folder, files)} if files else _class_files(folders)
+        inside = {folder.name: (folder, Texts(files))} if files else _class_files(folders)
         for name in inside:
             if name in found:
                 raise DataError(

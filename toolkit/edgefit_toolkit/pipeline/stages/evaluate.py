@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgefit_converters.judge.parity import compare_answers
 from edgefit_toolkit.data.answers.answering import Answering, answer_doc, floor_keeping, look_alikes
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
-from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.pipeline.measuring.bench import host_threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,7 +133,7 @@ class Job:
     def _judged(
         self, split: Literal["val", "test"], pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        from edgefit_toolkit.data.pixels import labels
+        from edgefit_toolkit.data.dataset import labels
         from edgefit_toolkit.data.splits import sampled_rows
 
         truth = labels(self.dataset.split(split))
@@ -142,7 +143,7 @@ class Job:
         self.ui.note(f"the guard looks at {len(rows):,} of {len(truth):,} {split} pictures, a sample of every class")
         return pixels[rows], truth[rows]
 
-    def pixels(self, photos: tuple[Photo, ...], label: str) -> NDArray[np.uint8]:
+    def pixels(self, photos: Sequence[Photo], label: str) -> NDArray[np.uint8]:
         """uint8 [N, R, R, 3] of any photographs, with progress; many lie in a file that goes with the process."""
         from edgefit_toolkit.data.pixels import load_pixels
 

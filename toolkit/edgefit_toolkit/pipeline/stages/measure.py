@@ -15,7 +15,7 @@ from edgefit_benchmarks.tflite_runtime import measure_with_tflite_runtime
 from edgefit_benchmarks.timing import measure, measure_interleaved
 from edgefit_converters.routes.environments import TENSORFLOW, ensure
 from edgefit_converters.tflite.inspect import read_model
-from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.errors import EdgefitError
 from edgefit_toolkit.picker.bracket import ROUNDS
 from edgefit_toolkit.pipeline.measuring.bench import Bench, host_threads, measured_latency

@@ -64,15 +64,15 @@ class Quantize(Stage[Quantized]):
         job, how = self.job, self.recipe
         chosen = representative.choose(job.dataset.train, how.calibration_photos, job.settings.seed)
         pixels = job.pixels(chosen.photos, "reading calibration pictures")
-        known = set(chosen.indices)
-        others = [photo for index, photo in enumerate(job.dataset.train) if index not in known]
-        others = others[:: max(1, len(others) // how.training_photos)]  # for the ladder's last step, if it is reached
+        left = np.delete(np.arange(len(job.dataset.train)), chosen.indices)
+        left = left[:: max(1, len(left) // how.training_photos)]  # for the ladder's last step, if it is reached
+        others = [job.dataset.train[index] for index in left.tolist()]
         pictures, labels = held_out(job)
         route = route_of(job)
         evidence = Evidence(
             job.float_tflite, pixels, pictures, labels,
             network=deploy(job.network, job.temperature),
-            more_pixels=(lambda: job.pixels(tuple(others), "reading training pictures")) if others else None,
+            more_pixels=(lambda: job.pixels(others, "reading training pictures")) if others else None,
             on_progress=job.ui.progress,
             classes=job.dataset.classes,
             sides_px=[side_px(photo) for photo in (*job.dataset.val, *job.dataset.test)],

@@ -12,7 +12,7 @@ from edgefit_converters.recipe import Recipe
 from edgefit_toolkit import __version__
 from edgefit_toolkit.data.answers.power import to_power
 from edgefit_toolkit.data.dataset import Dataset, Photo
-from edgefit_toolkit.data.pixels import labels as labels_of
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.data.pixels import open_photo
 from edgefit_toolkit.data.preprocessing import apply, to_network_input
 from edgefit_toolkit.errors import GuardFailed

@@ -15,8 +15,8 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from edgefit_toolkit.data.dataset import Dataset
+from edgefit_toolkit.data.dataset import labels as labels_of
 from edgefit_toolkit.data.decoding import Pixels
-from edgefit_toolkit.data.pixels import labels as labels_of
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
 from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress, duration
@@ -139,7 +139,7 @@ def prepare_inputs(
     cut = 0 if settings.unfreeze_from == 0 else first_block(network.variant, settings.unfreeze_from)
     preprocessing = preprocessing_for(network.variant)
     whole, numbers = dataset, world.share(range(len(dataset.train)))
-    dataset = replace(dataset, train=tuple(world.share(dataset.train)), val=tuple(world.share(dataset.val)))
+    dataset = replace(dataset, train=world.share(dataset.train), val=world.share(dataset.val))
     store = store or FeatureStore(None, "")
     views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers, store.folder)
     count = settings.views if cut else min(settings.views, PROBE_VIEWS_LIVE)
