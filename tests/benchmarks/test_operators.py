@@ -30,7 +30,8 @@ from edgefit_toolkit.pipeline.measuring.int8_speed import (
     why_slower,
 )
 from edgefit_toolkit.pipeline.report_rows import times_doc
-from edgefit_toolkit.report.schema import OperatorTimesDoc, check
+from edgefit_toolkit.report.schema.results import OperatorTimesDoc
+from edgefit_toolkit.report.schema.validation import check
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from support import report_fixture
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report import render_csv, render_html, render_markdown, validate
+from edgefit_toolkit.report.csv_table import render_csv
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.schema import validate
 
 Path_ = tuple[str | int, ...]
 

@@ -36,7 +36,7 @@ from edgefit_toolkit.pipeline.run_directory.key import Key
 from edgefit_toolkit.pipeline.run_directory.run import MANIFEST, open_run
 from edgefit_toolkit.pipeline.settings import FitSettings, saved_settings
 from edgefit_toolkit.records import Budget, Preprocessing
-from edgefit_toolkit.report import read_report
+from edgefit_toolkit.report.documents import read_report
 from edgefit_toolkit.report.html import render_html
 from edgefit_toolkit.report.markdown import render_markdown
 from edgefit_toolkit.serve.results import parse

@@ -15,7 +15,8 @@ from support.tally import Tally
 from toolkit.test_serve import ask, post, server  # noqa: F401  (a fixture)
 
 from edgefit_toolkit.errors import EdgefitError
-from edgefit_toolkit.report import render_html, render_markdown
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
 from edgefit_toolkit.serve.server import AppServer
 
 MARKUP = "\"'><img src=x onerror=alert(1)><script>alert(2)</script>"

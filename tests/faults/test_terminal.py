@@ -24,7 +24,10 @@ from edgefit_toolkit.api.console import PlainConsole, Terminal
 from edgefit_toolkit.cli import main
 from edgefit_toolkit.devices import load_profile
 from edgefit_toolkit.devices.schema import read_profile, write_profile
-from edgefit_toolkit.report import render_comparison, render_csv, render_html, render_markdown
+from edgefit_toolkit.report.csv_table import render_csv
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.side_by_side import render_comparison
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 EVIL = "[red]x[/]\x1b[31m\x1b]0;title\x07\x9b2J\u202e\u2028\r"

@@ -16,7 +16,8 @@ from edgefit_toolkit.api.sweep import Sweep
 from edgefit_toolkit.cli.main import cli
 from edgefit_toolkit.errors import DeviceError, InputError
 from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, known_rows
-from edgefit_toolkit.report.schema import validate_sweep
+from edgefit_toolkit.report.schema.sweep import SweepDoc
+from edgefit_toolkit.report.schema.validation import check
 from edgefit_toolkit.report.sweep import sweep_html, sweep_markdown
 from phone.test_fleet import unplug_when_files_arrive
 from phone.world import World
@@ -43,7 +44,7 @@ def test_every_network_on_what_is_attached(there: World, adb: Adb, tmp_path: Pat
     unplugging = unplug_when_files_arrive(goes)
     *_, doc["fleet"] = Fleet(Everywhere(threads=1)).measured(doc, tmp_path, [])
     unplugging.join()
-    rows = validate_sweep(doc)["fleet"]
+    rows = check(doc, SweepDoc)["fleet"]
     assert len(rows) == 4  # the refused network has no model
     kept = [row for row in rows if "measurement" in row]
     lost = [row for row in rows if "reason" in row]

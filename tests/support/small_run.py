@@ -11,7 +11,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from support import report_fixture
 from support.tiny_model import tiny_tflite
 
-from edgefit_toolkit.report import write_report
+from edgefit_toolkit.report.documents import write_report
 
 RESOLUTION_PX = 48
 

@@ -108,15 +108,14 @@ def test_a_callback_hears_stages_and_steps() -> None:
 
 
 def test_silence_does_not_last(capsys: pytest.CaptureFixture[str]) -> None:
-    ui = Terminal(every_s=0.2)
-    ui.stage(3, 8, "fine-tune")
-    time.sleep(0.5)
-    ui.progress("features", 0, 100)
-    ui.progress("features", 40, 100)
-    time.sleep(0.5)
-    ui.progress("features", 100, 100)
-    time.sleep(0.5)
-    ui.close()
+    with Terminal(every_s=0.2) as ui:
+        ui.stage(3, 8, "fine-tune")
+        time.sleep(0.5)
+        ui.progress("features", 0, 100)
+        ui.progress("features", 40, 100)
+        time.sleep(0.5)
+        ui.progress("features", 100, 100)
+        time.sleep(0.5)
     lines = capsys.readouterr().err.splitlines()
     assert any(re.search(r"\.\.\. fine-tune: \d+ s so far", line) for line in lines)
     assert any(re.search(r"\.\.\. features: 40 of 100, \d+(\.\d+)?/s, \d+ s left", line) for line in lines)
@@ -127,9 +126,8 @@ def test_silence_does_not_last(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    ui = Terminal(verbosity=0, every_s=0.1)
-    ui.stage(1, 8, "pick")
-    ui.progress("features", 1, 100)
-    time.sleep(0.3)
-    ui.close()
+    with Terminal(verbosity=0, every_s=0.1) as ui:
+        ui.stage(1, 8, "pick")
+        ui.progress("features", 1, 100)
+        time.sleep(0.3)
     assert capsys.readouterr().err == ""

@@ -20,7 +20,7 @@ from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network.scaling import released
-from edgefit_toolkit.report import validate
+from edgefit_toolkit.report.schema import validate
 
 EDGEFIT = Path(sys.executable).with_name("edgefit")
 CLASSES = ("daisy", "rose", "sunflower")

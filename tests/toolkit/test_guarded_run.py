@@ -52,7 +52,7 @@ from edgefit_toolkit.pipeline.stages.report import report_refusal
 from edgefit_toolkit.pipeline.stages.train import Train, Trained, Training
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Preprocessing, as_json
-from edgefit_toolkit.report import clear_refusal, read_refusal, read_report
+from edgefit_toolkit.report.documents import clear_refusal, read_refusal, read_report
 from edgefit_toolkit.training.evaluation import predict
 from edgefit_toolkit.training.settings import TrainSettings
 

@@ -23,7 +23,9 @@ from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data
 from edgefit_toolkit.progress import Silent
-from edgefit_toolkit.report import derive, render_html, render_markdown, rollup
+from edgefit_toolkit.report import derive, rollup
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
 
 
 def draw(folder: Path, n: int, seed: int) -> Path:

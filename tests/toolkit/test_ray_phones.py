@@ -21,7 +21,8 @@ from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.pipeline.sweep import ray_phones
 from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, Timing
 from edgefit_toolkit.pipeline.sweep.ray_phones import ClusterPhones, declared, resources, timed_on_a_node
-from edgefit_toolkit.report.schema import validate_sweep
+from edgefit_toolkit.report.schema.sweep import SweepDoc
+from edgefit_toolkit.report.schema.validation import check
 
 
 def node(alive: bool = True, **declares: float) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def test_the_cluster_and_this_machine_side_by_side(model: Path, tmp_path: Path) 
     fleet = Fleet(Everywhere({"farm": ("pixel-9", "pixel-10")}, threads=1), ClusterPhones(ray))
     assert fleet.places[0] == ("farm", "pixel-9")
     *_, doc["fleet"] = fleet.measured(doc, tmp_path, [])
-    rows = {row["name"]: row for row in validate_sweep(doc)["fleet"] if row["flag"] == "farm"}
+    rows = {row["name"]: row for row in check(doc, SweepDoc)["fleet"] if row["flag"] == "farm"}
     assert "measurement" in rows["pixel-9"]
     assert rows["pixel-10"]["reason"] == "the farm has no pixel-10"
     assert len(ray.asked) == 1

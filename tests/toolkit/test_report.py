@@ -20,19 +20,13 @@ from support.html_page import read_page
 
 from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.errors import InputError, OutputError
-from edgefit_toolkit.report import (
-    derive,
-    pictures,
-    read_report,
-    render_comparison,
-    render_csv,
-    render_html,
-    render_markdown,
-    schema,
-    validate,
-    words,
-    write_report,
-)
+from edgefit_toolkit.report import derive, pictures, schema, words
+from edgefit_toolkit.report.csv_table import render_csv
+from edgefit_toolkit.report.documents import read_report, write_report
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.schema import validate
+from edgefit_toolkit.report.side_by_side import render_comparison
 from edgefit_toolkit.report.tables import Column, figures
 
 

@@ -14,7 +14,12 @@ from support.chromium import chromium
 from support.html_page import read_page
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report import derive, render_csv, render_html, render_markdown, validate, words, write_report
+from edgefit_toolkit.report import derive, words
+from edgefit_toolkit.report.csv_table import render_csv
+from edgefit_toolkit.report.documents import write_report
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.schema import validate
 
 MOST_BYTES = 2_000_000
 

@@ -12,7 +12,8 @@ import pytest
 from support import report_fixture
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report import schema, validate
+from edgefit_toolkit.report import schema
+from edgefit_toolkit.report.schema import validate
 
 
 @pytest.fixture(scope="module")

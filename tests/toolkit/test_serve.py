@@ -21,7 +21,7 @@ from toolkit.test_app import fake_runtime
 
 from edgefit_toolkit.app.vendor import litert_files
 from edgefit_toolkit.errors import DownloadError, InputError
-from edgefit_toolkit.report import read_report
+from edgefit_toolkit.report.documents import read_report
 from edgefit_toolkit.serve import AppServer, addresses, read_results, web_measurements
 from edgefit_toolkit.serve.results import LONGEST_SAMPLE_MS, browser_of, origin_of, parse
 from edgefit_toolkit.serve.server import BURST, MOST_BODY_BYTES, PER_SECOND, TokenBucket
@@ -38,7 +38,7 @@ def a_run(folder: Path) -> Path:
     from ai_edge_litert.tools import flatbuffer_utils
     from support.tiny_model import tiny_tflite
 
-    from edgefit_toolkit.report import write_report
+    from edgefit_toolkit.report.documents import write_report
 
     make_run(folder)
     # a float model of one operator: pictures in, their channel means out

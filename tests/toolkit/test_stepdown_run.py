@@ -18,7 +18,7 @@ from edgefit_toolkit.pipeline import stepdown
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.progress import Silent
 from edgefit_toolkit.records import Budget
-from edgefit_toolkit.report import validate
+from edgefit_toolkit.report.schema import validate
 
 BUDGET_MS = 10_000.0  # met by every machine: what is judged to miss is the test's to say
 

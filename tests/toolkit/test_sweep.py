@@ -28,7 +28,8 @@ from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.sweep.grid import cells_of, networks_of
 from edgefit_toolkit.pipeline.sweep.plan import Site, plan_sweep
 from edgefit_toolkit.progress import Silent
-from edgefit_toolkit.report.schema import validate_sweep
+from edgefit_toolkit.report.schema.sweep import SweepDoc
+from edgefit_toolkit.report.schema.validation import check
 from experiments.runs.same_report import differences
 
 COMMON = FitSettings(0.0, "", data="plants", measure=False)
@@ -160,14 +161,14 @@ def test_killed_it_goes_on_and_its_cells_are_single_runs(tmp_path: Path) -> None
     (network,) = (out / "networks").iterdir()
     kept = entries(network)
     assert set(kept) == {"train", "convert"}
-    assert validate_sweep(json.loads((out / "sweep.json").read_text()))["cells"][1]["status"] == "waiting"
+    assert check(json.loads((out / "sweep.json").read_text()), SweepDoc)["cells"][1]["status"] == "waiting"
 
     again = start(out, pictures)
     told, said = again.communicate(timeout=900)
     assert again.returncode == 1, said  # nothing fits into 1 ms
     assert {name: entries(network)[name] for name in kept} == kept
     doc = json.loads(told)
-    assert validate_sweep(doc) == json.loads((out / "sweep.json").read_text())
+    assert check(doc, SweepDoc) == json.loads((out / "sweep.json").read_text())
     none, cell, other = doc["cells"]
     assert (none["status"], none["network"], none["exit_code"]) == ("failed", None, 1)
     assert "no network answers within 1 ms" in none["reason"]

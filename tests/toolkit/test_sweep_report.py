@@ -13,7 +13,8 @@ from support.html_page import read_page
 from support.sweep_fixture import answers, cell, document
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report.schema import validate_sweep
+from edgefit_toolkit.report.schema.sweep import SweepDoc
+from edgefit_toolkit.report.schema.validation import check
 from edgefit_toolkit.report.sweep import sentence, steps, sweep_html, sweep_markdown
 from edgefit_toolkit.report.sweep.chart import Point, pareto
 
@@ -96,11 +97,11 @@ def test_pareto() -> None:
 
 
 def test_the_document_is_checked() -> None:
-    validate_sweep(document())
+    check(document(), SweepDoc)
     broken: Any = copy.deepcopy(document())
     broken["cells"][2]["status"] = "maybe"
     with pytest.raises(InputError, match=r"cells\[2\]"):
-        validate_sweep(broken)
+        check(broken, SweepDoc)
 
 
 def test_both_pages_say_the_same() -> None:

@@ -21,7 +21,10 @@ from edgefit_toolkit.errors import DataError, InputError
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data
 from edgefit_toolkit.progress import Silent
-from edgefit_toolkit.report import render_html, render_markdown, rollup, validate
+from edgefit_toolkit.report import rollup
+from edgefit_toolkit.report.html import render_html
+from edgefit_toolkit.report.markdown import render_markdown
+from edgefit_toolkit.report.schema import validate
 
 FLOWERS = """class,genus,family,name:de,family:de
 daisy,Bellis,Asteraceae,Gänseblümchen,Korbblütler

@@ -140,9 +140,7 @@ class BenchmarkModelSession:
         ]
         if first.partly:
             notes.append(f"the {first.delegate} delegate leaves operators over: they fall back")
-        if options.cpus:
-            notes.append(f"pinned to cores {', '.join(map(str, options.cpus))}")
-        self.notes = (*notes, *whole)
+        self.notes = (*notes, *options.pinned, *whole)
 
     def block(self, samples: int, warmups: int) -> Block:
         """As many starts as give `samples`; the warm-ups of each are benchmark_model's and are not told one by one."""

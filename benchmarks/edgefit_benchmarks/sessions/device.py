@@ -46,10 +46,7 @@ class DeviceSession:
         self.runtime = f"LiteRT {self._package.litert_version} (edgefit_runner)"
         self.log: list[str] = []  # every line that the runner printed
         self.block_s = 1.0  # each block is a process of its own
-        notes = [f"input: seeded noise, seed {options.seed}"]
-        if options.cpus:
-            notes.append(f"pinned to cores {', '.join(map(str, options.cpus))}")
-        self.notes = tuple(notes)
+        self.notes = (f"input: seeded noise, seed {options.seed}", *options.pinned)
 
     def block(self, samples: int, warmups: int) -> Block:
         """A fresh process on the device: warm-up for at least WARMUP_MS, then `samples` timed invocations."""

@@ -74,9 +74,7 @@ class HostSession:
         notes = [ready["input"]]
         if ready["partitions"] > 1:
             notes.append(f"{ready['partitions']} XNNPACK partitions: some operators fall back")
-        if options.cpus:
-            notes.append(f"pinned to cores {', '.join(map(str, options.cpus))}")
-        self.notes = tuple(notes)
+        self.notes = (*notes, *options.pinned)
         self.log: list[str] = []
         self.block_s = 0.25  # long enough to run undisturbed by the switch between models, short against drift
 

@@ -23,3 +23,8 @@ class TimingOptions:
     log_dir: Path | None = None  # the raw logs go there
     accept_cost: bool = False  # of a hosted device; without it nothing is uploaded or started there
     cooldown_s: float = 60.0  # how long a warm device may cool before it is timed
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """A session's note of its cores; none where the system chooses."""
+        return (f"pinned to cores {', '.join(map(str, self.cpus))}",) if self.cpus else ()

@@ -48,14 +48,8 @@ def equalize(graph: Graph, pixels: Pixels) -> Graph:
 
 def _largest(graph: Graph, pixels: Pixels) -> dict[str, Tensor]:
     """Largest magnitude of every channel [C] of every activation."""
-    values, found = {"image": torchgraph.image(pixels)}, {}
-    last_use = graph.last_use()
     with torch.no_grad():
-        for index, op in enumerate(graph.ops):
-            value = torchgraph.run(op, [values[n] for n in op.inputs], graph.layers.get(op.layer))
-            values[op.name] = value
-            found[op.name] = value.abs().amax((0, 2, 3)) if value.dim() == 4 else value.abs().amax(0)
-            for name in op.inputs:
-                if last_use[name] == index:
-                    values.pop(name, None)
-    return found
+        return {
+            op.name: value.abs().amax((0, 2, 3)) if value.dim() == 4 else value.abs().amax(0)
+            for op, value in graph.floats(torchgraph.image(pixels))
+        }

@@ -200,13 +200,7 @@ def _some(n: int) -> npt.NDArray[np.int64]:
 def _fitting(graph: Graph, pixels: Pixels, live: int) -> list[int]:
     """How many photographs memory holds from each operator on."""
     with torch.no_grad():
-        sizes = [value.numel() for value in _trace(graph, torchgraph.image(pixels[:1]))]  # the image's, then each op's
+        photo = torchgraph.image(pixels[:1])
+        sizes = [photo.numel(), *(value.numel() for _, value in graph.floats(photo))]
     alive = [max(sizes[index:]) for index in range(len(graph.ops))]
     return [max(1, int(MEMORY_BYTES / (4 * live * size))) for size in alive]
-
-
-def _trace(graph: Graph, photo: Tensor) -> list[Tensor]:
-    values = {"image": photo}
-    for op in graph.ops:
-        values[op.name] = torchgraph.run(op, [values[n] for n in op.inputs], graph.layers.get(op.layer))
-    return list(values.values())

@@ -65,7 +65,9 @@ def train(
     judge = _Judge(teacher, held_back, settings.batch, device)
     best_error, best = judge.error(copy.network()), copy.constants()
     steps = max(1, settings.images // settings.batch)
-    optimizer = torch.optim.Adam(copy.groups(settings.learning_rate), betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(
+        [*copy.weights.values(), *copy.biases.values()], settings.learning_rate, betas=(0.9, 0.99)
+    )
     batches = _batches(pixels, settings, device)
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -106,15 +108,9 @@ class Network:
 
     def run(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 3, R, R] (see torchgraph.image)."""
-        values = {"image": images}
-        last_use = self.graph.last_use()
-        for index, op in enumerate(self.graph.ops):
-            value = self._output(op, [values[name] for name in op.inputs])
-            values[op.name] = value
-            for name in op.inputs:
-                if last_use[name] == index:
-                    values.pop(name, None)
-        return value
+        for _, value in self.graph.outputs(images, self._output):
+            logits = value
+        return logits
 
     def _output(self, op: Op, inputs: list[Tensor]) -> Tensor:
         value: Tensor = torchgraph.RUN[op.kind](op, inputs, self.layers.get(op.layer))
@@ -140,10 +136,6 @@ class Trained:
             self.scales[name] = scale.to(device)
             self.weights[name] = grid.to(device).requires_grad_()
             self.biases[name] = (start.layers[name].bias / self.bias_steps[name]).to(device).requires_grad_()
-
-    def groups(self, learning_rate: float) -> list[dict[str, object]]:
-        """For the optimizer."""
-        return [{"params": [*self.weights.values(), *self.biases.values()], "lr": learning_rate}]
 
     def network(self) -> Network:
         """The copy as it stands, on its grids; gradients reach the parameters."""

@@ -6,7 +6,7 @@ Activations are NCHW in channels-last memory (dense ones [N, C]); weights are [o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,20 @@ class Graph:
     def last_use(self) -> dict[str, int]:
         """Activation name -> index of the last operator that reads it."""
         return {name: index for index, op in enumerate(self.ops) for name in op.inputs}
+
+    def outputs(self, image: Tensor, compute: Callable[[Op, list[Tensor]], Tensor]) -> Iterator[tuple[Op, Tensor]]:
+        """Every operator with what `compute` makes of its inputs, kept no longer than a later one reads it."""
+        values, last_use = {"image": image}, self.last_use()
+        for index, op in enumerate(self.ops):
+            values[op.name] = compute(op, [values[name] for name in op.inputs])
+            yield op, values[op.name]
+            for name in op.inputs:
+                if last_use[name] == index:
+                    values.pop(name, None)
+
+    def floats(self, image: Tensor) -> Iterator[tuple[Op, Tensor]]:
+        """`outputs` of the float network itself."""
+        return self.outputs(image, lambda op, inputs: run(op, inputs, self.layers.get(op.layer)))
 
 
 def read_graph(float_path: str | Path) -> Graph:

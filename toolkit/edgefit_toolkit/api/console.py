@@ -61,7 +61,7 @@ class _Work:
 class Terminal:
     """A Ui for people. `verbosity`: 0 says errors and warnings only, 1 stages and notes, 2 the details too.
 
-    Close it when the work is done: a thread of its own speaks where the work is silent for long.
+    It is open for a `with`: a thread of its own speaks where the work is silent for long.
     """
 
     def __init__(self, verbosity: int = 1, every_s: float = EVERY_S) -> None:
@@ -115,7 +115,10 @@ class Terminal:
         """Always shown."""
         self._say(Text.assemble(("warning: ", "yellow bold"), text))
 
-    def close(self) -> None:
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
         """Take the bar away and fall silent."""
         self._ended.set()
         self._take_bar_away()
@@ -176,11 +179,8 @@ class _Hears(Silent):
 def listener(told: Progress | Ui | None) -> Iterator[Ui]:
     """The Ui that stands for what a caller gave: a Ui, one callback, or nothing (lines on stderr)."""
     if told is None:
-        terminal = Terminal()
-        try:
+        with Terminal() as terminal:
             yield terminal
-        finally:
-            terminal.close()
     elif isinstance(told, Ui):
         yield told
     else:

@@ -15,7 +15,7 @@ from edgefit_toolkit.progress import Progress, Ui
 if TYPE_CHECKING:
     from edgefit_toolkit.api.model import Model
     from edgefit_toolkit.pipeline.settings import FitSettings
-    from edgefit_toolkit.report import ReportDoc
+    from edgefit_toolkit.report.schema import ReportDoc
 
 
 @dataclass(frozen=True)

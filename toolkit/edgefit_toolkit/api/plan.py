@@ -37,7 +37,7 @@ class Plan(picked.Plan):
 
     def _repr_html_(self) -> str:
         """A page of its own in a frame, so that neither its style nor the notebook's reaches the other."""
-        from edgefit_toolkit.report import render_plan_page
+        from edgefit_toolkit.report.html import render_plan_page
 
         document: Any = picked.plan_json(self)
         page, style = html.escape(render_plan_page(document)), f"width:100%;height:{NOTEBOOK_PX}px;border:0"

@@ -13,7 +13,7 @@ from edgefit_toolkit.errors import DeviceError
 from edgefit_toolkit.progress import Progress, Ui
 
 if TYPE_CHECKING:
-    from edgefit_toolkit.report.schema import SweepDoc
+    from edgefit_toolkit.report.schema.sweep import SweepDoc
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.errors import GuardFailed, InputError
 from edgefit_toolkit.files import inside, read_verified
 from edgefit_toolkit.records import Preprocessing
-from edgefit_toolkit.report import ReportDoc, read_report
+from edgefit_toolkit.report.documents import read_report
+from edgefit_toolkit.report.schema import ReportDoc
 
 DEFAULT_THRESHOLD = 0.5  # confidences are calibrated (temperature fitted on val): below, the answer is likelier wrong
 

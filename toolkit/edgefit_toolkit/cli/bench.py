@@ -82,11 +82,8 @@ def _bench_tflite_runtime(model: Path, threads: int | None, min_samples: int, as
     from edgefit_toolkit.pipeline.measuring.bench import host_threads
     from edgefit_toolkit.pipeline.report_rows import measurement_doc
 
-    ui = Terminal()
-    try:
+    with Terminal() as ui:
         python = ensure(TENSORFLOW, ui.progress)
-    finally:
-        ui.close()
     options = TimingOptions(threads=threads or host_threads(), min_samples=min_samples)
     times = measure_with_tflite_runtime(python, model, options, model=model.name)
     if as_json:
@@ -111,12 +108,12 @@ def _bench_all(
 
     if not model.is_file():
         raise InputError(f"there is no model {model}", "edgefit convert makes one")
-    ui, rows, log = Terminal(), [], options["log_dir"]
-    for member in members(named):
-        ui.note(f"timing on {member.label}")
-        own = TimingOptions(**options | {"log_dir": log and log / member.name})
-        rows.append(measure_member(member, model, own, model=model.name, threads=threads))
-    ui.close()
+    rows, log = [], options["log_dir"]
+    with Terminal() as ui:
+        for member in members(named):
+            ui.note(f"timing on {member.label}")
+            own = TimingOptions(**options | {"log_dir": log and log / member.name})
+            rows.append(measure_member(member, model, own, model=model.name, threads=threads))
     if as_json:
         docs = [
             {"kind": row.member.kind.name, "name": row.member.name, "target": row.label}

@@ -34,11 +34,8 @@ def command(
     from edgefit_toolkit.api.console import Terminal
     from edgefit_toolkit.pipeline.measuring.calibrate import calibrate_profile
 
-    ui = Terminal(verbosity(quiet or as_json, verbose))
-    try:
+    with Terminal(verbosity(quiet or as_json, verbose)) as ui:
         made, path = calibrate_profile(device, ui, where=where, threads=threads, count=probes, precision=precision)
-    finally:
-        ui.close()
     if as_json:
         emit(
             {

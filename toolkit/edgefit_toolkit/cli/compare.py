@@ -48,8 +48,7 @@ def command(
 
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(what).name)
     folder = out or Path("edgefit-runs") / f"compare-{name}"
-    ui = Terminal(verbosity(quiet, verbose))
-    try:
+    with Terminal(verbosity(quiet, verbose)) as ui:
         if time_again:
             doc = compare_routes.time_again(folder, rounds, ui)
         else:
@@ -58,8 +57,6 @@ def command(
                 [name for name in converters.split(",") if name], folder, ui,
                 io_dtype=io_dtype, rounds=rounds, offline=offline,
             )  # fmt: skip
-    finally:
-        ui.close()
     write_atomic(folder / compare_routes.COMPARISON, json.dumps(doc, indent=1, allow_nan=False) + "\n")
     write_atomic(folder / "compare.md", markdown(doc))
     if as_json:

@@ -27,9 +27,6 @@ def command(run: Path, io_dtype: IoDtype | None, converter: str | None, quiet: b
         settings, made_with = replace(settings, io_dtype=io_dtype), f"{made_with} --io {io_dtype}"
     if converter is not None and converter != settings.converter:
         settings, made_with = replace(settings, converter=converter), f"{made_with} --converter {converter}"
-    ui = Terminal(verbosity(quiet, verbose))
-    try:
+    with Terminal(verbosity(quiet, verbose)) as ui:
         run_stages(settings, run, ui, command=made_with, last=5)
-    finally:
-        ui.close()
     say(f"{run / 'model_int8.tflite'}")

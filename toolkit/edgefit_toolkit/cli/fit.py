@@ -86,11 +86,8 @@ def command(out: Path | None, as_json: bool, quiet: bool, verbose: bool, process
     from edgefit_toolkit.api import fit as api
     from edgefit_toolkit.api.console import Terminal
 
-    ui = Terminal(verbosity(quiet, verbose))
-    try:
+    with Terminal(verbosity(quiet, verbose)) as ui:
         run = api.run(settings_of(**flags), out, ui, command=command_line())
-    finally:
-        ui.close()
     if as_json:
         emit(run.report)
     else:

@@ -42,13 +42,8 @@ def command(
     from edgefit_toolkit.picker.plan import plan_json
     from edgefit_toolkit.picker.view import render_plan
 
-    ui = Terminal(verbosity(quiet or as_json, verbose))
-    try:
-        found = plan(
-            budget_ms, device, measure=not predict_only, on_progress=ui, **choices,
-        )  # fmt: skip
-    finally:
-        ui.close()
+    with Terminal(verbosity(quiet or as_json, verbose)) as ui:
+        found = plan(budget_ms, device, measure=not predict_only, on_progress=ui, **choices)
     if as_json:
         emit(plan_json(found))
     elif not quiet:

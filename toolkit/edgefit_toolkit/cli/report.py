@@ -14,17 +14,11 @@ from edgefit_toolkit.cli.options import emit
 @click.option("--format", "fmt", type=click.Choice(["md", "html", "json", "csv"]), default="md", show_default=True)
 def command(runs: tuple[Path, ...], fmt: str) -> None:
     """Print the report of a run directory on stdout, or compare several."""
-    from edgefit_toolkit.errors import InputError
-    from edgefit_toolkit.report import (
-        read_refusal,
-        read_report,
-        refusal_html,
-        refusal_markdown,
-        render_comparison,
-        render_csv,
-        render_html,
-        render_markdown,
-    )
+    from edgefit_toolkit.report.csv_table import render_csv
+    from edgefit_toolkit.report.documents import read_refusal, read_report
+    from edgefit_toolkit.report.html import refusal_html, render_html
+    from edgefit_toolkit.report.markdown import refusal_markdown, render_markdown
+    from edgefit_toolkit.report.side_by_side import render_comparison
 
     refusal = read_refusal(runs[0]) if len(runs) == 1 and fmt != "csv" else None
     if refusal is not None:
@@ -41,7 +35,5 @@ def command(runs: tuple[Path, ...], fmt: str) -> None:
             click.echo(render_csv(doc), nl=False)
     elif len(docs) == 1:
         click.echo(render_markdown(docs[0]) if fmt == "md" else render_html(docs[0]))
-    elif fmt in ("md", "html"):
-        click.echo(render_comparison(docs, html=fmt == "html"))
     else:
-        raise InputError(f"no comparison as {fmt}", "use --format md or html")
+        click.echo(render_comparison(docs, html=fmt == "html"))

@@ -100,8 +100,7 @@ def command(
         )
     common = settings_of(budget_ms=0.0, device="", **flags)
     cells = cells_of(common, budgets_ms, devices, seeds)
-    ui = Terminal(verbosity(quiet, verbose))
-    try:
+    with Terminal(verbosity(quiet, verbose)) as ui:
         site = Site(out or default_out(common), ui, command_line())
         if dry_run:
             code = _tell_cost(cells, site, as_json)
@@ -117,8 +116,6 @@ def command(
                 for line in str(found).splitlines():
                     say(line)
             code = found.exit_code
-    finally:
-        ui.close()
     if code:
         raise SystemExit(code)
 

@@ -23,10 +23,7 @@ def command(out: Path | None, quiet: bool, verbose: bool, processes: int, **flag
 
     settings = settings_of(**flags)
     run_dir = out or default_out(settings)
-    ui = Terminal(verbosity(quiet, verbose))
-    try:
+    with Terminal(verbosity(quiet, verbose)) as ui:
         run_stages(settings, run_dir, ui, command=command_line().replace("edgefit train", "edgefit fit", 1), last=3)
-    finally:
-        ui.close()
     say(f"{run_dir / 'checkpoint.safetensors'}")
     say(f"next: edgefit convert {run_dir}")

@@ -34,12 +34,7 @@ def _flag(value: Any) -> str | None:
 
 
 def _positive(value: Any) -> str | None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    return None if good else "must be a positive number"
-
-
-def _not_negative(value: Any) -> str | None:
-    return None if value == 0 and not isinstance(value, bool) else _positive(value) and "must be 0 or a positive number"
+    return None if _finite(value) is None and value > 0 else "must be a positive number"
 
 
 def _finite(value: Any) -> str | None:
@@ -195,10 +190,8 @@ class _Reader:
             )
         return Point(**values)
 
-    def _checked(self, table: str, values: Any, title: str, start: int) -> dict[str, Any]:
+    def _checked(self, table: str, values: dict[str, Any], title: str, start: int) -> dict[str, Any]:
         keys = SCHEMA[table]
-        if not isinstance(values, dict):
-            self._refuse(start, f"{title} must be a table")
         for key, value in values.items():
             line = self._line(rf"{re.escape(key)}\s*=", start)
             if key not in keys:
@@ -231,42 +224,19 @@ class _Reader:
 
 def write_profile(profile: DeviceProfile, path: Path) -> None:
     """Write the profile as TOML that `read_profile` reads back equal. Raises OutputError where it cannot be written."""
+    values = vars(profile) | {"codenames": list(profile.codenames), "note": profile.note.strip() or None}
+    soc = values | {"name": profile.soc, "source": profile.soc_source}
     tables: list[tuple[str, Mapping[str, Any]]] = [
         ("[sources]", profile.sources),
-        (
-            "[device]",
-            {
-                "title": profile.title,
-                "kind": profile.kind,
-                "codenames": list(profile.codenames),
-                "threads": profile.threads,
-                "memory_gb": profile.memory_gb,
-                "basis": profile.basis,
-                "note": profile.note.strip() or None,
-                "p90_over_p50": profile.p90_over_p50,
-                "source": profile.source,
-            },
-        ),
-        (
-            "[soc]",
-            {
-                "name": profile.soc,
-                "architecture": profile.architecture,
-                "dotprod": profile.dotprod,
-                "i8mm": profile.i8mm,
-                "gpu": profile.gpu,
-                "cache_mb": profile.cache_mb,
-                "copy_gb_s": profile.copy_gb_s,
-                "source": profile.soc_source,
-            },
-        ),
+        ("[device]", {key: values[key] for key in SCHEMA["device"]}),
+        ("[soc]", {key: soc[key] for key in SCHEMA["soc"]}),
         *(("[[cores]]", vars(core)) for core in profile.cores),
         *(("[[points]]", vars(point)) for point in profile.points),
         *(("[[accelerators]]", vars(known)) for known in profile.accelerators),
     ]
     blocks = [
-        "\n".join([title, *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)])
-        for title, values in tables
+        "\n".join([title, *(f"{key} = {_toml(value)}" for key, value in table.items() if value is not None)])
+        for title, table in tables
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

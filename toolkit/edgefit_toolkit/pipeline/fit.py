@@ -34,7 +34,7 @@ from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import data, pick
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Budget
-from edgefit_toolkit.report import clear_refusal
+from edgefit_toolkit.report.documents import clear_refusal
 
 LAST, CONVERT = 8, 4
 

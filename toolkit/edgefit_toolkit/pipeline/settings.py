@@ -56,6 +56,23 @@ class FitSettings:
         return self.network is not None or self.phi is not None
 
 
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(FitSettings)}
+NAMED = {  # what a run's name says of a choice that is not the default
+    "percentile": "p{}",
+    "confidence": "confidence{:g}",
+    "family": "{}",
+    "scaling": "{}",
+    "network": "{}",
+    "phi": "phi{:g}",
+    "io_dtype": "{}-io",
+    "converter": "{}",
+    "epochs": "{}epochs",
+    "compile": "compiled",
+    "teacher": "teacher-{}",
+    "balance": "balance-{}",
+}
+
+
 def default_out(settings: FitSettings) -> Path:
     """The run directory of these settings: the same command finds its own run again."""
     return first_free(name_of(settings), dataclasses.asdict(settings))
@@ -65,30 +82,10 @@ def name_of(settings: FitSettings) -> str:
     """What tells a run of these settings from others: `pixel7-30ms-plants-seed0`."""
     data = "demo" if settings.data is None else Path(settings.data).resolve().name
     parts = [settings.device, f"{settings.budget_ms:g}ms", data, f"seed{settings.seed}"]
-    if settings.percentile != 90:
-        parts.append(f"p{settings.percentile}")
-    if settings.confidence != 0.5:
-        parts.append(f"confidence{settings.confidence:g}")
-    if settings.family != DEFAULT_FAMILY:
-        parts.append(settings.family)
-    if settings.scaling != "continuous":
-        parts.append(settings.scaling)
-    if settings.network is not None:
-        parts.append(settings.network)
-    if settings.phi is not None:
-        parts.append(f"phi{settings.phi:g}")
-    if settings.io_dtype != "uint8":
-        parts.append(f"{settings.io_dtype}-io")
-    if settings.converter != "litert":
-        parts.append(settings.converter)
-    if settings.epochs is not None:
-        parts.append(f"{settings.epochs}epochs")
-    if settings.compile:
-        parts.append("compiled")
-    if settings.teacher is not None:
-        parts.append(f"teacher-{Path(settings.teacher).stem}")
-    if settings.balance != "auto":
-        parts.append(f"balance-{settings.balance}")
+    for name, said in NAMED.items():
+        value = getattr(settings, name)
+        if value != DEFAULTS[name]:
+            parts.append(said.format(Path(value).stem if name == "teacher" else value))
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
 

@@ -12,16 +12,16 @@ import numpy as np
 from edgefit_toolkit.data.answers.taxonomy import LEAST, lowest_confidence
 from edgefit_toolkit.intervals import wilson
 from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import (
+from edgefit_toolkit.report.schema.plan import VerdictDoc
+from edgefit_toolkit.report.schema.provenance import CreditDoc
+from edgefit_toolkit.report.schema.results import (
     BalanceDoc,
     ConfusionDoc,
-    CreditDoc,
     PredictionDoc,
     RecallDoc,
     ReliabilityDoc,
     ScoreDoc,
     ShotsDoc,
-    VerdictDoc,
 )
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from edgefit_toolkit.errors import GuardFailed, InputError, OutputError
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.report.html import refusal_html, render_html
 from edgefit_toolkit.report.markdown import refusal_markdown, render_markdown
-from edgefit_toolkit.report.schema import REFUSAL_SCHEMA, RefusalDoc, ReportDoc, validate, validate_refusal
+from edgefit_toolkit.report.schema import REFUSAL_SCHEMA, ReportDoc, validate
+from edgefit_toolkit.report.schema.refusal import RefusalDoc
+from edgefit_toolkit.report.schema.validation import check
 
 FILES = ("report.json", "report.md", "report.html")
 
@@ -26,7 +28,7 @@ def write_report(doc: ReportDoc | dict[str, Any], run_dir: Path) -> dict[str, Pa
 
 def write_refusal(doc: RefusalDoc | dict[str, Any], run_dir: Path) -> dict[str, Path]:
     """As `write_report`, in the place of an earlier run's report."""
-    refusal = validate_refusal(doc)
+    refusal = check(doc, RefusalDoc)
     return _write(run_dir, _json(refusal), refusal_markdown(refusal), refusal_html(refusal))
 
 
@@ -38,7 +40,7 @@ def read_report(path: Path) -> ReportDoc:
     """
     doc = _read(path)
     if _is_refusal(doc):
-        refusal = validate_refusal(doc)
+        refusal = check(doc, RefusalDoc)
         first_line = refusal["sentence"].partition("\n")[0]
         raise GuardFailed(f"the guard refused this run's model ({refusal['stage']}): {first_line}", refusal["hint"])
     return validate(doc)
@@ -50,7 +52,7 @@ def read_refusal(path: Path) -> RefusalDoc | None:
         doc = _read(path)
     except InputError:
         return None
-    return validate_refusal(doc) if _is_refusal(doc) else None
+    return check(doc, RefusalDoc) if _is_refusal(doc) else None
 
 
 def clear_refusal(run_dir: Path) -> None:

@@ -11,7 +11,10 @@ from edgefit_toolkit.report.charts import accuracy, samples
 from edgefit_toolkit.report.charts.frontier import frontier
 from edgefit_toolkit.report.charts.training import curves
 from edgefit_toolkit.report.render import environment, shared
-from edgefit_toolkit.report.schema import PlanDoc, RefusalDoc, ReportDoc, validate, validate_refusal
+from edgefit_toolkit.report.schema import ReportDoc, validate
+from edgefit_toolkit.report.schema.plan import PlanDoc
+from edgefit_toolkit.report.schema.refusal import RefusalDoc
+from edgefit_toolkit.report.schema.validation import check
 from edgefit_toolkit.report.tables import classes, figures
 from edgefit_toolkit.report.tables import plan as plan_table
 
@@ -59,7 +62,7 @@ def render_html(doc: ReportDoc | dict[str, Any]) -> str:
 
 def refusal_html(doc: RefusalDoc | dict[str, Any]) -> str:
     """The page of a run that ended at the guard. Raises InputError for a document that is not valid."""
-    refusal = validate_refusal(doc)
+    refusal = check(doc, RefusalDoc)
     context = {"doc": refusal, "floors": view.floors(refusal.get("guard"))}
     return environment(html=True).get_template("refusal.html.j2").render(context).strip() + "\n"
 

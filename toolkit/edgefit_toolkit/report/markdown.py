@@ -7,7 +7,9 @@ from typing import Any
 
 from edgefit_toolkit.report import view
 from edgefit_toolkit.report.render import environment, shared
-from edgefit_toolkit.report.schema import RefusalDoc, ReportDoc, validate, validate_refusal
+from edgefit_toolkit.report.schema import ReportDoc, validate
+from edgefit_toolkit.report.schema.refusal import RefusalDoc
+from edgefit_toolkit.report.schema.validation import check
 
 
 def render_markdown(doc: ReportDoc | dict[str, Any]) -> str:
@@ -18,6 +20,6 @@ def render_markdown(doc: ReportDoc | dict[str, Any]) -> str:
 
 def refusal_markdown(doc: RefusalDoc | dict[str, Any]) -> str:
     """The same of a run that ended at the guard."""
-    refusal = validate_refusal(doc)
+    refusal = check(doc, RefusalDoc)
     context = {"doc": refusal, "floors": view.floors(refusal.get("guard"))}
     return environment(html=False).get_template("refusal.md.j2").render(context).strip() + "\n"

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from edgefit_toolkit.data.dataset import Credit
-from edgefit_toolkit.report.schema import CreditDoc
+from edgefit_toolkit.report.schema.provenance import CreditDoc
 
 PICTURE_PX = 160
 

@@ -12,7 +12,7 @@ from edgefit_toolkit.data.answers.answering import Answering
 from edgefit_toolkit.data.answers.taxonomy import CLASS, Taxonomy
 from edgefit_toolkit.data.dataset import Seen
 from edgefit_toolkit.report import derive, words
-from edgefit_toolkit.report.schema import AnsweredDoc, OtherDoc, PlacesDoc, RankDoc, TaxonomyDoc, TurnedAwayDoc
+from edgefit_toolkit.report.schema.results import AnsweredDoc, OtherDoc, PlacesDoc, RankDoc, TaxonomyDoc, TurnedAwayDoc
 
 OTHERS = (0.8, 0.9, 0.95, 0.98, 0.99)  # wanted precisions of the curve
 

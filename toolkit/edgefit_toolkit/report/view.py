@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import PlanDoc, ReportDoc
-from edgefit_toolkit.report.schema.plan import at_percentile
+from edgefit_toolkit.report.schema import ReportDoc
+from edgefit_toolkit.report.schema.plan import PlanDoc, at_percentile
 from edgefit_toolkit.report.tables.figures import timed
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from edgefit_toolkit.network.blocks import blocks
 from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.records import Preprocessing, Variant
-from edgefit_toolkit.report.schema import PredictionStep, PredictionTraceDoc, StageDoc, TraceStep, WorkedPixel
+from edgefit_toolkit.report.schema.walkthrough import (
+    PredictionStep,
+    PredictionTraceDoc,
+    StageDoc,
+    TraceStep,
+    WorkedPixel,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,9 @@ import msgspec
 from edgefit_benchmarks.stats import summarise
 from edgefit_toolkit.errors import InputError, OutputError
 from edgefit_toolkit.files import write_atomic
-from edgefit_toolkit.report import ReportDoc, read_report, write_report
-from edgefit_toolkit.report.schema import MeasurementDoc
+from edgefit_toolkit.report.documents import read_report, write_report
+from edgefit_toolkit.report.schema import ReportDoc
+from edgefit_toolkit.report.schema.results import MeasurementDoc
 
 Measured = Literal["measured on device", "measured on host"]
 

@@ -241,14 +241,7 @@ def open_run(
     """
     _check_writable(path)
     _check_ours(path)
-    lock = FileLock(path / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another edgefit is working in {path}", "wait for it, or choose another directory with --out DIR"
-        ) from error
-    try:
+    with locked(path, "edgefit"):
         manifest = _read_manifest(path, warn)
         check_keeps(path, manifest.get("settings"), settings)
         _sweep(path)
@@ -257,5 +250,24 @@ def open_run(
         run = Run(path, manifest, warn, donor)
         run.save()
         yield run
+
+
+@contextlib.contextmanager
+def locked(folder: Path, who: str) -> Iterator[None]:
+    """Holds the folder's lock. Raises OutputError where another one (`who`) does, or it cannot be written."""
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another {who} is working in {folder}", "wait for it, or choose another directory with --out DIR"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror}", "choose another directory with --out DIR"
+        ) from error
+    try:
+        yield
     finally:
         lock.release()

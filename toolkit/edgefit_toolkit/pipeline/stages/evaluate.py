@@ -21,7 +21,7 @@ from edgefit_toolkit.pipeline.measuring.bench import host_threads
 from edgefit_toolkit.pipeline.stages.stage import Stage
 from edgefit_toolkit.records import Parity
 from edgefit_toolkit.report import derive, rollup
-from edgefit_toolkit.report.schema import OtherDoc, PlacesDoc, TaxonomyDoc
+from edgefit_toolkit.report.schema.results import OtherDoc, PlacesDoc, TaxonomyDoc
 from edgefit_toolkit.training.evaluation import predict
 
 

@@ -25,7 +25,8 @@ from edgefit_toolkit.pipeline.stages.measure import MeasuredModels
 from edgefit_toolkit.pipeline.stages.quantize import Quantized
 from edgefit_toolkit.pipeline.stages.train import Trained
 from edgefit_toolkit.records import Latency, Origin, as_json
-from edgefit_toolkit.report import derive, pictures, walkthrough, write_refusal, write_report
+from edgefit_toolkit.report import derive, pictures, walkthrough
+from edgefit_toolkit.report.documents import write_refusal, write_report
 from edgefit_toolkit.report.schema import REFUSAL_SCHEMA
 from edgefit_toolkit.serve import web_measurements
 

@@ -14,8 +14,7 @@ from edgefit_benchmarks.targets import table
 from edgefit_toolkit.errors import DeviceError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.pipeline.report_rows import measurement_doc
-from edgefit_toolkit.report.schema import SweepDoc
-from edgefit_toolkit.report.schema.sweep import FleetRowDoc
+from edgefit_toolkit.report.schema.sweep import FleetRowDoc, SweepDoc
 
 INT8 = "model_int8.tflite"  # of a network's run
 

@@ -15,22 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from edgefit_toolkit import __version__
 from edgefit_toolkit.devices import load_profile
-from edgefit_toolkit.errors import InputError, OutputError
+from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.scaling import released
+from edgefit_toolkit.pipeline.run_directory.run import locked
 from edgefit_toolkit.pipeline.sweep import rows
 from edgefit_toolkit.pipeline.sweep.fleet import Everywhere, Fleet, Phones, known_rows
 from edgefit_toolkit.pipeline.sweep.grid import Cell, Network
 from edgefit_toolkit.pipeline.sweep.plan import Site, SweepPlan, plan_sweep
 from edgefit_toolkit.pipeline.sweep.work import Failure, Nested, Work, do
-from edgefit_toolkit.report.schema import SweepDoc
-from edgefit_toolkit.report.schema.sweep import ReleasedDoc, SweepCellDoc
+from edgefit_toolkit.report.schema.sweep import ReleasedDoc, SweepCellDoc, SweepDoc
 from edgefit_toolkit.report.sweep import sentence, steps, sweep_html, sweep_markdown
 
 STAGES = 4
@@ -90,7 +88,7 @@ def run_sweep(plan: SweepPlan, site: Site, pool: Pool | None = None, fleet: Flee
     `pool` does the networks' work; None: one after the other, in this process. On `fleet` every network is timed.
     Raises OutputError where the folder cannot be used; what becomes of a cell is a row.
     """
-    with _locked(site):
+    with locked(site.out, "sweep"):
         doc = _document(plan, site)
         if fleet is not None:
             doc["fleet"] = known_rows(site.out / DOCUMENT)
@@ -223,22 +221,3 @@ def _released(device: str, plan: SweepPlan) -> list[ReleasedDoc]:
 
 def _write(doc: Any, site: Site) -> None:
     write_atomic(site.out / DOCUMENT, json.dumps(doc, indent=1, allow_nan=False) + "\n")
-
-
-@contextlib.contextmanager
-def _locked(site: Site) -> Iterator[None]:
-    try:
-        site.out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(site.out / ".lock", blocking=False)
-        lock.acquire()
-    except Timeout as error:
-        problem = f"another sweep is working in {site.out}"
-        raise OutputError(problem, "wait for it, or choose another directory with --out DIR") from error
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {site.out}: {error.strerror}", "choose another directory with --out DIR"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from edgefit_toolkit.report.charts.svg import Chart, ticks
-from edgefit_toolkit.report.schema import AccuracyDoc, RecallDoc, ReliabilityDoc
+from edgefit_toolkit.report.schema.results import AccuracyDoc, RecallDoc, ReliabilityDoc
 from edgefit_toolkit.report.words import interval, percent
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgefit_toolkit.report.charts.svg import Chart
-from edgefit_toolkit.report.schema import FrontierPoint, PlanDoc
-from edgefit_toolkit.report.schema.plan import at_percentile
+from edgefit_toolkit.report.schema.plan import FrontierPoint, PlanDoc, at_percentile
 from edgefit_toolkit.report.words import ms
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edgefit_toolkit.report.charts.svg import Chart, text_of, ticks
-from edgefit_toolkit.report.schema import MeasurementDoc
+from edgefit_toolkit.report.schema.results import MeasurementDoc
 from edgefit_toolkit.report.words import ms
 
 BINS = 28

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from edgefit_toolkit.report.charts.svg import Chart
-from edgefit_toolkit.report.schema import EpochDoc
+from edgefit_toolkit.report.schema.provenance import EpochDoc
 
 
 def curves(trace: Sequence[EpochDoc], what: str, name: str, best: int | None = None) -> str:

@@ -13,134 +13,32 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from edgefit_toolkit.errors import InputError
-from edgefit_toolkit.report.schema.plan import (
-    AttemptDoc,
-    CandidateDoc,
-    FrontierPoint,
-    LatencyDoc,
-    PlanDoc,
-    ProofDoc,
-    VerdictDoc,
-)
-from edgefit_toolkit.report.schema.provenance import (
-    CreditDoc,
-    DataDoc,
-    EnvironmentDoc,
-    EpochDoc,
-    ModelDoc,
-    ModelsDoc,
-    SkippedDoc,
-    SplitCounts,
-    TrainingDoc,
-    WeightsDoc,
-)
-from edgefit_toolkit.report.schema.quantization import CalibrationDoc, GuardAccuracyDoc, LadderStep, QuantizationDoc
+from edgefit_toolkit.report.schema.plan import AttemptDoc, PlanDoc, VerdictDoc
+from edgefit_toolkit.report.schema.provenance import DataDoc, EnvironmentDoc, ModelsDoc, TrainingDoc, WeightsDoc
+from edgefit_toolkit.report.schema.quantization import QuantizationDoc
 from edgefit_toolkit.report.schema.refusal import RefusalDoc
 from edgefit_toolkit.report.schema.results import (
     AccuracyDoc,
     AgreementDoc,
-    AnsweredDoc,
     BalanceDoc,
     ConfusionDoc,
     DeviceAccuracyDoc,
     MeasurementDoc,
-    OperatorTime,
     OperatorTimesDoc,
     OtherDoc,
     PlacesDoc,
-    PrecisionDoc,
     PredictionDoc,
-    RankDoc,
     RecallDoc,
     ReferenceDoc,
-    ReliabilityBin,
     ReliabilityDoc,
-    ScoreDoc,
-    ShotsDoc,
     TaxonomyDoc,
-    TreeDoc,
-    TurnedAwayDoc,
 )
-from edgefit_toolkit.report.schema.routes import RouteDoc, RouteLatencyDoc, RoutesDoc
+from edgefit_toolkit.report.schema.routes import RoutesDoc
 from edgefit_toolkit.report.schema.sweep import SweepDoc
 from edgefit_toolkit.report.schema.validation import check, json_schema
-from edgefit_toolkit.report.schema.walkthrough import (
-    PredictionStep,
-    PredictionTraceDoc,
-    StageDoc,
-    TraceStep,
-    WorkedPixel,
-)
-
-__all__ = [
-    "PLAN_SCHEMA",
-    "REFUSAL_SCHEMA",
-    "SCHEMA",
-    "AccuracyDoc",
-    "AgreementDoc",
-    "AnsweredDoc",
-    "AttemptDoc",
-    "BalanceDoc",
-    "CalibrationDoc",
-    "CandidateDoc",
-    "ConfusionDoc",
-    "CreditDoc",
-    "DataDoc",
-    "DeviceAccuracyDoc",
-    "EnvironmentDoc",
-    "EpochDoc",
-    "FrontierPoint",
-    "GuardAccuracyDoc",
-    "LadderStep",
-    "LatencyDoc",
-    "MeasurementDoc",
-    "ModelDoc",
-    "ModelsDoc",
-    "OperatorTime",
-    "OperatorTimesDoc",
-    "OtherDoc",
-    "PlacesDoc",
-    "PlanDoc",
-    "PrecisionDoc",
-    "PredictionDoc",
-    "PredictionStep",
-    "PredictionTraceDoc",
-    "ProofDoc",
-    "QuantizationDoc",
-    "RankDoc",
-    "RecallDoc",
-    "ReferenceDoc",
-    "RefusalDoc",
-    "ReliabilityBin",
-    "ReliabilityDoc",
-    "ReportDoc",
-    "RouteDoc",
-    "RouteLatencyDoc",
-    "RoutesDoc",
-    "ScoreDoc",
-    "ShotsDoc",
-    "SkippedDoc",
-    "SplitCounts",
-    "StageDoc",
-    "SweepDoc",
-    "TaxonomyDoc",
-    "TraceStep",
-    "TrainingDoc",
-    "TreeDoc",
-    "TurnedAwayDoc",
-    "VerdictDoc",
-    "WeightsDoc",
-    "WorkedPixel",
-    "check",
-    "published",
-    "validate",
-    "validate_refusal",
-    "validate_routes",
-    "validate_sweep",
-]
+from edgefit_toolkit.report.schema.walkthrough import PredictionTraceDoc, TraceStep
 
 SCHEMA = "edgefit.report/1"
-PLAN_SCHEMA = "edgefit.plan/1"
 REFUSAL_SCHEMA = "edgefit.refusal/1"
 FOLDER = Path(__file__).parent  # of the published *.schema.json
 
@@ -183,31 +81,9 @@ class ReportDoc(TypedDict):
 
 def validate(doc: Any) -> ReportDoc:
     """The document, if it is an `edgefit.report/1`; raises InputError that names the first bad field."""
-    check(doc, ReportDoc)
-    report: ReportDoc = doc
+    report = check(doc, ReportDoc)
     _agree(report)
     return report
-
-
-def validate_refusal(doc: Any) -> RefusalDoc:
-    """The document, if it is an `edgefit.refusal/1`; raises InputError that names the first bad field."""
-    check(doc, RefusalDoc)
-    refusal: RefusalDoc = doc
-    return refusal
-
-
-def validate_routes(doc: Any) -> RoutesDoc:
-    """The document, if it is an `edgefit.compare/1`; raises InputError that names the first bad field."""
-    check(doc, RoutesDoc)
-    routes: RoutesDoc = doc
-    return routes
-
-
-def validate_sweep(doc: Any) -> SweepDoc:
-    """The document, if it is an `edgefit.sweep/1`; raises InputError that names the first bad field."""
-    check(doc, SweepDoc)
-    sweep: SweepDoc = doc
-    return sweep
 
 
 def published() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,11 +13,13 @@ HINT = "the fields are described in edgefit_toolkit/report/schema"
 MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)  # how msgspec words an error
 MISSING = re.compile(r"Object missing required field `(.*)`")
 
+T = TypeVar("T")
+
 SMALLEST, LARGEST = 1e-100, 1e100  # sizes of numbers; a product or a quotient of two is still one
 
 
-def check(value: Any, expected: Any, where: str = "") -> None:
-    """Raises InputError naming the first field below `where` (a dotted path) that is not of the type `expected`.
+def check(value: Any, expected: type[T], where: str = "") -> T:
+    """The value; raises InputError naming the first field below `where` (a dotted path) that is not of that type.
 
     A float field takes an int; no field takes NaN or infinity, which JSON cannot say; bool is never a number.
     Unknown keys pass.
@@ -32,6 +34,8 @@ def check(value: Any, expected: Any, where: str = "") -> None:
             raise InputError(f"report: {_joined(at, missing[1])} is missing", HINT) from error
         raise InputError(f"report: {at or 'the document'}: {what[0].lower()}{what[1:]}", HINT) from error
     _check_values(value, where)
+    checked: T = value
+    return checked
 
 
 def json_schema(expected: Any, title: str) -> dict[str, Any]:

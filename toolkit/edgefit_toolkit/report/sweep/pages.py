@@ -8,13 +8,14 @@ from typing import Any
 from markupsafe import Markup
 
 from edgefit_toolkit.report.render import environment
-from edgefit_toolkit.report.schema import SweepDoc, validate_sweep
+from edgefit_toolkit.report.schema.sweep import SweepDoc
+from edgefit_toolkit.report.schema.validation import check
 from edgefit_toolkit.report.sweep import chart, tables
 
 
 def sweep_html(doc: SweepDoc | dict[str, Any]) -> str:
     """One self-contained page. Raises InputError for a document that is not valid."""
-    sweep = validate_sweep(doc)
+    sweep = check(doc, SweepDoc)
     charts = [(device, Markup(chart.sweep(sweep["cells"], device))) for device in sweep["devices"]]
     shown = _shared(sweep) | {"charts": charts}
     return environment(html=True).get_template("sweep.html.j2").render(shown).strip() + "\n"
@@ -22,7 +23,7 @@ def sweep_html(doc: SweepDoc | dict[str, Any]) -> str:
 
 def sweep_markdown(doc: SweepDoc | dict[str, Any]) -> str:
     """GitHub-flavoured Markdown. Raises InputError for a document that is not valid."""
-    text = environment(html=False).get_template("sweep.md.j2").render(_shared(validate_sweep(doc)))
+    text = environment(html=False).get_template("sweep.md.j2").render(_shared(check(doc, SweepDoc)))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import RecallDoc, ReportDoc
+from edgefit_toolkit.report.schema import ReportDoc
+from edgefit_toolkit.report.schema.results import RecallDoc
 from edgefit_toolkit.report.tables import Column, Table
 
 MOST_IN_MATRIX = 16  # classes that fit side by side

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import MeasurementDoc, ReportDoc, ScoreDoc
+from edgefit_toolkit.report.schema import ReportDoc
 from edgefit_toolkit.report.schema.plan import at_percentile
+from edgefit_toolkit.report.schema.results import MeasurementDoc, ScoreDoc
 from edgefit_toolkit.report.tables import EMPTY, Cell, Column, Table
 
 

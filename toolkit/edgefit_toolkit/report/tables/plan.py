@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from edgefit_toolkit.report import words
-from edgefit_toolkit.report.schema import LatencyDoc, PlanDoc
-from edgefit_toolkit.report.schema.plan import at_percentile
+from edgefit_toolkit.report.schema.plan import LatencyDoc, PlanDoc, at_percentile
 from edgefit_toolkit.report.tables import Cell, Column, Table
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgefit_toolkit.report.schema import RouteDoc, RoutesDoc, validate_routes
+from edgefit_toolkit.report.schema.routes import RouteDoc, RoutesDoc
+from edgefit_toolkit.report.schema.validation import check
 from edgefit_toolkit.report.tables import Column
 
 
@@ -46,7 +47,7 @@ def markdown(doc: RoutesDoc | dict[str, Any]) -> str:
 
     Raises InputError for a document that is not valid.
     """
-    doc = validate_routes(doc)
+    doc = check(doc, RoutesDoc)
     heads, rows = table(doc)
     lines = [
         f"# Converter routes on {doc['network']}",
