@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.gpu import GPUS_FILE
 from edgefit_toolkit.latency.kernels import KERNELS_FILE

@@ -27,7 +27,8 @@ from support.tiny_model import tiny_tflite
 from edgefit_converters.tflite.inspect import read_foreign
 from edgefit_toolkit.data.dataset import Candidate
 from edgefit_toolkit.data.decoding import BrokenPicture, check, decode, quiet_pillow
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.errors import EdgefitError, InputError
 from edgefit_toolkit.network.checkpoints import CheckpointMeta, load_checkpoint, save_checkpoint, sidecar_of
 from edgefit_toolkit.network.efficientnet import EfficientNet

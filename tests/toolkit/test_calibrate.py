@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile, write_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.calibrate import fit_profile, probes
 from edgefit_toolkit.latency.predict import predict

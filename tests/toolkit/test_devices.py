@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgefit_toolkit import devices
+from edgefit_toolkit.devices.render import render_profile
+from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import DeviceUnknown, OutputError, ProfileError
 
 SHIPPED = sorted(devices.SHIPPED_DIR.glob("*.toml"))
@@ -25,15 +27,15 @@ def own_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_profiles_hold_and_survive_a_round_trip(path: Path, tmp_path: Path) -> None:
-    profile = devices.read_profile(path)
+    profile = read_profile(path)
     again = tmp_path / path.name
-    devices.write_profile(profile, again)
-    assert dataclasses.replace(devices.read_profile(again), path=path) == profile
+    write_profile(profile, again)
+    assert dataclasses.replace(read_profile(again), path=path) == profile
 
 
 def test_every_source_is_used_and_every_figure_has_one() -> None:
     for path in SHIPPED:
-        profile = devices.read_profile(path)
+        profile = read_profile(path)
         used = {profile.source, profile.soc_source}
         used |= {entry.source for entry in (*profile.cores, *profile.points, *profile.accelerators)}
         assert used == set(profile.sources), path
@@ -118,12 +120,12 @@ source = "maker"
 def test_broken_files_are_refused_with_file_and_line(old: str, new: str, line: int, says: str, tmp_path: Path) -> None:
     path = tmp_path / "phone.toml"
     path.write_text(GOOD)
-    assert devices.read_profile(path).threads == 4
+    assert read_profile(path).threads == 4
     assert old in GOOD
     before, _, after = GOOD.rpartition(old)
     path.write_text(before + new + after)
     with pytest.raises(ProfileError, match=says) as caught:
-        devices.read_profile(path)
+        read_profile(path)
     assert caught.value.message.startswith(f"{path}:{line}: "), caught.value.message
 
 
@@ -131,12 +133,12 @@ def test_text_that_is_not_toml(tmp_path: Path) -> None:
     path = tmp_path / "phone.toml"
     path.write_text(GOOD + "threads 4\n")
     with pytest.raises(ProfileError, match="line 30"):
-        devices.read_profile(path)
+        read_profile(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ProfileError, match="UTF-8"):
-        devices.read_profile(path)
+        read_profile(path)
     with pytest.raises(ProfileError, match="cannot be read"):
-        devices.read_profile(tmp_path / "absent.toml")
+        read_profile(tmp_path / "absent.toml")
 
 
 def test_a_point_names_its_network(tmp_path: Path) -> None:
@@ -144,20 +146,20 @@ def test_a_point_names_its_network(tmp_path: Path) -> None:
     point = '\n[[points]]\nnetwork = "{}"\nprecision = "int8"\nthreads = 4\nlatency_ms = 3\n'
     point += 'stat = "p50"\nsource = "maker"\n'
     path.write_text(GOOD + point.format("lite0"))
-    assert devices.read_profile(path).points[0].network == "lite0"
+    assert read_profile(path).points[0].network == "lite0"
     path.write_text(GOOD + point.format("lite"))
     with pytest.raises(ProfileError, match=r":31: .*has no phi"):
-        devices.read_profile(path)
+        read_profile(path)
     path.write_text(GOOD + point.format("mobilenet"))
     with pytest.raises(ProfileError, match=r":32: .*one of: lite0"):
-        devices.read_profile(path)
+        read_profile(path)
 
 
 def test_profiles_of_the_phones_that_people_have() -> None:
     names = {path.stem for path in SHIPPED}
     assert names >= {f"pixel{n}" for n in ("3", "4", "5", "6", "6a", "7", "7a", "8", "8a", "9", "10")}
     assert names >= {f"galaxys{n}" for n in range(21, 26)} | {"rpi4", "rpi5", "host"}
-    phones = [profile for path in SHIPPED if (profile := devices.read_profile(path)).kind == "phone"]
+    phones = [profile for path in SHIPPED if (profile := read_profile(path)).kind == "phone"]
     assert all(profile.codenames for profile in phones)
     codenames = [name for profile in phones for name in profile.codenames]
     assert len(set(codenames)) == len(codenames)
@@ -165,7 +167,7 @@ def test_profiles_of_the_phones_that_people_have() -> None:
 
 def test_i8mm_comes_with_dotprod() -> None:
     for path in SHIPPED:
-        profile = devices.read_profile(path)
+        profile = read_profile(path)
         assert profile.dotprod or not profile.i8mm
 
 
@@ -175,7 +177,7 @@ def test_rendered_profile_shows_every_source(own_dir: Path) -> None:
     profile = devices.load_profile("pixel4")
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(devices.render_profile(profile))
+        console.print(render_profile(profile))
     text = capture.get()
     assert "Cortex-A76 at 2.84 GHz" in text
     assert "6.5 ms mean" in text
@@ -185,4 +187,4 @@ def test_rendered_profile_shows_every_source(own_dir: Path) -> None:
 def test_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        devices.write_profile(devices.load_profile("pixel4"), tmp_path / "file" / "pixel4.toml")
+        write_profile(devices.load_profile("pixel4"), tmp_path / "file" / "pixel4.toml")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
-from edgefit_toolkit.devices.profile import Core
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.profile import Core, DeviceProfile
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.memory import Memory
 from edgefit_toolkit.latency.points import FIXED_MS, point_variant

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
-from edgefit_toolkit.devices.profile import Core
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.profile import Core, DeviceProfile
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.latency.speed import core_data, cpu_speed
 
 PIXEL7 = read_profile(SHIPPED_DIR / "pixel7.toml")

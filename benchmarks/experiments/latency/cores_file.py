@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.latency.kernels import graph_cycles
 from edgefit_toolkit.network.graph import operators
 from edgefit_toolkit.network.scaling import released

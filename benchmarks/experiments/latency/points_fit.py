@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from edgefit_toolkit.devices import DeviceProfile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.latency.points import point_variant
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.records import Precision

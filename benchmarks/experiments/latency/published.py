@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.latency.memory import Memory, memory_of
 from edgefit_toolkit.records import Precision
 from experiments.latency.core_cycles.kernels import CORES, KERNEL_SETS

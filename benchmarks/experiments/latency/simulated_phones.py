@@ -19,7 +19,9 @@ import statistics
 from dataclasses import dataclass
 from math import prod
 
-from edgefit_toolkit.devices import SHIPPED_DIR, DeviceProfile, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.profile import DeviceProfile
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.latency.calibrate import Probe, fit_profile, probes
 from edgefit_toolkit.latency.kernels import graph_cycles

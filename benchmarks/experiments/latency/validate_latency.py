@@ -19,7 +19,8 @@ import io
 import math
 import statistics
 
-from edgefit_toolkit.devices import SHIPPED_DIR, read_profile
+from edgefit_toolkit.devices import SHIPPED_DIR
+from edgefit_toolkit.devices.schema import read_profile
 from edgefit_toolkit.files import write_atomic
 from edgefit_toolkit.latency.gpu import GPUS_FILE
 from edgefit_toolkit.latency.speed import CORES_FILE

@@ -8,10 +8,7 @@ from importlib import metadata
 from edgefit_toolkit.errors import ConversionError
 
 PACKAGES = ("litert-torch", "ai-edge-quantizer", "litert-converter")
-PLATFORMS = (
-    "Linux x86_64",
-    "Darwin arm64",
-)  # litert-converter's wheels; as in pyproject.toml
+PLATFORMS = ("Linux x86_64", "Darwin arm64")  # litert-converter's wheels; as in pyproject.toml
 
 
 def check_installed() -> None:

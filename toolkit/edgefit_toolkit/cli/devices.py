@@ -63,7 +63,8 @@ def _attached() -> str:
 def show(name: str) -> None:
     """Print one profile: cores, points, and where each figure comes from."""
     from edgefit_toolkit.api.console import PlainConsole
-    from edgefit_toolkit.devices import load_profile, render_profile
+    from edgefit_toolkit.devices import load_profile
+    from edgefit_toolkit.devices.render import render_profile
 
     PlainConsole().print(render_profile(load_profile(name)))
 

@@ -112,9 +112,8 @@ def check(picture: Candidate) -> Image.Image:
         if reduction is None:
             raise BrokenPicture(_too_large(image))
         with _GATE.passing(peak_bytes(image, reduction)):
-            if (
-                image.format in JPEGS
-            ):  # at an eighth of its size it is still read to its last byte, several times faster
+            if image.format in JPEGS:
+                # at an eighth of its size it is still read to its last byte, several times faster
                 image.draft("RGB", (max(image.width // 8, SMALL_PX), max(image.height // 8, SMALL_PX)))
                 image.load()
                 return upright_rgb(image)

@@ -8,25 +8,9 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from edgefit_toolkit.devices.profile import Accelerator, Core, DeviceProfile, Point
-from edgefit_toolkit.devices.render import render_profile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.devices.schema import read_profile, write_profile
 from edgefit_toolkit.errors import DeviceUnknown
-
-__all__ = [
-    "SHIPPED_DIR",
-    "Accelerator",
-    "Core",
-    "DeviceProfile",
-    "Point",
-    "list_profiles",
-    "load_profile",
-    "read_profile",
-    "render_profile",
-    "save_user_profile",
-    "user_devices_dir",
-    "write_profile",
-]
 
 SHIPPED_DIR = Path(__file__).parent / "profiles"
 

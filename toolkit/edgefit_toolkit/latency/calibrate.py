@@ -8,19 +8,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefit_toolkit.devices import DeviceProfile, Point
+from edgefit_toolkit.devices.profile import DeviceProfile, Point
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.predict import predict
 from edgefit_toolkit.network.scaling import variant_from_phi
 from edgefit_toolkit.records import Precision, Variant
 
-PROBE_PHIS = (
-    -2.0,
-    -0.5,
-    0.8,
-    2.0,
-    3.0,
-)  # spread over the latencies that budgets ask for; about 0.2 to 3 G multiply-adds
+# spread over the latencies that budgets ask for; about 0.2 to 3 G multiply-adds
+PROBE_PHIS = (-2.0, -0.5, 0.8, 2.0, 3.0)
 FEW = {1: (0.8,), 2: (-0.5, 2.0)}  # nearer to the middle, where one scale is right for most budgets
 MOST_PROBES = len(PROBE_PHIS)
 MEASURED = "measured"  # the source's name in the profile

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from edgefit_toolkit.devices import DeviceProfile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.latency.kernels import MATMULS
 from edgefit_toolkit.network.graph import Operator
 from edgefit_toolkit.records import Precision

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-from edgefit_toolkit.devices import Point
+from edgefit_toolkit.devices.profile import Point
 from edgefit_toolkit.latency.gpu import Gpu
 from edgefit_toolkit.latency.least_squares import solve
 from edgefit_toolkit.latency.speed import Speed

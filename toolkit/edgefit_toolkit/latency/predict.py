@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgefit_toolkit.devices import DeviceProfile, Point
+from edgefit_toolkit.devices.profile import DeviceProfile, Point
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.gpu import Gpu, gpus
 from edgefit_toolkit.latency.points import FIXED_MS, fit_points

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgefit_toolkit.devices import DeviceProfile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.kernels import MATMULS, Work, operator_cycles, parts
 from edgefit_toolkit.latency.memory import Memory, memory_of

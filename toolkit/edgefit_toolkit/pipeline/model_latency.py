@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgefit_toolkit.devices import DeviceProfile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import InputError
 from edgefit_toolkit.latency.predict import operator_us, predict_graph
 from edgefit_toolkit.network.families import released_names

@@ -17,11 +17,9 @@ from edgefit_toolkit.training.inputs.views import in_batches
 Floats = NDArray[np.float32]
 
 
-def predict(
-    network: EfficientNet, pixels: Pixels, *, temperature: float = 1.0, on_progress: Progress = ignore_progress
-) -> Floats:
+def predict(network: EfficientNet, pixels: Pixels, *, temperature: float = 1.0) -> Floats:
     """Probabilities [N, classes] of pixels uint8 [N, R, R, 3]; see `logits`."""
-    raw = torch.from_numpy(logits(network, pixels, temperature=temperature, on_progress=on_progress))
+    raw = torch.from_numpy(logits(network, pixels, temperature=temperature))
     return np.asarray(torch.softmax(raw, 1).numpy(), np.float32)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgefit_toolkit.devices import DeviceProfile
+from edgefit_toolkit.devices.profile import DeviceProfile
 from edgefit_toolkit.errors import DeviceError, SeveralDevices
 from edgefit_toolkit.progress import Ui
 from edgefit_toolkit.records import Latency, Measurement

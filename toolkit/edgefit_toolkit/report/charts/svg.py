@@ -71,13 +71,12 @@ class Chart:
         at = " ".join(f"{self.px(x):.1f},{self.py(y):.1f}" for x, y in points)
         self.parts.append(f'<polygon class="{css}" points="{at}"/>')
 
-    def rect(self, x0: float, y0: float, x1: float, y1: float, css: str, tip: str = "", style: str = "") -> None:
+    def rect(self, x0: float, y0: float, x1: float, y1: float, css: str, tip: str = "") -> None:
         """A filled rectangle between two data corners."""
         left, right = sorted((self.px(x0), self.px(x1)))
         top, bottom = sorted((self.py(y0), self.py(y1)))
-        extra = f' style="{style}"' if style else ""
         self.parts.append(
-            f'<rect class="{css}"{extra} x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+            f'<rect class="{css}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
             f'height="{bottom - top:.1f}">{_tip(tip)}</rect>'
         )
 
