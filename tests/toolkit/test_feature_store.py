@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,6 @@ def test_another_run_finds_what_was_saved(tmp_path: Path) -> None:
     found = again.open(HOLDS)
     assert (again.found, again.done, again.seconds) == (4, 4, 2.5)
     assert torch.equal(found["activations"][:4], values.bfloat16())
-    given_up = FeatureStore(tmp_path / "given up" / "features", "another key")
-    given_up.open(HOLDS)
-    again.discard()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["key", "rows", "short", "document"])
@@ -70,7 +67,7 @@ def test_the_first_of_several_processes_reads_what_lies_beside_its_own(tmp_path:
     assert torch.equal(whole, pictures)
     assert (stores[0].folder / "all.bin").stat().st_size == 2 * 5 * 3 * 4
     assert FeatureStore(stores[0].folder, "key").open({"features": Rows(6, (3,), torch.float32)})["features"].any()
-    stores[1].discard()  # as on another machine
+    shutil.rmtree(stores[1].folder)  # as on another machine
     assert stores[0].features_of_all(2, counts) is None
 
 

@@ -152,7 +152,6 @@ def test_killed_training_resumes_and_ends_the_same(
     assert [(e.train_loss, e.val_loss) for e in resumed.trace] == [(e.train_loss, e.val_loss) for e in trained.trace]
     said = [note for note in resumed.notes if note.startswith("resumed")]
     assert said == [f"resumed after {resumed_after}"]
-    assert not (tmp_path / "state").exists()
 
 
 @pytest.fixture
@@ -188,7 +187,6 @@ def test_damaged_features_are_made_anew(interrupted: Path, trained: TrainResult,
     result = fine_tune(fresh_network(), drawn, SETTINGS, state_dir=interrupted)
     assert not any(note.startswith("resumed") for note in result.notes)
     assert same_weights(result.network, trained.network)
-    assert not interrupted.exists()
 
 
 def test_damaged_state_starts_anew(interrupted: Path, trained: TrainResult, drawn: Dataset) -> None:
@@ -358,12 +356,3 @@ def test_bfloat16_trains_float32_weights(drawn: Dataset) -> None:
     assert seen[-1] == torch.float32  # val is judged exactly
     assert {weight.dtype for weight in trainer.weights} == {torch.float32}
     assert trainer.trace[1].train_loss < trainer.trace[0].train_loss + 2
-
-
-def test_states_of_trainings_that_were_given_up_are_removed(interrupted: Path, drawn: Dataset) -> None:
-    beside = interrupted.with_name("beside")
-    beside.mkdir()
-    (beside / "state.json").write_text('{"schema": "of something else"}')
-    fine_tune(fresh_network(), drawn, TrainSettings(epochs=0, views=0), state_dir=interrupted.with_name("other"))
-    assert not interrupted.exists()
-    assert (beside / "state.json").exists()

@@ -106,7 +106,6 @@ def test_a_killed_process_ends_the_other_and_both_go_on(together: Path, tmp_path
     assert [store["done"] for store in kept] == [48, 48]  # half of 36 pictures under two views and of 24 of val
     assert (tmp_path / "state" / "features-0" / "all.bin").exists()  # where the first one had read those of both
     finish(start(tmp_path, 2))
-    assert not (tmp_path / "state").exists()
     assert len(losses(tmp_path)) == 2  # of six: four were kept
     for rank in range(2):
         name = f"network-{rank}.safetensors"
@@ -148,6 +147,7 @@ def test_the_program_tells_of_a_death_once_and_goes_on(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "run" / "training-state").exists()
     assert "in 2 processes" in again.stderr
 
 

@@ -16,7 +16,7 @@ import edgefit_converters
 import edgefit_toolkit
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.host import environment
-from edgefit_toolkit.pipeline.run_directory.run import open_run
+from edgefit_toolkit.pipeline.run_directory.run import Run, open_run
 from edgefit_toolkit.pipeline.run_directory.source_digest import Tree
 from edgefit_toolkit.pipeline.settings import FitSettings
 from edgefit_toolkit.pipeline.stages import stage
@@ -33,6 +33,10 @@ class Told(Silent):
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.worked: set[str] = set()
+
+    def progress(self, label: str, done: int, total: int, detail: str = "") -> None:
+        self.worked.add(label)
 
     def stage(self, number: int, total: int, title: str, *, resumed: bool = False) -> None:
         self.lines.append("done before" if resumed else title)
@@ -104,3 +108,44 @@ def test_a_changed_line_of_the_augmentation_trains_again_and_says_so(
 def test_what_merely_shows_a_run_is_no_reason() -> None:
     found = stage.sources_of(Train.__module__)
     assert not [name for name in found if name.startswith(("toolkit/cli", "toolkit/report", "toolkit/serve", "bench"))]
+
+
+def test_a_death_before_the_manifest_has_the_training_trains_no_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = drawn_dataset(tmp_path, train=4, val=4, test=4)
+    choices = FitSettings(30.0, "pixel7", epochs=1, offline=True)
+
+    def train(out: Path) -> Told:
+        told = Told()
+        with open_run(out, settings={}, environment=environment()) as run:
+            Train(Job(choices, run, told, variant(), dataset)).run()
+        return told
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
+        assert "fine-tuning epoch 1 of 1" in train(undisturbed).worked
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "finish", dies)
+            with pytest.raises(KeyboardInterrupt):
+                train(out)
+        (state,) = (out / "training-state").iterdir()
+        shutil.copytree(state, tmp_path / "left")
+        (state.parent / "given up").mkdir()
+        told = train(out)
+        assert "resumed after epoch 1" in told.lines
+        assert not {"features", "linear probe", "fine-tuning epoch 1 of 1"} & told.worked
+        assert (out / "checkpoint.safetensors").read_bytes() == (undisturbed / "checkpoint.safetensors").read_bytes()
+        assert not state.parent.exists()
+        shutil.copytree(tmp_path / "left", state)  # as after a death between the manifest's entry and its removal
+        others = state.with_name("of another training that was killed")
+        others.mkdir()
+        assert train(out).lines == ["done before"]
+        assert list(others.parent.iterdir()) == [others]
+    finally:
+        torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,12 +68,10 @@ def follow() -> None:
     from edgefit_toolkit.training.teacher import Teacher
     from edgefit_toolkit.training.world import joined
 
-    def given() -> Order | None:
-        raise AssertionError("the first process gives the orders")
-
+    left = None  # of the training before
     with joined() as world:
-        while (order := world.by_first(given)) is not None:
-            network, teacher = EfficientNet.from_variant(order.variant), None
+        while (order := _next(world, left)) is not None:
+            left, network, teacher = order.state_dir, EfficientNet.from_variant(order.variant), None
             if order.teacher is not None:
                 teacher = Teacher(EfficientNet.from_variant(order.teacher), order.teacher_log_shares)
             try:
@@ -83,3 +82,17 @@ def follow() -> None:
                 raise
             except TrainingError as error:  # the same in every process: the first one tells it
                 raise SystemExit(error.exit_code) from error
+
+
+def _next(world: World, left: Path | None) -> Order | None:
+    """The first process's next order. By then it has recorded the last training: what is `left` of that here goes."""
+
+    def given() -> Order | None:
+        raise AssertionError("the first process gives the orders")
+
+    order = world.by_first(given)
+    if left is not None:
+        shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the state of another training lies beside it
+            left.parent.rmdir()
+    return order

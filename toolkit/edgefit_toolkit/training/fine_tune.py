@@ -71,9 +71,9 @@ def fine_tune(
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
     With `state_dir` features and activations lie there, and the state is kept there after every epoch and every few
-    minutes within one; the same call goes on from them; a finished training leaves nothing behind. Of the processes of
-    a `world`, which all call this with the same data set and settings, the first brings the weights and keeps the
-    state, and each has its own features.
+    minutes within one; the same call goes on from them, or finds the end; the folder is the caller's to remove, once
+    the result is safe. Of the processes of a `world`, which all call this with the same data set and settings, the
+    first brings the weights and keeps the state, and each has its own features.
     A `teacher`, which `settings.teacher` names, tells the network what it would answer, beside the labels.
     Raises InputError when network and data set have different class counts, for a classifier that is factorized
     already, or for more processes than pictures,
@@ -141,8 +141,6 @@ def fine_tune(
         classifier, logits = factorize(trainer)
         notes.append(classifier)
     trainer.release()
-    keeper.discard()
-    store.discard()
     return TrainResult(
         network=network,
         trace=tuple(trace),

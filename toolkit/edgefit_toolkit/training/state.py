@@ -75,11 +75,6 @@ class Keeper:
             save_state(self.folder, self.key, state)
         self._saved_s = time.monotonic()
 
-    def discard(self) -> None:
-        """As `discard_state`."""
-        if self.folder is not None:
-            discard_state(self.folder)
-
 
 def save_state(folder: Path, key: str, state: TrainingState) -> None:
     """Puts the state in place of the one before it, whole or not at all. Raises OutputError."""
@@ -98,7 +93,9 @@ def save_state(folder: Path, key: str, state: TrainingState) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, raw)
         write_atomic(folder / "state.json", json.dumps(document))
-        _remove_tensors(folder, but=name)
+        for file in folder.glob("epoch-*.safetensors"):
+            if file.name != name:
+                file.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"the training state cannot be written to {folder}: {error}",
@@ -119,28 +116,3 @@ def load_state(folder: Path, key: str) -> TrainingState | None:
         position = Position(**document["position"])
         return TrainingState(trace, safetensors.torch.load(raw), position) if trace else None
     return None
-
-
-def discard_state(folder: Path) -> None:
-    """Removes the state of a finished training, and of others beside it that were given up: one folder a training.
-
-    Folders in which anything else lies stay.
-    """
-    given_up = [document.parent for document in folder.parent.glob("*/state.json") if SCHEMA in _text(document)]
-    for one in (folder, *given_up):
-        (one / "state.json").unlink(missing_ok=True)
-        _remove_tensors(one, but="")
-        with contextlib.suppress(OSError):  # not empty, or never made
-            one.rmdir()
-
-
-def _text(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return path.read_text("utf-8", "replace")
-    return ""
-
-
-def _remove_tensors(folder: Path, but: str) -> None:
-    for file in folder.glob("epoch-*.safetensors"):
-        if file.name != but:
-            file.unlink(missing_ok=True)

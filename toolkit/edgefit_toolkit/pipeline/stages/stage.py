@@ -44,12 +44,16 @@ class Stage(ABC, Generic[R]):
         after = {self.after.name: self.after.key.hash} if self.after else {}
         return Key(self.depends_on() | {"sources": sources_of(type(self).__module__), "after": after})
 
+    def tidy(self, *, resumed: bool) -> None:
+        """Removes what `work` left to go on from; the manifest has the result, `resumed` for longer than this run."""
+
     def run(self) -> R:
         """The result: from the manifest when the stage ran with this very key, else by working now."""
         run, ui = self.job.run, self.job.ui
         before = run.done(self.name, self.key, self.result)
         ui.stage(self.number, self.job.last, self.title, resumed=before is not None)
         if before is not None:
+            self.tidy(resumed=True)
             return before
         if why := run.why_again(self.name, self.key):
             ui.note(f"{self.name} again: {why}")
@@ -57,4 +61,5 @@ class Stage(ABC, Generic[R]):
         started = time.monotonic()
         result, files = self.work()
         run.finish(self.name, self.key, result, files, time.monotonic() - started)
+        self.tidy(resumed=False)
         return result

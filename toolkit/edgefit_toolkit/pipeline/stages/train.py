@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -109,12 +110,20 @@ class Train(Stage[Trained]):
             "versions": self.job.run.manifest["environment"]["versions"],
         }
 
+    @property
+    def state_dir(self) -> Path:
+        """What a training that is not finished goes on from."""
+        return (self.job.run.path / "training-state").absolute() / self.key.hash[:16]
+
+    def tidy(self, *, resumed: bool) -> None:
+        """The state of this training; of a new one those of others, too, which were given up for it."""
+        shutil.rmtree(self.state_dir if resumed else self.state_dir.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others lie there
+            self.state_dir.parent.rmdir()
+
     def work(self) -> tuple[Trained, list[Path]]:
         """Raises DownloadError, DataError, OutputError."""
-        job, ui = self.job, self.job.ui
-
-        states = job.run.path / "training-state"
-        state_dir = states.absolute() / self.key.hash[:16]
+        job, ui, state_dir = self.job, self.job.ui, self.state_dir
         network, provenance = initial_network(
             job.variant, job.dataset, job.settings.seed, allow_download=not job.settings.offline,
             on_progress=ui.progress, device=self.compute.device,
@@ -152,7 +161,6 @@ class Train(Stage[Trained]):
             versions=job.run.manifest["environment"]["versions"],
         )  # fmt: skip
         save_checkpoint(job.checkpoint, found.network, meta)
-        shutil.rmtree(states, ignore_errors=True)  # of other settings, too
         write_atomic(job.labels_file, "".join(f"{name}\n" for name in job.dataset.classes))
         write_atomic(job.preprocessing_file, json.dumps(asdict(found.preprocessing), indent=2) + "\n")
         files = [job.checkpoint, sidecar_of(job.checkpoint), job.labels_file, job.preprocessing_file]

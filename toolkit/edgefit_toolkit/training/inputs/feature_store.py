@@ -138,20 +138,6 @@ class FeatureStore:
             features[:, rank :: len(counts)] = part.view(views, counts[rank], *own.shape)
         return features
 
-    def discard(self) -> None:
-        """Removes the files, and those of trainings beside this one that were given up; folders that are then empty."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if not self._lasts:
-            return
-        training = self.folder.parent
-        for document in training.parent.glob(f"*/{self.folder.name}/store.json"):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                if json.loads(document.read_text("utf-8")).get("schema") == SCHEMA:
-                    shutil.rmtree(document.parent, ignore_errors=True)
-                    document.parent.parent.rmdir()
-        with contextlib.suppress(OSError):
-            training.rmdir()
-
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.bin"
 
