@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import json
+import pickle
 import re
 import sys
 import tarfile
@@ -18,6 +19,8 @@ from support.picture_lists import AS_LISTS, add, as_csv, as_hub_parquet, as_shar
 from support.pictures import picture
 from support.training_parts import CLASSES, draw, fresh_network, variant
 
+from edgefit_toolkit.data import decoding
+from edgefit_toolkit.data.checks import check
 from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
@@ -98,13 +101,26 @@ def test_training_on_shards_gives_the_folder_s_checkpoint(plants: Path, tmp_path
     assert weights[0] == weights[1]
 
 
-def test_the_second_start_reads_the_pictures_unpacked_before(plants: Path, tmp_path: Path) -> None:
+def test_the_second_start_reads_the_pictures_unpacked_before(
+    plants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = as_hub_parquet(plants, tmp_path)
     first = load(data, tmp_path)
     (unpacked,) = (tmp_path / "cache" / "data").iterdir()
     written = unpacked.stat().st_mtime_ns
+    monkeypatch.setattr(check, "CATALOGUED", 1)
     same_set(load(data, tmp_path), first)
     assert unpacked.stat().st_mtime_ns == written
+    monkeypatch.setattr(decoding, "check", None)  # nothing is left to be decoded
+    same_set(load(data, tmp_path), first)
+
+
+@pytest.mark.parametrize("kind", AS_LISTS)
+def test_another_process_is_told_where_the_pictures_are(kind: str, plants: Path, tmp_path: Path) -> None:
+    dataset = load(AS_LISTS[kind](plants, tmp_path), tmp_path)
+    sent = pickle.dumps(dataset)
+    assert len(sent) < sum(path.stat().st_size for path in plants.glob("*/*.png")) / 10
+    same_pixels(pickle.loads(sent), dataset)
 
 
 def test_the_datasets_library_gives_the_folder_s_data_set(

@@ -1,4 +1,4 @@
-"""Many short texts in one piece of memory: a str of its own takes some fifty bytes more than its letters."""
+"""Columns of texts in one piece of memory: a str of its own takes some fifty bytes more than its letters."""
 
 from __future__ import annotations
 
@@ -28,3 +28,26 @@ class Texts(Sequence[str]):
             return [self[one] for one in range(len(self))[index]]
         at = range(len(self))[index]
         return self._letters[self._ends[at] : self._ends[at + 1]].decode("utf-8", "surrogatepass")
+
+
+class Words(Sequence[str]):
+    """The same of texts that come again and again, such as labels: `codes` are their places among `names`."""
+
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self.codes, self.names = array("i"), list[str]()
+        self._known: dict[str, int] = {}
+        for word in words:
+            self.append(word)
+
+    def append(self, word: str) -> None:
+        """One more."""
+        code = self._known.setdefault(word, len(self.names))
+        if code == len(self.names):
+            self.names.append(word)
+        self.codes.append(code)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.names[self.codes[index]]

@@ -6,13 +6,15 @@ its name. An image may carry a `split`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from edgefit_toolkit.data.dataset import Dataset
-from edgefit_toolkit.data.readers.listing import FileRow, load_file_rows, read_error
+from edgefit_toolkit.data.readers.file_list import FileList, load_files
+from edgefit_toolkit.data.readers.listing import read_error
+from edgefit_toolkit.data.texts import Texts
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -44,30 +46,42 @@ class _Document(msgspec.Struct):
 def load_coco(path: Path, *, seed: int, cache_dir: Path | None = None, on_progress: Progress | None = None) -> Dataset:
     """The pictures of a COCO file that show one class, checked and split; the others are counted in the notes.
 
-    Raises DataError for a file that is not COCO, and as `listing.load_file_rows` does.
+    Raises DataError for a file that is not COCO, and as `file_list.load_files` does.
     """
-    document = _read(path)
+    listed, ids, notes = _listed(path, _read(path))
+    said = partial(_said, ids)
+    return load_files(listed, said, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
+
+
+def _said(ids: Texts, row: int) -> str:
+    return f"image {ids[row]}"
+
+
+def _listed(path: Path, document: _Document) -> tuple[FileList, Texts, list[str]]:
+    """The images that show one class, their ids, and sentences on the others."""
     names = {category.id: category.name for category in document.categories}
-    shown: dict[_Id, set[str]] = defaultdict(set)
+    shown: dict[_Id, str | None] = {}  # None: several
     for annotation in document.annotations:
-        if annotation.category_id not in names:
+        name = names.get(annotation.category_id)
+        if name is None:
             raise DataError(
                 f"{path} annotates image {annotation.image_id!r} with the category {annotation.category_id!r}, "
                 f"which is none of its {len(names)} categories",
                 "add it to `categories`",
             )
-        shown[annotation.image_id].add(names[annotation.category_id])
-    listed = [
-        FileRow(image.file_name, next(iter(shown[image.id])), image.split, f"image {image.id}")
-        for image in document.images
-        if len(shown[image.id]) == 1
-    ]
-    counts = {
-        "no annotation": sum(not shown[image.id] for image in document.images),
-        "annotations of several categories": sum(len(shown[image.id]) > 1 for image in document.images),
-    }
-    notes = [f"{count} images with {what} were not used" for what, count in counts.items() if count]
-    return load_file_rows(listed, beside=path, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
+        shown[annotation.image_id] = name if shown.get(annotation.image_id, name) == name else None
+    listed, ids = FileList(path), Texts()
+    left_out = {"no annotation": 0, "annotations of several categories": 0}
+    for image in document.images:
+        label = shown.get(image.id, "")
+        if label is None or image.id not in shown:
+            left_out["no annotation" if label is not None else "annotations of several categories"] += 1
+            continue
+        ids.append(str(image.id))
+        listed.paths.append(image.file_name)
+        listed.labels.append(label)
+        listed.splits.append(image.split)
+    return listed, ids, [f"{count} images with {what} were not used" for what, count in left_out.items() if count]
 
 
 def _read(path: Path) -> _Document:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from edgefit_toolkit.data.answers import places, taxonomy_table
 from edgefit_toolkit.data.assembly import assemble
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Credit, Dataset, Stamp
+from edgefit_toolkit.data.dataset import NOT_SEEN, SPLIT_WORDS, About, Candidate, Credit, Dataset, Seen, Stamp
 from edgefit_toolkit.data.readers.attribution import Attributions
 from edgefit_toolkit.data.texts import Texts
 from edgefit_toolkit.errors import DataError
@@ -46,7 +46,7 @@ class Folder(Sequence[Candidate]):
         return map(self._picture, self.names)
 
     def _picture(self, name: str) -> Candidate:
-        return _candidate(os.path.join(self.path, name), name, self.credit_of(name))
+        return file_candidate(os.path.join(self.path, name), name, self.credit_of(name))
 
 
 ClassFiles = dict[str, tuple[Path, Texts]]  # class -> its folder and the names of its files
@@ -95,11 +95,12 @@ def load_folder(
 
 def file_picture(path: Path, credit: Credit | None = None) -> Candidate:
     """A picture that lies in a file of its own."""
-    return _candidate(str(path), path.name, credit)
+    return file_candidate(str(path), path.name, credit)
 
 
-def _candidate(path: str, name: str, credit: Credit | None) -> Candidate:
-    return Candidate(name=plain(name), place=plain(path), opener=PictureFile(path), credit=credit)
+def file_candidate(path: str, name: str, credit: Credit | None, seen: Seen = NOT_SEEN) -> Candidate:
+    """The same, by its path and its own name."""
+    return Candidate(name=plain(name), place=plain(path), opener=PictureFile(path), credit=credit, seen=seen)
 
 
 def _find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:

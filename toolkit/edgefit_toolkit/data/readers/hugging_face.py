@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
 from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset
 from edgefit_toolkit.data.readers import extras, parquet_pictures
-from edgefit_toolkit.data.readers.listing import Row, load_rows, split_of
+from edgefit_toolkit.data.readers.listing import Listed, load_rows, split_of
+from edgefit_toolkit.data.texts import Texts, Words
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -44,13 +47,13 @@ def load_hugging_face(named: str, *, seed: int, cache_dir: Path, on_progress: Pr
     place, config = (named, "") if whole else named.partition(":")[::2]
     folder = Path(place).expanduser()
     if any(folder.rglob("*.parquet")):
-        rows, notes = _local(folder, config, cache_dir, on_progress)
-        name = folder.resolve().name
+        listed = _local(folder, config, cache_dir, on_progress)
+        name, notes = folder.resolve().name, list[str]()
     else:
-        rows, notes = _fetched(str(folder) if folder.is_dir() else place, config)
+        listed, notes = _fetched(str(folder) if folder.is_dir() else place, config)
         name = folder.resolve().name if folder.is_dir() else place
     about = About(where=plain(f"hf:{named}"), name=plain(name), notes=tuple(notes))
-    return load_rows(rows, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
+    return load_rows(listed, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def choose_columns(features: Mapping[str, Any], where: str) -> Columns:
@@ -77,17 +80,60 @@ def choose_columns(features: Mapping[str, Any], where: str) -> Columns:
     return Columns(images[0], label, tuple(names or ()))
 
 
-def _local(folder: Path, config: str, cache_dir: Path, on_progress: Progress | None) -> tuple[list[Row], Sequence[str]]:
+def _local(folder: Path, config: str, cache_dir: Path, on_progress: Progress | None) -> Listed:
     files = parquet_pictures.files_of(folder, config)
     features = parquet_pictures.features_of(files[0])
     columns = choose_columns(features, str(files[0].relative_to(folder)))
     by_column = "split" in features and not any(split_of(file.relative_to(folder)) for file in files)
     split = "split" if by_column else None
     found = parquet_pictures.read(folder, files, columns.image, columns.label, split, cache_dir, on_progress)
-    return [Row(p.picture, columns.name_of(p.label), p.split, p.said) for p in found], ()
+    labels = Words(columns.name_of(json.loads(label.as_py())) for label in found.columns["label"])
+    return Listed(found, labels, Words(map(str, found.columns["split"])), found.said)
 
 
-def _fetched(place: str, config: str) -> tuple[list[Row], list[str]]:
+class _Part(NamedTuple):
+    """A split as the datasets library has it."""
+
+    split: str
+    column: str  # of the pictures
+    pictures: Any
+    first: int  # of its rows, among those of all
+
+
+@dataclass
+class Fetched:
+    """Pictures as the datasets library has them; of a row, its picture."""
+
+    place: str
+    parts: list[_Part] = field(default_factory=list)
+    names: Texts = field(default_factory=Texts)
+
+    def add(self, split: str, column: str, pictures: Any) -> None:
+        """The rows of a split, whose column holds pictures."""
+        self.parts.append(_Part(split, column, pictures, len(self.names)))
+        for index, path in enumerate(_file_names(pictures, column)):
+            self.names.append(PurePath(path or "").name or f"{split}-{index:07d}")
+
+    def __call__(self, row: int) -> Candidate:
+        """The picture of a row."""
+        part = self._part(row)
+        return Candidate(
+            name=plain(self.names[row]),
+            place=plain(f"{self.place}: {self.said(row)}"),
+            opener=partial(_open_row, part.pictures, part.column, row - part.first),
+        )
+
+    def said(self, row: int) -> str:
+        """Where it is, for messages."""
+        part = self._part(row)
+        return f"row {row - part.first + 1} of {part.split}"
+
+    def _part(self, row: int) -> _Part:
+        found: _Part = next(part for part in reversed(self.parts) if part.first <= row)
+        return found
+
+
+def _fetched(place: str, config: str) -> tuple[Listed, list[str]]:
     library = extras.need("datasets", "hf", f"hf:{place}")
     faults = (OSError, ValueError, library.exceptions.DatasetsError)
     try:
@@ -97,25 +143,18 @@ def _fetched(place: str, config: str) -> tuple[list[Row], list[str]]:
             f"the data set {plain(place)} cannot be had: {plain(str(error).strip())}",
             "name it as the hub does, hf:owner/name[:config], or a folder with its Parquet files, hf:DIR",
         ) from error
-    rows: list[Row] = []
-    notes = []
+    rows, labels, splits, notes = Fetched(place), Words(), Words(), []
     for split, part in found.items():
         if len(found) > 1 and split not in SPLIT_WORDS:
             notes.append(f"{split} is no split that is trained or judged on and was not used ({len(part)} rows)")
             continue
         columns = choose_columns(part.features.to_dict(), place)
         pictures = part.select_columns([columns.image]).cast_column(columns.image, library.Image(decode=False))
-        paths = _file_names(pictures, columns.image)
-        for index, (path, label) in enumerate(zip(paths, part[columns.label], strict=True)):
-            said = f"row {index + 1} of {split}"
-            name = PurePath(path or "").name or f"{split}-{index:07d}"
-            picture = Candidate(
-                name=plain(name),
-                place=plain(f"{place}: {said}"),
-                opener=partial(_open_row, pictures, columns.image, index),
-            )
-            rows.append(Row(picture, columns.name_of(label), split if split in SPLIT_WORDS else "", said))
-    return rows, notes
+        rows.add(split, columns.image, pictures)
+        for label in part[columns.label]:
+            labels.append(columns.name_of(label))
+            splits.append(split if split in SPLIT_WORDS else "")
+    return Listed(rows, labels, splits, rows.said), notes
 
 
 def _file_names(pictures: Any, column: str) -> Iterator[str | None]:

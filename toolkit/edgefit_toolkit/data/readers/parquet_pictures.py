@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, Candidate, Stamp
 from edgefit_toolkit.data.readers import extras
 from edgefit_toolkit.data.readers.listing import read_error, split_of
 from edgefit_toolkit.errors import DataError
@@ -27,13 +29,52 @@ BATCH_ROWS = 64  # held in memory while they are unpacked
 _IMAGE_COLUMNS = ("image", "img", "picture")  # of plain bytes, where no metadata says which are pictures
 
 
-class Stored(NamedTuple):
-    """One row: its picture, and its label as the file has it."""
+@dataclass(frozen=True)
+class Unpacked:
+    """The rows of a data set in the cache, in the order of its files; of a row, its picture."""
 
-    picture: Candidate
-    label: Any
-    split: str
-    said: str
+    folder: str  # the data set's, for people
+    path: str
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """Arrow's, by name, mapped: no other process is sent them."""
+        arrow = extras.need("pyarrow", "parquet", "a Parquet file")
+        extras.need("pyarrow.ipc", "parquet", "a Parquet file")
+        table = arrow.ipc.open_file(arrow.memory_map(self.path)).read_all()
+        return {name: table.column(name) for name in table.column_names}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unpacked, (self.folder, self.path)
+
+    def __call__(self, row: int) -> Candidate:
+        """The picture of a row."""
+        return Candidate(
+            name=plain(self.columns["name"][row].as_py()),
+            place=plain(f"{self.folder}/{self.said(row)}"),
+            opener=RowPicture(self, row),
+        )
+
+    def said(self, row: int) -> str:
+        """Where it is, for messages."""
+        return str(self.columns["said"][row])
+
+
+@dataclass(frozen=True, slots=True)
+class RowPicture:
+    """The opener of a picture in the cache."""
+
+    rows: Unpacked
+    row: int
+
+    def __call__(self) -> BinaryIO:
+        """Its bytes."""
+        return io.BytesIO(self.rows.columns["picture"][self.row].as_py())
+
+    def stamp(self) -> Stamp:
+        """Its own size, and the time of what it was unpacked to. Raises OSError."""
+        size = self.rows.columns["picture"][self.row].as_buffer().size
+        return Stamp(f"{self.rows.path}:{self.row}", size, os.stat(self.rows.path).st_mtime_ns)
 
 
 def files_of(folder: Path, config: str = "") -> list[Path]:
@@ -83,12 +124,11 @@ def read(
     split: str | None,
     cache_dir: Path,
     on_progress: Progress | None,
-) -> list[Stored]:
+) -> Unpacked:
     """Every row of the files; `image`, `label` and, where there is one, `split` are their columns.
 
     Unpacks them into the cache where that has not been done since they were last changed. Raises DataError.
     """
-    arrow = extras.need("pyarrow", "parquet", "a Parquet file")
     stats = [(file.relative_to(folder).as_posix(), file.stat()) for file in files]
     key = key_of(
         folder=str(folder.resolve()),
@@ -98,27 +138,7 @@ def read(
     unpacked = cache_dir / "data" / f"parquet-{key[:16]}.arrow"
     if not unpacked.is_file():
         _unpack(folder, files, image, label, split, unpacked, on_progress)
-    extras.need("pyarrow.ipc", "parquet", "a Parquet file")
-    table = arrow.ipc.open_file(arrow.memory_map(str(unpacked))).read_all()
-    pictures = table.column("picture")
-    rest = table.select(["name", "said", "label", "split"]).to_pylist()
-    return [
-        Stored(
-            Candidate(
-                name=plain(row["name"]),
-                place=plain(f"{folder.name}/{row['said']}"),
-                opener=partial(_open_row, pictures, index),
-            ),
-            json.loads(row["label"]),
-            row["split"],
-            row["said"],
-        )
-        for index, row in enumerate(rest)
-    ]
-
-
-def _open_row(pictures: Any, index: int) -> BinaryIO:
-    return io.BytesIO(pictures[index].as_py())
+    return Unpacked(folder.name, str(unpacked))
 
 
 def _unpack(

@@ -11,13 +11,15 @@ import json
 import os
 import re
 import tarfile
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from edgefit_toolkit.data.dataset import About, Candidate, Dataset, Stamp
-from edgefit_toolkit.data.readers.listing import Row, load_rows, read_error, split_of
+from edgefit_toolkit.data.readers.listing import Listed, load_rows, read_error, split_of
+from edgefit_toolkit.data.texts import Texts, Words
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
@@ -58,6 +60,33 @@ class ShardPicture:
 _Sample = dict[str, _Member]  # extension without its dot -> its member
 
 
+@dataclass
+class ShardPictures:
+    """The labelled pictures of tar files, in columns; of a row, its picture."""
+
+    shards: list[Path]
+    shard: array[int] = field(default_factory=lambda: array("i"))  # its place among them
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    keys: Texts = field(default_factory=Texts)
+    extensions: Words = field(default_factory=Words)
+    labels: Words = field(default_factory=Words)
+    splits: Words = field(default_factory=Words)
+
+    def __call__(self, row: int) -> Candidate:
+        """The picture of a row."""
+        shard, file = str(self.shards[self.shard[row]]), f"{self.keys[row]}.{self.extensions[row]}"
+        return Candidate(
+            name=plain(file.rpartition("/")[2]),
+            place=plain(f"{shard}: {file}"),
+            opener=ShardPicture(shard, self.offsets[row], self.sizes[row]),
+        )
+
+    def said(self, row: int) -> str:
+        """Where it is, for messages."""
+        return plain(f"{self.keys[row]} in {self.shards[self.shard[row]].name}")
+
+
 def load_shards(
     pattern: str, *, seed: int, cache_dir: Path | None = None, on_progress: Progress | None = None
 ) -> Dataset:
@@ -67,15 +96,13 @@ def load_shards(
     `listing.load_rows` does.
     """
     shards = expand(pattern)
-    rows: list[Row] = []
+    found = ShardPictures(shards)
     without = 0
     for done, shard in enumerate(shards, start=1):
-        found, unpictured = _rows(shard)
-        rows += found
-        without += unpictured
+        without += _add(shard, done - 1, found)
         if on_progress is not None:
             on_progress("reading shards", done, len(shards))
-    if not rows:
+    if not found.keys:
         raise DataError(
             f"{plain(pattern)} holds no pictures: {without} samples of other kinds in {len(shards)} shards",
             f"a sample is KEY.jpg (or {', '.join(PICTURES[2:])}) beside KEY.cls, KEY.json or KEY.txt",
@@ -84,7 +111,8 @@ def load_shards(
     path = Path(pattern)
     name = path.absolute().parent.name if re.search(r"[{*?\[]", path.name) else path.stem
     about = About(where=plain(pattern), name=plain(name), notes=tuple(notes))
-    return load_rows(rows, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
+    listed = Listed(found, found.labels, found.splits, found.said)
+    return load_rows(listed, about, seed=seed, cache_dir=cache_dir, on_progress=on_progress)
 
 
 def expand(pattern: str) -> list[Path]:
@@ -116,10 +144,9 @@ def _braces(text: str) -> list[str]:
     return [text[: found.start()] + choice + end for choice in choices for end in rest]
 
 
-def _rows(shard: Path) -> tuple[list[Row], int]:
-    """The labelled pictures of one shard, and how many of its samples have no picture."""
-    rows, without = [], 0
-    where = str(shard)
+def _add(shard: Path, number: int, to: ShardPictures) -> int:
+    """Adds the labelled pictures of one shard; how many of its samples have no picture."""
+    without = 0
     try:
         with shard.open("rb") as stream:
             for key, sample in _samples(shard, stream).items():
@@ -128,16 +155,17 @@ def _rows(shard: Path) -> tuple[list[Row], int]:
                     without += 1
                     continue
                 label, split = _label(stream, sample, f"{key} of {shard}")
-                name = f"{PurePosixPath(key).name}.{extension}"
-                picture = Candidate(
-                    name=plain(name),
-                    place=plain(f"{shard}: {key}.{extension}"),
-                    opener=ShardPicture(where, *sample[extension]),
-                )
-                rows.append(Row(picture, label, split or split_of(shard), plain(f"{key} in {shard.name}")))
+                member = sample[extension]
+                to.shard.append(number)
+                to.offsets.append(member.offset)
+                to.sizes.append(member.size)
+                to.keys.append(key)
+                to.extensions.append(extension)
+                to.labels.append(label)
+                to.splits.append(split or split_of(shard))
     except (OSError, tarfile.TarError) as error:
         raise read_error(shard, error) from error
-    return rows, without
+    return without
 
 
 def _samples(shard: Path, stream: BinaryIO) -> dict[str, _Sample]:
@@ -162,6 +190,7 @@ def _members(shard: Path, stream: BinaryIO) -> Iterator[tuple[str, _Member]]:
             for info in tar:
                 if info.isreg() and not info.issparse():
                     yield info.name, _Member(info.offset_data, info.size)
+                tar.members.clear()  # type: ignore[attr-defined]  # it would hold all of them
             end = tar.offset
     except tarfile.ReadError as error:
         if "end of data" in str(error):
