@@ -125,5 +125,8 @@ def test_a_run_balances_a_tail_and_says_so(asked: Balance, balanced: bool, taile
         assert tail.key.parts["settings"]["balance"] == balanced
         assert "the largest class has 24 training pictures, the smallest 1" in tail.balance
         assert ("each class counts alike" in tail.balance) == balanced
+        assert tail.warnings() == ()
+        untested = dataclasses.replace(tailed, test=[photo for photo in tailed.test if photo.label][:10])
+        assert "only 5 test pictures" in Train(Job(choices, run, Silent(), variant(), untested)).warnings()[0]
         assert even.settings.balance == (asked == "on")
         assert (even.balance == "") == (asked != "on")

@@ -164,7 +164,7 @@ class Train(Stage[Trained]):
         write_atomic(job.labels_file, "".join(f"{name}\n" for name in job.dataset.classes))
         write_atomic(job.preprocessing_file, json.dumps(asdict(found.preprocessing), indent=2) + "\n")
         files = [job.checkpoint, sidecar_of(job.checkpoint), job.labels_file, job.preprocessing_file]
-        return Trained(provenance, training, self._warnings()), files
+        return Trained(provenance, training, self.warnings()), files
 
     def _speed(self, line: Epoch) -> str:
         """In all and of each process, and how much of the time pictures were waited for."""
@@ -173,8 +173,9 @@ class Train(Stage[Trained]):
         said = f"{line.images_per_s:.0f} images/s" + (each if self.world.size > 1 else "")
         return said + (waited if line.phase != "probe" else "")
 
-    def _warnings(self) -> tuple[str, ...]:
-        smallest = min(self.job.dataset.counts(self.job.dataset.test))
-        if smallest >= 20:
+    def warnings(self) -> tuple[str, ...]:
+        """What one should know before trusting the accuracy."""
+        smallest = min(count for count in self.job.dataset.counts(self.job.dataset.test) if count)
+        if smallest >= 20:  # those that have none at all are named as not tested
             return ()
         return (f"a class has only {smallest} test pictures: accuracy is known roughly (see its interval)",)
