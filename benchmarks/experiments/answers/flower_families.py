@@ -45,12 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("answers", type=Path)
     with np.load(parser.parse_args().answers) as file:
-        said = {name.removeprefix("None/"): file[name] for name in file if name.startswith("None/")}
+        said = {name.removeprefix("None/None/"): file[name] for name in file if name.startswith("None/")}
     known = sorted(FAMILIES)
     columns = ("answered", "right", "by the family", "none of these", "other things named")
     print("| examples | wanted | looks at | " + " | ".join(columns) + " |\n|---|--:|---|" + "--:|" * 5)
     for examples in (False, True):
-        start = f"{examples}/roots"
+        start = f"{examples}/int8"
         sets = {}
         for split in ("val", "test"):
             parts = [said[f"{start}/{split}/{name}"] for name in known]

@@ -2,11 +2,13 @@
 
     python -m experiments.answers.none_of_these FLOWERS OTHERS --answers FILE.npz
 
-FLOWERS holds train, val and test of five classes. Each is left out in turn: a linear probe on Lite0 learns the other
-four, alone and with half of OTHERS as a fifth class. Its float and int8 files answer val and test of the four (to be
-kept), all photographs of the class left out, and the other half of OTHERS (to be turned away). Printed: the area under
-the ROC curve, and the share of what should be turned away that is kept when 95% of the four are; of float, of float
-rounded to the steps that an output of uint8 has, of int8, of int8 that gives square roots.
+FLOWERS holds train, val and test of five classes. Each is left out in turn, and the photographs of the other four are
+cut into FOLDS: a linear probe on Lite0 learns all folds but one, alone and with a quarter of OTHERS as a fifth class.
+Its float and int8 files, made as edgefit makes them where something may be turned away (square roots of
+probabilities, the ladder's first step), answer the fold that they never saw (to be kept), all photographs of the class
+left out, and the other half of OTHERS (to be turned away). Printed: the area under the ROC curve, and the share of
+what should be turned away that is kept when 95% of the four are; of float, of the float softmax rounded to the steps
+that an output of uint8 has, of int8.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgefit_converters.int8.quantize import quantize_int8
+from edgefit_converters.ladder.climb import climb
+from edgefit_converters.ladder.material import Evidence
+from edgefit_converters.recipe import Floors, Recipe
 from edgefit_converters.routes import litert
 from edgefit_converters.routes.deploy import deploy
 from edgefit_toolkit.data.answers.answering import Answering
 from edgefit_toolkit.data.answers.power import to_power
-from edgefit_toolkit.data.answers.taxonomy import Doubles
+from edgefit_toolkit.data.answers.taxonomy import Doubles, Indices
 from edgefit_toolkit.data.answers.taxonomy_table import parse_taxonomy
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for, to_network_input
@@ -42,7 +47,11 @@ from edgefit_toolkit.training.inputs.features import UpperPart
 from edgefit_toolkit.training.probe.linear_probe import best_probe, fit_probes, fit_temperature
 
 FAMILIES = dict.fromkeys(("daisy", "dandelion", "sunflower"), "Asteraceae") | {"rose": "Rosaceae", "tulip": "Liliaceae"}
+SPLITS = ("train", "val", "test")
+FOLDS = 3
+ROOTS = 2  # times the softmax's temperature, whose answers are then roots
 DRAWS = 500  # of the bootstrap
+RECIPE = Recipe(floors=Floors(top1=0.5, sqnr_db=6.0, accuracy_loss=0.2))  # edgefit's own, none refused
 LEAST = 1 / 512  # half a step of the int8 output
 
 Score = Callable[[NDArray[Any]], Any]  # probabilities [N, classes] -> how likely each is one of the classes [N]
@@ -60,18 +69,19 @@ class Bench:
 
     def __init__(self, flowers: Path, others: Path) -> None:
         self.how = preprocessing_for(released("lite0"))
+        self.network = load_network(released("lite0"), allow_download=False)[0].eval()
         self.classes = sorted(folder.name for folder in (flowers / "train").iterdir())
-        self.pixels = {
-            (split, name): self._read(flowers / split / name)
-            for split in ("train", "val", "test")
-            for name in self.classes
-        }
+        self.own: dict[str, Indices] = {}  # which split of its folder a photograph of a class lies in, by its number
+        self.pixels: dict[str, Pixels] = {}
+        for name in self.classes:
+            parts = [self._read(flowers / split / name) for split in SPLITS]
+            self.pixels[name] = np.concatenate(parts)
+            self.own[name] = np.repeat(np.arange(len(SPLITS)), [len(part) for part in parts])
         own = {name for one in self.classes for name in others.iterdir() if one in name.name}  # a daisy is no other
         everything = self._read(others, own)
         # to train on, to choose the probe's strength by, to be turned away
         self.others = everything[0::4], everything[2::4], everything[1::2]
-        self._features: dict[int, torch.Tensor] = {}
-        self.network = load_network(released("lite0"), allow_download=False)[0].eval()
+        self._features: dict[str, torch.Tensor] = {}
 
     def _read(self, folder: Path, without: set[Path] | None = None) -> Pixels:
         return load_pixels([file_picture(f) for f in sorted(folder.iterdir()) if f not in (without or set())], self.how)
@@ -80,54 +90,70 @@ class Bench:
     def _upper(self) -> UpperPart:
         return UpperPart(self.network, 0)
 
-    def features(self, pixels: Pixels) -> torch.Tensor:
-        """[N, 1280], pooled; computed once for each array."""
-        if id(pixels) not in self._features:
+    def features(self, what: str, pixels: Pixels) -> torch.Tensor:
+        """[N, 1280], pooled; computed once for each name."""
+        if what not in self._features:
             with torch.inference_mode():
                 rows = [self._upper.features(to_network_input(pixels[i : i + 20])) for i in range(0, len(pixels), 20)]
-            self._features[id(pixels)] = torch.cat(rows)
-        return self._features[id(pixels)].clone()
+            self._features[what] = torch.cat(rows)
+        return self._features[what].clone()
 
-    def files(self, known: list[str], examples: bool, folder: Path) -> Iterator[tuple[str, Path]]:
+    def split(self, name: str, fold: int | None) -> Indices:
+        """0, 1 or 2 for each photograph of a class: to train on, to validate and to test, where a fold is tested."""
+        if fold is None:
+            return self.own[name]
+        number = np.arange(len(self.pixels[name]))
+        rest = np.where(number // FOLDS % 5 == 0, 1, 0)
+        return np.where(number % FOLDS == fold, 2, rest)
+
+    def files(self, known: list[str], fold: int | None, examples: bool, folder: Path) -> Iterator[tuple[str, Path]]:
         """The float and the int8 files of a probe that knows these classes, and perhaps examples of others."""
-        parts = {split: [self.pixels[split, name] for name in known] for split in ("train", "val")}
-        if examples:
-            parts["train"].append(self.others[0])
-            parts["val"].append(self.others[1])
-        x = {split: torch.cat([self.features(array) for array in arrays]) for split, arrays in parts.items()}
-        y = {s: torch.from_numpy(np.repeat(np.arange(len(a)), [len(p) for p in a])) for s, a in parts.items()}
-        n = len(parts["train"])
-        probe = best_probe(fit_probes(x["train"], y["train"], x["val"], y["val"], n))
+        pixels: tuple[list[Pixels], list[Pixels]] = ([], [])  # of each class, to train on and to validate
+        features: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+        for name in known:
+            split, every = self.split(name, fold), self.features(name, self.pixels[name])
+            for number in (0, 1):
+                pixels[number].append(self.pixels[name][split == number])
+                features[number].append(every[torch.from_numpy(split == number)])
+        for number in (0, 1) if examples else ():
+            pixels[number].append(self.others[number])
+            features[number].append(self.features(f"others {number}", self.others[number]))
+        n = len(pixels[0])
+        y = [torch.from_numpy(np.repeat(np.arange(n), [len(part) for part in parts])) for parts in pixels]
+        x = [torch.cat(parts) for parts in features]
+        probe = best_probe(fit_probes(x[0], y[0], x[1], y[1], n))
         network = load_network(with_classes(released("lite0"), n), allow_download=False)[0].eval()
         probe.into(output_layer(network.classifier))
-        temperature = fit_temperature(torch.nn.functional.linear(x["val"], probe.weight, probe.bias), y["val"])
-        calibration = np.concatenate(parts["train"])
-        for power, int8 in ((1, "int8"), (2, "roots")):
-            litert.export_deployed(deploy(network, temperature * power), folder / "float.tflite")
-            if power == 1:
-                yield "float", folder / "float.tflite"
-            quantize_int8(folder / "float.tflite", calibration[:: len(calibration) // 64], folder / "int8.tflite")
-            yield int8, folder / "int8.tflite"
+        temperature = fit_temperature(torch.nn.functional.linear(x[1], probe.weight, probe.bias), y[1])
+        litert.export_deployed(deploy(network, temperature * ROOTS), folder / "float.tflite")
+        yield "float", folder / "float.tflite"
+        calibration, judged = (np.concatenate(parts) for parts in pixels)
+        calibration = calibration[:: len(calibration) // RECIPE.calibration_photos]
+        climb(Evidence(folder / "float.tflite", calibration, judged), folder / "int8.tflite", RECIPE)
+        yield "int8", folder / "int8.tflite"
 
 
 def collect(bench: Bench) -> dict[str, Floats]:
-    """`class left out/with examples/kind/what` -> probabilities [N, classes]: val and test of each class known, all
-    photographs of the class left out (`away`), the examples that chose (`others1`) and the other things (`others2`);
-    under `None` those of files that know every class."""
+    """`class left out/fold/with examples/kind/what` -> what files say, [N, classes]: of known classes the photographs
+    tested, all of the class left out (`away`), the examples that chose (`others1`) and the other things (`others2`);
+    under `None/None` files that know every class, by the photographs' own splits (`val/CLASS`, `test/CLASS`)."""
     found: dict[str, Floats] = {}
+    runs = [(left_out, fold) for left_out in bench.classes for fold in range(FOLDS)]
     with tempfile.TemporaryDirectory() as scratch:
-        for left_out in (*bench.classes, None):
+        for left_out, fold in (*runs, (None, None)):
             known = [name for name in bench.classes if name != left_out]
-            pixels = {f"{split}/{name}": bench.pixels[split, name] for split in ("val", "test") for name in known}
+            splits = {name: bench.split(name, fold) for name in known}
+            pixels = {f"test/{name}": bench.pixels[name][splits[name] == 2] for name in known}
+            pixels |= {f"val/{name}": bench.pixels[name][splits[name] == 1] for name in known}
             if left_out is not None:
-                pixels["away"] = np.concatenate([bench.pixels[split, left_out] for split in ("train", "val", "test")])
+                pixels["away"] = bench.pixels[left_out]
             pixels |= {"others1": bench.others[1], "others2": bench.others[2]}
             for examples in (False, True):
-                for kind, path in bench.files(known, examples, Path(scratch)):
+                for kind, path in bench.files(known, fold, examples, Path(scratch)):
                     model = TFLite(path)
                     for what, those in pixels.items():
-                        found[f"{left_out}/{examples}/{kind}/{what}"] = model.predict(those)
-            print(f"{left_out} left out", flush=True)
+                        found[f"{left_out}/{fold}/{examples}/{kind}/{what}"] = model.predict(those)
+            print(f"{left_out} left out, fold {fold}", flush=True)
     return found
 
 
@@ -155,11 +181,26 @@ def on_steps(probabilities: Doubles) -> Doubles:
     return np.asarray(np.rint(probabilities * 256).clip(0, 255) / 256)
 
 
-def apart(pairs: Sequence[tuple[Doubles, Doubles]], chance: np.random.Generator) -> Doubles:
-    """[2]: how far the first file's AUROC and FPR95 lie above the last one's, on pictures drawn with replacement."""
-    kept, away = (chance.integers(0, len(scores), len(scores)) for scores in pairs[0])
-    first, *_, last = ((auroc(x[kept], y[away]), kept_at_95(x[kept], y[away])) for x, y in pairs)
-    return np.subtract(first, last)
+@dataclass(frozen=True)
+class Scores:
+    """What one file after another says, fold by fold."""
+
+    kept: Doubles  # [N], of each photograph of the known classes, by the file that never saw it
+    away: Doubles  # [FOLDS, M], of each photograph that should be turned away, by every file
+
+    def figures(self) -> tuple[float, float]:
+        """AUROC and FPR95."""
+        return auroc(self.kept, self.away.ravel()), kept_at_95(self.kept, self.away.ravel())
+
+    def drawn(self, kept: Indices, away: Indices) -> Scores:
+        """Of these photographs."""
+        return Scores(self.kept[kept], self.away[:, away])
+
+
+def apart(one: Scores, other: Scores, chance: np.random.Generator) -> Doubles:
+    """[2]: how far one's AUROC and FPR95 lie above the other's, on pictures drawn with replacement."""
+    kept, away = (chance.integers(0, n, n) for n in (len(one.kept), one.away.shape[1]))
+    return np.subtract(one.drawn(kept, away).figures(), other.drawn(kept, away).figures())
 
 
 def main() -> None:
@@ -173,9 +214,9 @@ def main() -> None:
         np.savez(chosen.answers, allow_pickle=False, **collect(Bench(chosen.flowers, chosen.others)))
     with np.load(chosen.answers) as file:
         answers = dict(file)
-    kinds = ("float", "in 256 steps", "int8", "int8, roots", "float less int8, roots")
+    kinds = ("float", "in 256 steps", "int8", "int8 less float")
     print("| turned away | score | " + " | ".join(f"{kind}: AUROC | FPR95" for kind in kinds) + " |")
-    print("|---|---|" + "--:|" * 10)
+    print("|---|---|" + "--:|" * 8)
     for examples in (False, True):
         for what, key in (("class left out", "away"), ("other things", "others2")):
             print("\n".join(rows(answers, examples, key, what + "; with examples" * examples)))
@@ -187,20 +228,27 @@ def rows(answers: Mapping[str, Floats], examples: bool, key: str, what: str) -> 
     figures, draws = defaultdict[str, list[list[float]]](list), defaultdict[str, list[Doubles]](list)
     for left_out in FAMILIES:
         known = sorted(set(FAMILIES) - {left_out})
-        files = []
-        for kind, power in (("float", 1), ("int8", 1), ("roots", 2)):
-            start = f"{left_out}/{examples}/{kind}"
-            kept = np.concatenate([answers[f"{start}/{split}/{n}"] for split in ("val", "test") for n in known])
-            files.append((to_power(kept, power), to_power(answers[f"{start}/{key}"], power)))
-        files.insert(1, (on_steps(files[0][0]), on_steps(files[0][1])))
+        kept, away = defaultdict[str, list[Doubles]](list), defaultdict[str, list[Doubles]](list)
+        for fold in range(FOLDS):
+            for kind in ("float", "int8"):
+                start = f"{left_out}/{fold}/{examples}/{kind}"
+                tested = [answers[f"{start}/test/{name}"] for name in known]
+                kept[kind].append(to_power(np.concatenate(tested), ROOTS))
+                away[kind].append(to_power(answers[f"{start}/{key}"], ROOTS))
+        for side in (kept, away):
+            side["in 256 steps"] = [on_steps(some) for some in side["float"]]
         for name, score in scores_of(known, examples).items():
-            pairs = [(score(kept), score(away)) for kept, away in files]
-            figures[name].append([figure(*pair) for pair in pairs for figure in (auroc, kept_at_95)])
-            draws[name].append(np.array([apart(pairs, chance) for _ in range(DRAWS)]))
+            said = {
+                kind: Scores(np.concatenate([score(p) for p in kept[kind]]), np.stack([score(p) for p in away[kind]]))
+                for kind in ("float", "in 256 steps", "int8")
+            }
+            figures[name].append([figure for scores in said.values() for figure in scores.figures()])
+            draws[name].append(np.array([apart(said["int8"], said["float"], chance) for _ in range(DRAWS)]))
     for name in figures:
-        cells = [f"{value:.3f}" for value in np.mean(figures[name], 0)]
+        means = np.mean(figures[name], 0)
         low, high = np.percentile(np.mean(draws[name], 0), (2.5, 97.5), axis=0)
-        cells += [f"{a:+.3f} to {b:+.3f}" for a, b in zip(low, high, strict=True)]
+        cells = [f"{value:.3f}" for value in means]
+        cells += [f"{m:+.3f} ({a:+.3f} to {b:+.3f})" for m, a, b in zip(means[-2:] - means[:2], low, high, strict=True)]
         yield f"| {what} | {name} | " + " | ".join(cells) + " |"
 
 
