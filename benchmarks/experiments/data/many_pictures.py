@@ -197,8 +197,7 @@ def page(rows: Sequence[Row]) -> str:
             trained = f"{row.features_s:.0f} | {row.probe_s:.0f} | {row.training_mb:.0f}"
         lines.append(
             f"| {row.pictures:,} | {row.classes:,} | {row.first_start_s:.1f} | {row.second_start_s:.1f} | "
-            f"{row.start_mb:.0f} | ".replace("nan", "not run")
-            + f"{row.catalogue_bytes_a_picture:.0f} | {trained} |"
+            f"{row.start_mb:.0f} | {row.catalogue_bytes_a_picture:.0f} | {trained} |"
         )
     return "\n".join([*lines, ""])
 
@@ -213,7 +212,7 @@ def plot(rows: Sequence[Row]) -> str:
     for what, lines in (
         ("s", [("first start", [(r.pictures / 1e3, r.first_start_s) for r in rows]),
                ("features and probe", [(r.pictures / 1e3, r.features_s + r.probe_s) for r in trained])]),
-        ("MB", [("starts", [(r.pictures / 1e3, r.start_mb) for r in rows if r.start_mb == r.start_mb]),
+        ("MB", [("starts", [(r.pictures / 1e3, r.start_mb) for r in rows]),
                 ("features and probe", [(r.pictures / 1e3, r.training_mb) for r in trained])]),
     ):  # fmt: skip
         roof = max(y for _, points in lines for _, y in points) * 1.15
