@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefit_toolkit.data.dataset import Dataset, Photo, labels
 from edgefit_toolkit.data.pixels import load_pixels
@@ -75,11 +76,14 @@ def table(rows: Sequence[tuple[int, int, dict[bool, Scores]]], title: str) -> st
         cells = [f"{off:.3f} -> {on:.3f}" for off, on in zip(found[False], found[True], strict=True)]
         lines.append(f"| {seed} | {head} | {' | '.join(cells)} |")
     gains = np.array([np.subtract(found[True], found[False]) for *_, found in rows])
+    return "\n".join([*lines, f"| gain | mean, 95% | {gained(gains)} |", ""])
+
+
+def gained(gains: NDArray[np.float64]) -> str:
+    """Cells of the mean gain in each column, with its interval; `gains` [trainings, columns]."""
     mean = gains.mean(0)
-    error = Z_95 * gains.std(0, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.full(3, np.nan)
-    cells = [f"{m:+.3f} ({m - e:+.3f} to {m + e:+.3f})" for m, e in zip(mean, error, strict=True)]
-    lines += [f"| gain | mean, 95% | {' | '.join(cells)} |", ""]
-    return "\n".join(lines)
+    error = Z_95 * gains.std(0, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.full_like(mean, np.nan)
+    return " | ".join(f"{m:+.3f} ({m - e:+.3f} to {m + e:+.3f})" for m, e in zip(mean, error, strict=True))
 
 
 def main() -> None:

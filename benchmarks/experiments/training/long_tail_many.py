@@ -23,21 +23,21 @@ from edgefit_toolkit.data.dataset import Photo, labels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.files import write_atomic
-from edgefit_toolkit.intervals import Z_95
 from edgefit_toolkit.network.scaling import released
 from edgefit_toolkit.network.weights import load_network
+from edgefit_toolkit.report import derive
 from edgefit_toolkit.training.balance import log_shares
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.inputs.features import pass_through
 from edgefit_toolkit.training.inputs.views import crop_batches
 from edgefit_toolkit.training.probe.linear_probe import L2_GRID, best_probe
 from edgefit_toolkit.training.probe.streamed_probe import fit_streamed
+from experiments.training.long_tail import gained
 
 PAGE = Path(__file__).parents[2] / "results" / "long_tail_many.md"
 SEEDS = 3
 GRID = (*L2_GRID[2:], 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
-SHOTS = (("over 100", 101, 10**9), ("20 to 100", 20, 100), ("under 20", 0, 19))  # training pictures of a class
-COLUMNS = ("mean over pictures", "mean over classes", *(f"classes of {name}" for name, *_ in SHOTS))
+COLUMNS = ("mean over pictures", "mean over classes", "classes of over 100", "of 20 to 100", "of under 20")
 
 
 def features_of(photos: Sequence[Photo]) -> dict[str, Tensor]:
@@ -52,12 +52,15 @@ def features_of(photos: Sequence[Photo]) -> dict[str, Tensor]:
     return {photo.place: row for photo, row in zip(photos, rows, strict=True)}
 
 
-def figures(logits: Tensor, truth: Tensor, counts: Tensor) -> list[float]:
-    """COLUMNS, of the test pictures: logits [N, classes], truth [N], training pictures of each class [classes]."""
-    right = logits.argmax(1) == truth
-    recall = {int(label): right[truth == label].double().mean().item() for label in truth.unique()}
-    shots = [[share for label, share in recall.items() if low <= counts[label] <= high] for _, low, high in SHOTS]
-    return [right.double().mean().item(), *(float(np.mean(those)) for those in (list(recall.values()), *shots))]
+def figures(logits: Tensor, truth: Tensor, train: Tensor, classes: Sequence[str]) -> list[float]:
+    """COLUMNS, of the test pictures: logits [N, classes], truth [N]; labels of the training pictures."""
+    answers, counts = logits.argmax(1), torch.bincount(train, minlength=len(classes))
+    found = derive.balance(derive.per_class(truth.tolist(), answers.tolist(), classes, counts.tolist()))
+    return [
+        (answers == truth).double().mean().item(),
+        found["mean_recall"],
+        *(group["mean_recall"] for group in found["shots"]),
+    ]
 
 
 def main() -> None:
@@ -78,8 +81,7 @@ def main() -> None:
         probe = best_probe(probes)
         logits = F.linear(parts[2], probe.weight, probe.bias)
         shares = log_shares(truth[0], len(data.classes))
-        counts = torch.bincount(truth[0], minlength=len(data.classes))
-        found.append([figures(some, truth[2], counts) for some in (logits, logits - shares)])
+        found.append([figures(some, truth[2], truth[0], data.classes) for some in (logits, logits - shares)])
         print(found[-1], flush=True)
     text = page(np.array(found), losses, f"{sum(map(len, parts)):,} pictures of {len(data.classes):,} classes")
     print(text)
@@ -101,16 +103,13 @@ def page(found: NDArray[np.float64], losses: Sequence[Sequence[float]], what: st
     for seed, (without, balanced) in enumerate(found):
         cells = [f"{a:.3f} -> {b:.3f}" for a, b in zip(without, balanced, strict=True)]
         lines.append(f"| {seed} | {' | '.join(cells)} |")
-    gain = found[:, 1] - found[:, 0]
-    error = Z_95 * gain.std(0, ddof=1) / len(gain) ** 0.5
-    cells = [f"{m:+.3f} ({m - e:+.3f} to {m + e:+.3f})" for m, e in zip(gain.mean(0), error, strict=True)]
     lines += [
-        f"| gain, 95% | {' | '.join(cells)} |",
+        f"| gain, 95% | {gained(found[:, 1] - found[:, 0])} |",
         "",
         "Val loss of the probe at each L2; the best one is taken:",
         "",
     ]
-    lines += ["", f"| seed | {' | '.join(f'{l2:g}' for l2 in GRID)} |", f"|---|{'--:|' * len(GRID)}"]
+    lines += [f"| seed | {' | '.join(f'{l2:g}' for l2 in GRID)} |", f"|---|{'--:|' * len(GRID)}"]
     lines += [f"| {seed} | {' | '.join(f'{loss:.3f}' for loss in some)} |" for seed, some in enumerate(losses)]
     return "\n".join([*lines, ""])
 
