@@ -107,6 +107,7 @@ def document(kind: str = "photographs") -> dict[str, Any]:
             "settings": {"epochs": 6, "batch": 32, "lr": 0.0005, "seed": 0},
             "device": "cpu (Fixture CPU), bfloat16",
             "temperature": 1.18,
+            "teacher": "Lite2, as asked for",
         },
         "models": {
             "float": _model("float", 19_812_345, "float32", {}),

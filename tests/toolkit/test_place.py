@@ -121,7 +121,12 @@ def test_the_files_of_a_run_are_found_from_any_folder(tmp_path: Path, monkeypatc
         assert Path(getattr(saved, name)) == (tmp_path / folder).absolute()
     monkeypatch.chdir(tmp_path)
     assert default_out(saved) == default_out(settings)
-    released = replace(PHOTOS, teacher="lite2")
-    with opened(released, tmp_path / "other run", Silent(), command="edgefit fit"):
+
+
+@pytest.mark.parametrize("name", ["lite2", "auto"])
+def test_a_teacher_by_name_is_no_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    with opened(replace(PHOTOS, teacher=name), tmp_path / "run", Silent(), command="edgefit fit"):
         pass
-    assert saved_settings(tmp_path / "other run")[0].teacher == "lite2"
+    assert saved_settings(tmp_path / "run")[0].teacher == name

@@ -88,6 +88,7 @@ def test_both_renderings_say_the_documents_numbers(document: dict[str, Any]) -> 
         figures += [words.size(model["size_bytes"]), model["sha256"]]
     figures += [words.percent(row["recall"]) for row in document["per_class"]]
     figures += [f"{epoch['val_loss']:.3f}" for epoch in document["training"]["trace"]]
+    figures += [f"Teacher: {document['training']['teacher']}."]
     figures += [f"{step['sqnr_db']:.1f} dB" for step in document["quantization"]["ladder"]]
     guarded = document["quantization"]["ladder"][1]
     accuracy = guarded["accuracy"]

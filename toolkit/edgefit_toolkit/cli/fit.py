@@ -47,8 +47,9 @@ making_options = together(
                  help="Fine-tuning epochs (default: by job size)."),
     click.option("--compile", is_flag=True,
                  help="Compile the training steps (torch.compile): minutes at first, for long trainings on a GPU."),
-    click.option("--teacher", default=None, metavar="RUN|CHECKPOINT|NETWORK",
-                 help="Learn this larger network's answers, too: a finished run, its checkpoint, or lite2."),
+    click.option("--teacher", default=None, metavar="RUN|CHECKPOINT|NETWORK|auto",
+                 help="Learn this larger network's answers, too: a finished run, its checkpoint, or lite2; auto: the "
+                 "largest released one that this machine can afford."),
     click.option("--balance", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
                  help="Each class counts alike, however few its pictures; auto: where the largest has ten times the "
                  "smallest's."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources, util
@@ -21,6 +21,8 @@ from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.key_names import KeyNames, Unit
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.records import Variant
+
+OFFLINE = "not on this machine, and downloads are switched off"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,31 @@ def download(entry: WeightFile, cache_dir: Path | None = None, on_progress: Prog
         attempts=2,
         by_hand=f"fetch {entry.url} on another machine and put it at {folder / entry.file}",
     )
+
+
+def first_at_hand(
+    entries: Sequence[WeightFile],
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+    *,
+    allow_download: bool,
+) -> tuple[int, Path | None, DownloadError | None]:
+    """The number and path of the first file that is on this machine or, with `allow_download`, can be had; the path is
+    None where none can. And why the ones before it could not: None where nothing was tried.
+
+    Raises DownloadError as `local_path` does.
+    """
+    error: DownloadError | None = None
+    for number, entry in enumerate(entries):
+        path = local_path(entry, cache_dir)
+        if path is None and allow_download and error is None:  # no second try: the others lie on the same host
+            try:
+                path = download(entry, cache_dir, on_progress)
+            except DownloadError as failure:
+                error = failure
+        if path is not None:
+            return number, path, error
+    return len(entries), None, error
 
 
 def read_weights(path: Path, variant: Variant, naming: str) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from edgefit_toolkit.errors import DownloadError
 from edgefit_toolkit.files import sha256_of
 from edgefit_toolkit.network import catalogue, scaling
 from edgefit_toolkit.network.blocks import blocks, fits_into, shape_of
-from edgefit_toolkit.network.catalogue import WeightFile
+from edgefit_toolkit.network.catalogue import OFFLINE, WeightFile
 from edgefit_toolkit.network.efficientnet import EfficientNet, reset_classifier
 from edgefit_toolkit.network.families import family_named
 from edgefit_toolkit.network.grow import resize
@@ -116,36 +116,19 @@ def _find_parent(
     entries: Mapping[str, WeightFile],
 ) -> tuple[Variant, Path, WeightFile, str]:
     """The nearest parent with weights, its file, and what to say of a nearer one that could not be had."""
-    missed: list[str] = []
-    error: DownloadError | None = None
-    for parent in parents:
-        entry = entries[str(parent.released)]
-        path = catalogue.local_path(entry, cache_dir)
-        if path is None and allow_download and error is None:  # no second try: the others lie on the same host
-            try:
-                path = catalogue.download(entry, cache_dir, on_progress)
-            except DownloadError as failure:
-                error = failure
-        if path is None:
-            missed.append(parent.label.split()[0])
-            continue
-        return parent, path, entry, _missed(missed, error)
+    files = [entries[str(parent.released)] for parent in parents]
+    number, path, error = catalogue.first_at_hand(files, cache_dir, on_progress, allow_download=allow_download)
+    if path is not None:
+        reason = OFFLINE if error is None else error.message
+        nearer = f"{parents[0].label.split()[0]} would be nearer, but its weights could not be had ({reason})"
+        return parents[number], path, files[number], nearer if number else ""
     if error is not None:
         raise error
-    nearest = entries[str(parents[0].released)]
     folder = cache_dir or catalogue.cache_folder()
     raise DownloadError(
-        f"ImageNet weights for {variant.label} are not on this machine, and downloads are switched off",
-        f"run once with downloads allowed, or fetch {nearest.url} elsewhere and put it at {folder / nearest.file}",
+        f"ImageNet weights for {variant.label} are {OFFLINE}",
+        f"run once with downloads allowed, or fetch {files[0].url} elsewhere and put it at {folder / files[0].file}",
     )
-
-
-def _missed(names: list[str], error: DownloadError | None) -> str:
-    if not names:
-        return ""
-    offline = "not on this machine, and downloads are switched off"
-    reason = offline if error is None else error.message
-    return f"{names[0]} would be nearer, but its weights could not be had ({reason})"
 
 
 def _read_parent(parent: Variant, path: Path, entry: WeightFile) -> EfficientNet:

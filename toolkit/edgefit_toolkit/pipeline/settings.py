@@ -40,7 +40,9 @@ class FitSettings:
     seed: int = 0
     epochs: int | None = None  # None: chosen from the size of the job
     compile: bool = False  # training, by torch.compile
-    teacher: str | None = None  # a run, a checkpoint or a released network whose answers are learnt beside the labels
+    teacher: str | None = (
+        None  # whose answers are learnt beside the labels: a run, a checkpoint, a released network; or "auto"
+    )
     balance: Balance = "auto"  # each class counts alike; auto: where the largest has ten times the smallest's pictures
     threads: int | None = None  # of host measurements; None: the host's cores, at most 4
     offline: bool = False

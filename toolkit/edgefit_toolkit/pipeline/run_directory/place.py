@@ -10,11 +10,13 @@ from typing import Any
 
 from edgefit_toolkit.data.sources import DEMO, FLOWERS, HUGGING_FACE, SHARDS
 from edgefit_toolkit.errors import OutputError
+from edgefit_toolkit.network.families import released_names
 
 RUNS = Path("edgefit-runs")
 DECIDE = ("data", "device", "budget_ms", "percentile")  # another one of these makes it another job
 # what may differ between two runs of one default directory: the model is the same, or made anew on purpose
 FREE = ("command", "threads", "offline", "where", "measure", "calibration_n")
+AUTO_TEACHER = "auto"
 FILES = ("taxonomy", "other", "places")  # settings that name a file or a folder beside the data
 
 
@@ -40,7 +42,8 @@ def anywhere(settings: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("data") is not None:
         found["data"] = place_of(found["data"])
     teacher = found.get("teacher")
-    if teacher is not None and Path(teacher).expanduser().exists():  # else the name of a released network
+    names = (AUTO_TEACHER, *released_names())  # which are no folders
+    if teacher is not None and teacher.lower() not in names and Path(teacher).expanduser().exists():
         found["teacher"] = _absolute(teacher)
     return found
 

@@ -15,8 +15,9 @@ from edgefit_toolkit.network.checkpoints import CheckpointMeta, save_checkpoint,
 from edgefit_toolkit.network.weights import Provenance
 from edgefit_toolkit.pipeline.company import Order
 from edgefit_toolkit.pipeline.stages.stage import Stage
-from edgefit_toolkit.pipeline.teacher import identity_of, open_teacher
+from edgefit_toolkit.pipeline.teacher import Choice, choice_of, open_teacher
 from edgefit_toolkit.records import Epoch, as_json
+from edgefit_toolkit.training.affordable import TrainingWork
 from edgefit_toolkit.training.balance import asks_for_balance
 from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.fine_tune import fine_tune
@@ -40,6 +41,7 @@ class Training:
     speed: str = ""  # of the last epoch, in words
     balance: str = ""  # why each class counts alike, or why not; empty where their sizes do not ask for it
     classifier: str = ""  # whether it is factorized and why; empty where it does not outweigh the rest of the network
+    teacher: str = ""  # whom it learnt from beside the labels, and why; empty where nobody was asked for
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,22 @@ class Train(Stage[Trained]):
     @cached_property
     def settings(self) -> TrainSettings:
         """By the size of the job, but for what the user chose."""
+        return replace(self._without_teacher, teacher=self.teacher.identity)
+
+    @cached_property
+    def teacher(self) -> Choice:
+        """Whose answers are learnt beside the labels."""
+        job, settings = self.job, self._without_teacher
+        work = TrainingWork(job.variant, settings, len(job.dataset.train), self.compute.device)
+        depends_on = {"data": job.dataset.sha256, "offline": job.settings.offline}
+        return choice_of(job.run, job.settings, work, depends_on, job.ui)
+
+    @cached_property
+    def _without_teacher(self) -> TrainSettings:
         job = self.job
         chosen = TrainSettings.default_for(job.variant, len(job.dataset.train), self.compute.device, job.settings.seed)
         asked = {"auto": asks_for_balance(self.counts), "on": True, "off": False}
-        teacher = "" if job.settings.teacher is None else identity_of(job.settings.teacher)
-        chosen = replace(chosen, balance=asked[job.settings.balance], teacher=teacher)
-        chosen = replace(chosen, compiled=job.settings.compile)
+        chosen = replace(chosen, balance=asked[job.settings.balance], compiled=job.settings.compile)
         return chosen if job.settings.epochs is None else replace(chosen, epochs=job.settings.epochs)
 
     @cached_property
@@ -131,8 +143,10 @@ class Train(Stage[Trained]):
         ui.note(provenance.note)
         if self.balance:
             ui.note(self.balance)
-        named = job.settings.teacher
-        teacher = None if named is None else open_teacher(named, job.dataset, job.settings, ui)
+        if self.teacher.why:
+            ui.note(f"teacher: {self.teacher.why}")
+        what = self.teacher.what
+        teacher = open_teacher(what, job.dataset, job.settings, ui, state_dir / "teacher") if what else None
         taught = (None, None) if teacher is None else (teacher.network.variant, teacher.log_shares)
         self.world.by_first(lambda: Order(job.variant, job.dataset, self.settings, state_dir, *taught))
         found = fine_tune(
@@ -152,7 +166,7 @@ class Train(Stage[Trained]):
         training = Training(
             found.trace, found.best_epoch, found.val_top1, round(found.seconds, 1), self.settings, self.compute.name,
             found.temperature, self.world.size, self._speed(found.trace[-1]), self.balance,
-            found.classifier,
+            found.classifier, self.teacher.why,
         )  # fmt: skip
         meta = CheckpointMeta(
             variant=found.network.variant, preprocessing=found.preprocessing, classes=job.dataset.classes,

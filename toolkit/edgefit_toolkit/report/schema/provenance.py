@@ -83,6 +83,7 @@ class TrainingDoc(TypedDict):
     speed: NotRequired[str]  # of the last epoch, in words: images/s in all and of each process, share of waiting
     balance: NotRequired[str]  # why and how each class counts alike; empty where pictures do
     classifier: NotRequired[str]  # whether and how it is factorized; empty where it does not outweigh the network
+    teacher: NotRequired[str]  # whose answers were learnt beside the labels, and why; empty where no one's
     temperature: NotRequired[float]  # fitted on val, divides the logits inside the model file
 
 
