@@ -20,6 +20,8 @@ from edgefit_toolkit.pipeline.teacher import identity_of, open_teacher
 from edgefit_toolkit.progress import Silent, ignore_progress
 from edgefit_toolkit.training.compute import Compute
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
+from edgefit_toolkit.training.inputs import feature_store
+from edgefit_toolkit.training.inputs.feature_store import FeatureStore
 from edgefit_toolkit.training.inputs.features import prepare_inputs
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.teacher import Teacher, answers, distilled
@@ -71,7 +73,7 @@ def test_its_answers_are_kept_of_the_same_part_of_each_picture(trained: TrainRes
     small = fresh_network().at_resolution(32)
     exact = Compute("cpu", "in float32", bf16_forward=False, bf16_training=False)
     inputs = prepare_inputs(small, drawn, SETTINGS, exact, ignore_progress)
-    said = answers(Teacher(trained.network), inputs, exact, ignore_progress)
+    said = answers(Teacher(trained.network), inputs, exact, ignore_progress, FeatureStore(None, ""))
     assert [len(logits) for logits in said] == [len(drawn.train)] * 2
     seen = dataclasses.replace(inputs.views.preprocessing, resolution_px=64, crop_padding_px=64)
     crops = to_network_input(load_pixels(drawn.train, seen))
@@ -91,6 +93,31 @@ def test_it_changes_what_is_learnt(unfreeze_from: int, trained: TrainResult, dra
     alone = fine_tune(fresh_network(), drawn, settings)
     assert misled.trace[0].val_loss == alone.trace[0].val_loss  # the probe has no teacher
     assert misled.trace[1].val_top1 < alone.trace[1].val_top1 - 0.05
+
+
+def test_answers_that_were_killed_go_on(
+    trained: TrainResult, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_store, "SAVE_EVERY_S", 0.0)
+    settings = dataclasses.replace(SETTINGS, teacher="larger", epochs=0)
+    passed: list[int] = []
+
+    def stops(label: str, done: int, total: int, detail: str = "") -> None:
+        if label == "the teacher's answers" and done == 52:  # 36 crops and a batch of their views
+            raise KeyboardInterrupt
+
+    def listens(label: str, done: int, total: int, detail: str = "") -> None:
+        if label == "the teacher's answers":
+            passed.append(done)
+
+    teacher = Teacher(trained.network)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(fresh_network(), drawn, settings, stops, state_dir=tmp_path, teacher=teacher)
+    fine_tune(fresh_network(), drawn, settings, listens, state_dir=tmp_path, teacher=teacher)
+    assert passed == [68, 72]
+    fine_tune(fresh_network(), drawn, settings, state_dir=tmp_path / "undisturbed", teacher=teacher)
+    kept, undisturbed = (folder / "answers-0" / "answers.bin" for folder in (tmp_path, tmp_path / "undisturbed"))
+    assert kept.read_bytes() == undisturbed.read_bytes()
 
 
 def test_a_run_or_its_checkpoint_teaches(trained: TrainResult, drawn: Dataset, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Fine-tuning: a linear probe on cached features, then the upper layers on cached activations of augmented views.
 
 1. read      training pictures with room for augmentation; validation pictures as the app will see them
-2. features  one pass of every view through the network; activations are kept where the upper layers begin
+2. features  one pass of every view through the network; activations are kept where the upper layers begin; so are a
+             teacher's answers to every view
 3. probe     logistic regression on the pooled features goes into the classifier: the start, and the one to beat
 4. fine-tune AdamW on upper layers, head and classifier; a moving average of the weights is what counts
 5. finish    the best epoch's weights, each class counting alike where that is asked for; a classifier that outweighs
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,12 @@ from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Epoch, Preprocessing
 from edgefit_toolkit.training.compute import Compute, choose_compute
 from edgefit_toolkit.training.factorized import factorize, outweighs
-from edgefit_toolkit.training.inputs.feature_store import FOLDER, FeatureStore
+from edgefit_toolkit.training.inputs.feature_store import ANSWERS, FOLDER, FeatureStore
 from edgefit_toolkit.training.inputs.features import prepare_inputs
 from edgefit_toolkit.training.probe.linear_probe import fit_temperature, score
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Keeper
-from edgefit_toolkit.training.teacher import Teacher
+from edgefit_toolkit.training.teacher import Teacher, answers
 from edgefit_toolkit.training.trace import best_of
 from edgefit_toolkit.training.trainer import Trainer
 from edgefit_toolkit.training.world import ALONE, World
@@ -70,15 +71,14 @@ def fine_tune(
 ) -> TrainResult:
     """Trains `network` (ImageNet weights, a classifier for the data set's classes) in place.
 
-    With `state_dir` features and activations lie there, and the state is kept there after every epoch and every few
-    minutes within one; the same call goes on from them, or finds the end; the folder is the caller's to remove, once
-    the result is safe. Of the processes of a `world`, which all call this with the same data set and settings, the
-    first brings the weights and keeps the state, and each has its own features.
+    With `state_dir` features, activations and a teacher's answers lie there, and the state is kept there after every
+    epoch and every few minutes within one; the same call goes on from them, or finds the end; the folder is the
+    caller's to remove, once the result is safe. Of the processes of a `world`, which all call this with the same data
+    set and settings, the first brings the weights and keeps the state, and each has its own features.
     A `teacher`, which `settings.teacher` names, tells the network what it would answer, beside the labels.
     Raises InputError when network and data set have different class counts, for a classifier that is factorized
-    already, or for more processes than pictures,
-    DataError when a picture cannot be read
-    any more, OutputError when the state cannot be written, TrainingError for a loss that is not finite.
+    already, or for more processes than pictures, DataError when a picture cannot be read any more, OutputError when the
+    state cannot be written, TrainingError for a loss that is not finite.
     """
     if network.variant.classes != len(dataset.classes):
         raise InputError(
@@ -111,6 +111,9 @@ def fine_tune(
 
     # 1. read, 2. features
     inputs = prepare_inputs(network, dataset, settings, compute, on_progress, world, store)
+    if teacher is not None and inputs.cut:
+        told = FeatureStore(None if state_dir is None else state_dir / ANSWERS.format(rank=world.rank), key)
+        inputs = replace(inputs, taught=answers(teacher, inputs, compute, on_progress, told))
 
     # 3. probe
     trainer = Trainer(network, inputs, settings, compute, on_progress, saved, world, teacher)

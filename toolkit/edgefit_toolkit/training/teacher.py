@@ -11,6 +11,7 @@ from torch import Tensor
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
+from edgefit_toolkit.training.inputs.feature_store import FeatureStore, Rows
 from edgefit_toolkit.training.inputs.features import Meter, TrainingInputs, pass_through
 from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, crop_batches
 
@@ -41,27 +42,33 @@ class Teacher:
         return logits if self.log_shares is None else logits + self.log_shares.to(logits.device)
 
 
-def answers(teacher: Teacher, inputs: TrainingInputs, compute: Compute, on_progress: Progress) -> tuple[Tensor, ...]:
+def answers(
+    teacher: Teacher, inputs: TrainingInputs, compute: Compute, on_progress: Progress, store: FeatureStore
+) -> tuple[Tensor, ...]:
     """The teacher's logits [n, classes] of the crop and of each view that `inputs` holds activations of.
 
     It looks at the same part of each picture, at its own size: enlarged from the network's it would see less. As all
-    that is frozen it computes in bfloat16 where that is fast.
+    that is frozen it computes in bfloat16 where that is fast. What the `store` has of an earlier run is left out.
     """
     theirs, n = inputs.views.preprocessing, len(inputs.dataset.train)
     side = teacher.network.variant.resolution_px
     padding = round(theirs.crop_padding_px * side / theirs.resolution_px)
     seen = replace(theirs, resolution_px=side, crop_padding_px=padding)
-    views = inputs.views.at(seen)
-    meter = Meter(on_progress, "the teacher's answers", n * len(inputs.activations))
-    found = []
-    for number in range(-1, len(inputs.activations) - 1):
-        pixels = crop_batches(views.photos, seen) if number < 0 else views.batches(range(n), number, FORWARD_BATCH)
-        logits = []
+    views, count = inputs.views.at(seen), n * len(inputs.activations)
+    rows = store.open({"answers": Rows(count, (teacher.network.variant.classes,), torch.float32)})["answers"]
+    meter = Meter(on_progress, "the teacher's answers", count, store.done, store.seconds)
+    for number in range(store.done // n, len(inputs.activations)):
+        left = range(store.done - number * n, n)
+        pixels = views.batches(left, number - 1, FORWARD_BATCH)
+        if number == 0:
+            pixels = crop_batches(views.photos[left.start :], seen)
         for _, features in pass_through(teacher.network, pixels, 0, compute, exact=False):
-            logits.append(teacher.of_features(features.to(compute.device)).cpu())
+            at = slice(store.done, store.done + len(features))
+            rows[at] = teacher.of_features(features.to(compute.device)).cpu()
+            store.advance(len(features), meter.seconds)
             meter.add(len(features))
-        found.append(torch.cat(logits))
-    return tuple(found)
+    store.save()
+    return torch.split(rows, n)
 
 
 def distilled(logits: Tensor, truth: Tensor, taught: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from edgefit_toolkit.training.probe.linear_probe import LinearProbe, best_probe,
 from edgefit_toolkit.training.probe.streamed_probe import fit_streamed, is_large
 from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
-from edgefit_toolkit.training.teacher import Teacher, answers, distilled
+from edgefit_toolkit.training.teacher import Teacher, distilled
 from edgefit_toolkit.training.trace import best_of, observe, value
 from edgefit_toolkit.training.world import ALONE, World, answers_of_others
 
@@ -50,7 +50,6 @@ class Trainer:
     ) -> None:
         self.network, self.inputs, self.settings, self.world = network, inputs, settings, world
         self.compute, self.on_progress, self.teacher = compute, on_progress, teacher
-        self.taught = answers(teacher, inputs, compute, on_progress) if teacher is not None and inputs.cut else ()
         dropout = network.variant.dropout if settings.dropout is None else settings.dropout
         self.upper = UpperPart(network, inputs.cut, dropout)
         self.weights = list(self.upper.parameters())
@@ -241,7 +240,7 @@ class Trainer:
         return kept.to(self.compute.device)
 
     def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Batch]:
-        for batch in batches_of(self.inputs, self.world, order, chosen, number, self.settings.batch, self.taught):
+        for batch in batches_of(self.inputs, self.world, order, chosen, number, self.settings.batch):
             yield replace(batch, inputs=self._on_device(batch.inputs))
 
     def _on_device(self, inputs: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +26,9 @@ class Batch:
 
 
 def batches_of(
-    inputs: TrainingInputs, world: World, order: Tensor, chosen: Tensor, number: int, size: int,
-    taught: Sequence[Tensor] = (),
+    inputs: TrainingInputs, world: World, order: Tensor, chosen: Tensor, number: int, size: int
 ) -> Iterator[Batch]:  # fmt: skip
-    """`order`: pictures; `chosen`: the view of each; `number` of the epoch; `taught`: what a teacher says of each view.
+    """`order`: pictures; `chosen`: the view of each; `number` of the epoch.
 
     Cached activations of the chosen views, which lie in the process whose the picture is; or fresh views of pixels, as
     many in every process.
@@ -42,7 +41,7 @@ def batches_of(
             rows = part[places] // world.size if len(mine) else [0]
             taken = list(zip(view[places].tolist(), map(int, rows), strict=True))
             activations = torch.stack([inputs.activations[v][i] for v, i in taken]).float()
-            said = torch.stack([taught[v][i] for v, i in taken]) if taught else None
+            said = torch.stack([inputs.taught[v][i] for v, i in taken]) if inputs.taught else None
             yield Batch(len(part), places, part[places], len(mine), activations, said)
         return
     fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen

@@ -30,6 +30,7 @@ from edgefit_toolkit.files import take_room, write_atomic
 
 SCHEMA = "edgefit.features/1"
 FOLDER = "features-{rank}"  # of each process of a training, side by side
+ANSWERS = "answers-{rank}"  # likewise, a teacher's
 SAVE_EVERY_S = 60.0
 
 

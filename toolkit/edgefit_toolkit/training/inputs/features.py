@@ -114,6 +114,7 @@ class TrainingInputs:
     val_labels: Tensor  # of all
     dataset: Dataset  # this process's own
     images_per_s: float  # of these passes, of all processes
+    taught: tuple[Tensor, ...] = ()  # a teacher's logits [n, classes] of each of the 1 + views, where there is one
 
     def val_batches(self) -> Iterator[Tensor]:
         """What the upper part takes of this process's val pictures, [<= FORWARD_BATCH, C, H, W] float32."""
