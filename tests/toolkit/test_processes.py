@@ -96,7 +96,7 @@ def test_every_layer_on_fresh_views_too(tmp_path: Path) -> None:
 
 @pytest.mark.slow  # four processes that import torch
 def test_a_killed_process_ends_the_other_and_both_go_on(together: Path, tmp_path: Path) -> None:
-    first, second = start(tmp_path, 2, ends="1 5 SIGKILL")
+    first, second = start(tmp_path, 2, ends="1,5,SIGKILL")
     said = first.communicate(timeout=600)[1]
     second.communicate(timeout=300)
     assert second.returncode == -signal.SIGKILL
@@ -113,15 +113,37 @@ def test_a_killed_process_ends_the_other_and_both_go_on(together: Path, tmp_path
 
 
 @pytest.mark.slow  # two processes that import torch, and 20 s of waiting
-def test_a_process_that_hangs_ends_the_other(tmp_path: Path) -> None:
-    first, second = start(tmp_path, 2, ends="1 2 SIGSTOP", answer_s=20)
+def test_a_process_that_is_stopped_ends_the_other(tmp_path: Path) -> None:
+    waits, stopped = start(tmp_path, 2, ends="1,2,SIGSTOP", answer_s=20)
+    assert what_is_told_of(stopped, by=waits).startswith("process 1 of 2")
+
+
+@pytest.mark.slow  # six processes that import torch, and 40 s of waiting
+def test_a_process_that_hangs_ends_the_other_wherever_it_waits_and_both_go_on(together: Path, tmp_path: Path) -> None:
+    # the second process's thread gives signs of life although its main thread hangs
+    waits, hangs = start(tmp_path, 2, ends="1,features,mount", answer_s=10)
+    assert what_is_told_of(hangs, by=waits).startswith("process 1 of 2")
+    done = [json.loads((tmp_path / "state" / f"features-{rank}" / "store.json").read_text())["done"] for rank in (0, 1)]
+    assert done == [48, 18]
+    # so does nothing of the first one, which the store of both goes with
+    stopped, waits = start(tmp_path, 2, ends="0,linear probe,SIGSTOP", answer_s=10)
+    assert what_is_told_of(stopped, by=waits).startswith("process 0 of 2")
+    # one that needs twice that long is waited for
+    finish(start(tmp_path, 2, ends="0,linear probe,slow", answer_s=10))
+    for rank in range(2):
+        name = f"network-{rank}.safetensors"
+        assert (tmp_path / name).read_bytes() == (together / name).read_bytes()
+
+
+def what_is_told_of(hanging: subprocess.Popen[str], *, by: subprocess.Popen[str]) -> str:
     try:
-        said = first.communicate(timeout=600)[1]
-        assert first.returncode == 1
-        assert "PeerLost" in said
+        said = by.communicate(timeout=600)[1]
     finally:
-        second.kill()
-        second.communicate()
+        hanging.kill()
+        hanging.communicate()
+    assert by.returncode == 1, said
+    (told,) = (line for line in said.splitlines() if line.startswith("PeerLost: "))
+    return told.removeprefix("PeerLost: ")
 
 
 @pytest.mark.slow  # two whole starts of the program in two processes each

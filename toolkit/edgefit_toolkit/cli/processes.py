@@ -89,10 +89,8 @@ def _launch(count: int) -> int:
                 return ended[0]
             rank, first = failed.get_first_failure()
             why = _why(first.exitcode, Path(folder), rank)
-            raise PeerLost(
-                f"process {rank} of {count} ended before its work was done: {why}",
-                "the same command goes on from the last state that was kept",
-            ) from failed
+            told = why if first.exitcode in TOLD else f"process {rank} of {count} ended before its work was done: {why}"
+            raise PeerLost(told, "the same command goes on from the last state that was kept") from failed
         except SignalException as stopped:
             raise KeyboardInterrupt from stopped
     return 0

@@ -27,7 +27,7 @@ from edgefit_toolkit.training.settings import TrainSettings
 from edgefit_toolkit.training.state import Position, TrainingState
 from edgefit_toolkit.training.teacher import Teacher, distilled
 from edgefit_toolkit.training.trace import best_of, observe, value
-from edgefit_toolkit.training.world import ALONE, World, answers_of_others
+from edgefit_toolkit.training.world import ALONE, World
 
 
 class Trainer:
@@ -206,13 +206,13 @@ class Trainer:
             group["lr"] = lr
         kept = self._kept(batch, random)
         truth = self.inputs.labels[batch.own].to(self.compute.device)
-        with answers_of_others(), self.compute.autocast(self.compute.bf16_training):
+        with self.world.answers(), self.compute.autocast(self.compute.bf16_training):
             logits = self.model(batch.inputs, kept).float()
         loss = self._loss(logits, truth, batch)
         if self.world.size > 1:  # the mean over processes of this is that over the pictures of all
             loss = loss * (batch.counted * self.world.size / batch.pictures)
         self.optimizer.zero_grad()
-        with answers_of_others():
+        with self.world.answers():
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         # an exponential average; its window is a share of the job, so that few steps and many both suit it

@@ -149,11 +149,12 @@ class Train(Stage[Trained]):
         teacher = open_teacher(what, job.dataset, job.settings, ui, state_dir / "teacher") if what else None
         taught = (None, None) if teacher is None else (teacher.network.variant, teacher.log_shares)
         self.world.by_first(lambda: Order(job.variant, job.dataset, self.settings, state_dir, *taught))
-        found = fine_tune(
-            network, job.dataset, self.settings, ui.progress,
-            state_dir=state_dir, compute=self.compute, world=self.world,
-            teacher=teacher,
-        )  # fmt: skip
+        with self.world.training():
+            found = fine_tune(
+                network, job.dataset, self.settings, ui.progress,
+                state_dir=state_dir, compute=self.compute, world=self.world,
+                teacher=teacher,
+            )  # fmt: skip
         for line in found.trace:
             what = "linear probe" if line.phase == "probe" else f"epoch {line.epoch}"
             mean = "" if line.val_recall is None else f", val mean over classes {line.val_recall:.3f}"

@@ -135,7 +135,7 @@ def prepare_inputs(
     """Reads the pictures and runs the crop and every view of each, and the val pictures, through the network.
 
     Each process of the world does so with its own, and leaves out what its `store` has of an earlier run.
-    Raises DataError when a picture cannot be read any more, OutputError when the disk is full.
+    Raises DataError when a picture cannot be read any more, OutputError when the disk is full, PeerLost.
     """
     cut = 0 if settings.unfreeze_from == 0 else first_block(network.variant, settings.unfreeze_from)
     preprocessing = preprocessing_for(network.variant)
@@ -159,6 +159,7 @@ def prepare_inputs(
                 into.activations[at:to] = middle
             store.advance(len(features), meter.seconds)
             meter.add(len(features))
+            world.check()
             at = to
 
     for number in range(store.done // n, count + 1):
