@@ -42,13 +42,14 @@ class Lost(Trainer):
 
 
 def disturb(how: str) -> None:
-    """A signal; `mount`: the main thread waits for ever in the system; `slow`: twice the time without signs of life."""
+    """A signal; `mount`: the main thread waits for ever in the system; `slow`: for 1.5 times as long as a process
+    without a sign of life is waited for."""
     if how == "mount":
         with tempfile.TemporaryDirectory() as folder:
             os.mkfifo(pipe := Path(folder) / "nobody writes")
             pipe.read_bytes()
     elif how == "slow":
-        for _ in range(8 * int(os.environ["EDGEFIT_ANSWER_S"])):
+        for _ in range(6 * int(os.environ["EDGEFIT_ANSWER_S"])):
             time.sleep(0.25)
     else:
         os.kill(os.getpid(), signal.Signals[how])

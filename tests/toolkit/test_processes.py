@@ -118,18 +118,18 @@ def test_a_process_that_is_stopped_ends_the_other(tmp_path: Path) -> None:
     assert what_is_told_of(stopped, by=waits).startswith("process 1 of 2")
 
 
-@pytest.mark.slow  # six processes that import torch, and 40 s of waiting
+@pytest.mark.slow  # six processes that import torch, and 70 s of waiting
 def test_a_process_that_hangs_ends_the_other_wherever_it_waits_and_both_go_on(together: Path, tmp_path: Path) -> None:
     # the second process's thread gives signs of life although its main thread hangs
-    waits, hangs = start(tmp_path, 2, ends="1,features,mount", answer_s=10)
+    waits, hangs = start(tmp_path, 2, ends="1,features,mount", answer_s=20)
     assert what_is_told_of(hangs, by=waits).startswith("process 1 of 2")
     done = [json.loads((tmp_path / "state" / f"features-{rank}" / "store.json").read_text())["done"] for rank in (0, 1)]
     assert done == [48, 18]
     # so does nothing of the first one, which the store of both goes with
-    stopped, waits = start(tmp_path, 2, ends="0,linear probe,SIGSTOP", answer_s=10)
+    stopped, waits = start(tmp_path, 2, ends="0,linear probe,SIGSTOP", answer_s=20)
     assert what_is_told_of(stopped, by=waits).startswith("process 0 of 2")
-    # one that needs twice that long is waited for
-    finish(start(tmp_path, 2, ends="0,linear probe,slow", answer_s=10))
+    # one that takes longer than that is waited for
+    finish(start(tmp_path, 2, ends="0,linear probe,slow", answer_s=20))
     for rank in range(2):
         name = f"network-{rank}.safetensors"
         assert (tmp_path / name).read_bytes() == (together / name).read_bytes()

@@ -105,6 +105,7 @@ class World:
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Puts the first process's values into these, in place."""
         if self.size > 1:
+            self._meet()
             with self.answers(), torch.no_grad():
                 for tensor in tensors:
                     dist.broadcast(tensor, src=0)
