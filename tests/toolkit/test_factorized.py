@@ -32,7 +32,7 @@ from edgefit_toolkit.training import fine_tune as training
 from edgefit_toolkit.training.evaluation import logits
 from edgefit_toolkit.training.factorized import LABEL, MOST_LOST, outweighs, ranks_of, smallest
 from edgefit_toolkit.training.fine_tune import TrainResult, fine_tune
-from edgefit_toolkit.training.probe import streamed_probe
+from edgefit_toolkit.training.probe import linear_probe, streamed_probe
 from edgefit_toolkit.training.settings import TrainSettings
 
 CLASSES, SIZE_PX = 200, 32
@@ -81,7 +81,7 @@ def trained(drawn: Dataset, state: Path, tmp_path_factory: pytest.TempPathFactor
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamed_probe, "FULL_ROWS", 0)  # a full solve takes ten times as long
-        patch.setattr(streamed_probe, "GRID_CLASSES", CLASSES)  # a strong L2 gives a classifier of low rank
+        patch.setattr(linear_probe, "GRID_CLASSES", CLASSES)  # a strong L2 gives a classifier of low rank
         return fine_tune(fresh_network(), drawn, SETTINGS, on_progress, state_dir=folder)
 
 

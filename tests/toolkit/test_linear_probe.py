@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from edgefit_toolkit.training.probe.linear_probe import (
     best_probe,
     fit_probes,
     fit_temperature,
+    grid_for,
     score,
     softer_probe,
 )
@@ -84,16 +86,19 @@ def test_streamed_probes_are_those_of_the_full_solve(noise: float, monkeypatch: 
     assert all(torch.equal(a.weight, b.weight) for a, b in zip(streamed, again, strict=True))
 
 
-def test_a_streamed_probe_of_many_classes_tries_weaker_l2(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fit", [fit_probes, streamed_probe.fit_streamed])
+def test_a_probe_of_many_classes_tries_weaker_l2(
+    fit: Callable[..., tuple[LinearProbe, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(streamed_probe, "BATCH", 16)
-    assert streamed_probe.grid_for(5) == linear_probe.L2_GRID
+    assert grid_for(5) == linear_probe.L2_GRID
     random = torch.Generator().manual_seed(0)
     classes = 300
     centres = torch.randn(classes, 40, generator=random)
     train, val = (torch.arange(classes * each) % classes for each in (4, 2))
     rows = [centres[labels] + 0.5 * torch.randn(len(labels), 40, generator=random) for labels in (train, val)]
     data = (rows[0], train, rows[1], val, classes)
-    weaker, same = streamed_probe.fit_streamed(*data), streamed_probe.fit_streamed(*data, linear_probe.L2_GRID)
+    weaker, same = fit(*data), fit(*data, linear_probe.L2_GRID)
     assert [probe.l2 for probe in weaker] == pytest.approx([l2 / 30 for l2 in linear_probe.L2_GRID])
     assert best_probe(weaker).val_loss < 0.7 * best_probe(same).val_loss
 

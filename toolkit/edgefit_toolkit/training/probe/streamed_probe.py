@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
 from edgefit_toolkit.progress import Progress, ignore_progress
-from edgefit_toolkit.training.probe.linear_probe import L2_GRID, LinearProbe, score_in_parts
+from edgefit_toolkit.training.probe.linear_probe import LinearProbe, grid_for, score_in_parts
 
 FULL_ROWS = 50_000  # up to here, and to FULL_WORK, every row is looked at at once
 FULL_WORK = 1_000_000  # rows x classes: about a minute of L-BFGS on one core
@@ -24,21 +24,11 @@ EPOCHS = 4  # for each L2: 8 bring the training loss 1% nearer to its optimum, a
 BATCH = 256
 LR = 3e-3  # AdamW's usual range; .001 and .01 end further from the optimum
 CHUNK_ROWS = 8192
-GRID_CLASSES = 10  # up to here the grid of L2 is the full solve's: see grid_for
 
 
 def is_large(rows: int, classes: int) -> bool:
     """Whether these are fitted in a stream."""
     return rows > FULL_ROWS or rows * classes > FULL_WORK
-
-
-def grid_for(classes: int) -> tuple[float, ...]:
-    """L2_GRID, weaker by as much as there are more classes: a class pulls at its own weights as seldom as it is met.
-
-    17,307 pictures of 1,081 classes, three splits, Lite0: val loss .19 to .20 at .003, .10 to .11 at 3e-5, .11 to .13
-    at 1e-5 (`results/long_tail_many.md`).
-    """
-    return tuple(l2 * min(1.0, GRID_CLASSES / classes) for l2 in L2_GRID)
 
 
 def fit_streamed(
@@ -50,7 +40,7 @@ def fit_streamed(
     l2_grid: Sequence[float] | None = None,
     on_progress: Progress = ignore_progress,
 ) -> tuple[LinearProbe, ...]:
-    """As `linear_probe.fit_probes`, of features [M, C] that may lie in a file; without a grid that of `grid_for`."""
+    """As `linear_probe.fit_probes`, of features [M, C] that may lie in a file."""
     l2_grid = grid_for(classes) if l2_grid is None else l2_grid
     mean, deviation = _moments(features)
     random = torch.Generator().manual_seed(0)
