@@ -8,6 +8,7 @@ import hashlib
 import json
 import pickle
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Callable
@@ -123,15 +124,40 @@ def test_another_process_is_told_where_the_pictures_are(kind: str, plants: Path,
     same_pixels(pickle.loads(sent), dataset)
 
 
-def test_the_datasets_library_gives_the_folder_s_data_set(
-    plants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("inside", [False, True], ids=["files", "inside the library's files"])
+def test_the_datasets_library_gives_the_folder_s_data_set_and_a_second_start_decodes_nothing(
+    inside: bool, plants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through `datasets.load_dataset`, as a data set of the hub goes: here of a folder that it understands."""
     library = pytest.importorskip("datasets", reason="datasets is not installed")
     monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "hub")
-    folder, listed = load(str(plants), tmp_path), load(f"hf:{plants}", tmp_path)
+    monkeypatch.setattr(check, "CATALOGUED", 1)
+    data = as_arrow(as_hub_parquet(plants, tmp_path)) if inside else f"hf:{plants}"
+    folder, listed = load(str(plants), tmp_path), load(data, tmp_path)
     same_set(listed, folder)
-    same_pixels(listed, folder)
+    same_pixels(pickle.loads(pickle.dumps(listed)), folder)
+    judge = decoding.check
+    monkeypatch.setattr(decoding, "check", None)
+    same_set(load(data, tmp_path), folder)
+    if inside:  # what the library made anew is looked at anew
+        shutil.rmtree(tmp_path / "hub")
+        looked_at: list[object] = []
+        monkeypatch.setattr(decoding, "check", lambda picture: looked_at.append(picture) or judge(picture))
+        same_set(load(data, tmp_path), folder)
+        assert len(looked_at) == 36
+
+
+def as_arrow(parquet: str) -> str:
+    """The same folder's files as Arrow, which the library reads and edgefit does not."""
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    for file in Path(parquet.removeprefix("hf:")).rglob("*.parquet"):
+        table = pyarrow.parquet.read_table(file)
+        with pyarrow.ipc.new_stream(str(file.with_suffix(".arrow")), table.schema) as out:
+            out.write_table(table)
+        file.unlink()
+    return parquet
 
 
 def write_csv(to: Path, *rows: tuple[object, ...]) -> str:

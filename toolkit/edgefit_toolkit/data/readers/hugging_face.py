@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
-from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset
+from edgefit_toolkit.data.dataset import SPLIT_WORDS, About, Candidate, Dataset, Stamp
 from edgefit_toolkit.data.readers import extras, parquet_pictures
 from edgefit_toolkit.data.readers.listing import Listed, load_rows, split_of
 from edgefit_toolkit.data.texts import Texts, Words
 from edgefit_toolkit.errors import DataError
+from edgefit_toolkit.files import key_of
 from edgefit_toolkit.progress import Progress, plain
 
 _LABELS = ("label", "labels", "class", "species")  # columns that are taken for it where there is no single ClassLabel
@@ -98,6 +100,36 @@ class _Part(NamedTuple):
     column: str  # of the pictures
     pictures: Any
     first: int  # of its rows, among those of all
+    kept: Stamp | None  # the library's own files, which are mapped; None where it has all in memory
+
+    def cell(self, index: int) -> Any:
+        """Arrow's {"bytes", "path"} of a row: nothing is copied."""
+        return self.pictures.data.column(self.column)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPicture:
+    """The opener of a picture as the datasets library has it: in a file of its own, or in one of the library's."""
+
+    part: _Part
+    index: int
+
+    def __call__(self) -> BinaryIO:
+        """Its bytes."""
+        cell = self.part.cell(self.index)
+        inside = cell["bytes"].as_py()
+        return Path(cell["path"].as_py()).open("rb") if inside is None else io.BytesIO(inside)
+
+    def stamp(self) -> Stamp:
+        """Its file's; or its own size, and the time of the last of the library's files. Raises OSError."""
+        cell, kept = self.part.cell(self.index), self.part.kept
+        if not cell["bytes"].is_valid:
+            path = os.path.abspath(cell["path"].as_py())
+            found = os.stat(path)
+            return Stamp(path, found.st_size, found.st_mtime_ns)
+        if kept is None:
+            raise FileNotFoundError(errno.ENOENT, "it lies in memory alone", self.part.split)
+        return kept._replace(place=f"{kept.place}:{self.index}", size_bytes=cell["bytes"].as_buffer().size)
 
 
 @dataclass
@@ -110,7 +142,7 @@ class Fetched:
 
     def add(self, split: str, column: str, pictures: Any) -> None:
         """The rows of a split, whose column holds pictures."""
-        self.parts.append(_Part(split, column, pictures, len(self.names)))
+        self.parts.append(_Part(split, column, pictures, len(self.names), _kept(pictures)))
         for index, path in enumerate(_file_names(pictures, column)):
             self.names.append(PurePath(path or "").name or f"{split}-{index:07d}")
 
@@ -120,7 +152,7 @@ class Fetched:
         return Candidate(
             name=plain(self.names[row]),
             place=plain(f"{self.place}: {self.said(row)}"),
-            opener=partial(_open_row, part.pictures, part.column, row - part.first),
+            opener=FetchedPicture(part, row - part.first),
         )
 
     def said(self, row: int) -> str:
@@ -164,6 +196,10 @@ def _file_names(pictures: Any, column: str) -> Iterator[str | None]:
             yield from chunk.field("path").to_pylist()
 
 
-def _open_row(pictures: Any, column: str, index: int) -> BinaryIO:
-    cell = pictures[index][column]
-    return io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"]).open("rb")
+def _kept(pictures: Any) -> Stamp | None:
+    """The files in which the library has a split's rows, as they lie there now."""
+    stats = [(file["filename"], os.stat(file["filename"])) for file in pictures.cache_files]
+    if not stats:
+        return None
+    key = key_of(files=[(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    return Stamp(key, sum(stat.st_size for _, stat in stats), max(stat.st_mtime_ns for _, stat in stats))
