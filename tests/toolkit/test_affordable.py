@@ -99,8 +99,8 @@ def test_the_next_larger_one_and_why_not(empty_cache: Path, monkeypatch: pytest.
     found = largest_affordable(work(0, 280), 16 * GB, allow_download=False)
     assert (found.what, found.identity) == ("lite2", "lite2")
     assert found.why == (
-        "Lite2, the largest that this machine can afford: it costs 0.8 times as much as the training itself, and up to "
-        f"5.7 is taken; Lite3 is larger, but its weights could not be had ({catalogue.OFFLINE})"
+        "Lite2, the largest that this machine can afford: it costs 0.8 times as much as the training itself; "
+        f"Lite3 is larger, but its weights could not be had ({catalogue.OFFLINE})"
     )
     put_lite3(empty_cache, monkeypatch)
     found = largest_affordable(work(0, 25_000), 16 * GB, allow_download=False)

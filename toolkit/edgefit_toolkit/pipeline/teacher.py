@@ -93,7 +93,7 @@ def largest_affordable(
     name = str(chosen.variant.released)
     why = (
         f"{_name(chosen)}, the largest that this machine can afford: it costs {chosen.times:.1f} times as much as "
-        f"the training itself, and up to {chosen.most:.1f} is taken; {next_one}"
+        f"the training itself; {next_one}"
     )
     return Choice(name, name, why)
 
