@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from edgefit_toolkit.data.checks import check
 from edgefit_toolkit.data.dataset import Dataset, Seen
 from edgefit_toolkit.data.pixels import load_pixels
 from edgefit_toolkit.data.preprocessing import preprocessing_for
-from edgefit_toolkit.data.readers import shards
+from edgefit_toolkit.data.readers import coco, shards
 from edgefit_toolkit.data.sources import load_dataset
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.pipeline.run_directory.place import place_of
@@ -158,6 +159,43 @@ def as_arrow(parquet: str) -> str:
             out.write_table(table)
         file.unlink()
     return parquet
+
+
+def test_a_list_takes_less_than_300_bytes_a_picture_while_it_is_read(tmp_path: Path) -> None:
+    count = 2000
+    ids = [hashlib.md5(str(number).encode()).hexdigest() for number in range(count)]
+    photographed = {"width": 2048, "height": 1536, "date_captured": "2013-10-04 13:31:53", "location": "26"}
+    document = {
+        "images": [{"id": one, "file_name": f"26/{one}.jpg"} | photographed for one in ids],
+        "annotations": [
+            {"id": f"of {one}", "image_id": one, "category_id": number % 9} for number, one in enumerate(ids)
+        ],
+        "categories": [{"id": number, "name": f"plant {number}"} for number in range(9)],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(document))
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for one in ids:
+            add(tar, f"{one}.jpg", b"picture")
+            add(tar, f"{one}.cls", b"plant")
+    del document
+
+    def of_coco() -> object:
+        return coco._listed(tmp_path / "c.json")
+
+    def of_a_tar() -> object:
+        found = shards.ShardPictures([tmp_path / "s.tar"])
+        shards._add(tmp_path / "s.tar", 0, found)
+        return found
+
+    for read in (of_coco, of_a_tar):
+        read()  # what is imported and made once
+        tracemalloc.start()
+        try:
+            held = read()
+            assert held
+            assert tracemalloc.get_traced_memory()[1] / count < 300
+        finally:
+            tracemalloc.stop()
 
 
 def write_csv(to: Path, *rows: tuple[object, ...]) -> str:
@@ -343,6 +381,25 @@ def test_shards_that_are_not(plants: Path, tmp_path: Path) -> None:
         add(tar, "a.jpg", b"x")
         add(tar, "a.jpg", b"y")
     assert "holds a.jpg twice" in refused(f"wds:{one}", tmp_path)
+
+
+def test_the_files_of_a_sample_may_lie_apart(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name, raw in (
+            ("./b/1.cls", b"ivy"),
+            ("a/1.jpg", b"one"),
+            ("./b/1.JPG", b"other"),
+            ("a/1.json", b'{"label": 7}'),
+        ):
+            add(tar, name, raw)
+    found = shards.ShardPictures([tmp_path / "s.tar"])
+    assert shards._add(tmp_path / "s.tar", 0, found) == 0
+    pictures = [found(row) for row in range(2)]
+    assert [(picture.place.rpartition(": ")[2], picture.open().read()) for picture in pictures] == [
+        ("b/1.jpg", b"other"),
+        ("a/1.jpg", b"one"),
+    ]
+    assert list(found.labels) == ["ivy", "7"]
 
 
 def test_patterns_of_shards(tmp_path: Path) -> None:

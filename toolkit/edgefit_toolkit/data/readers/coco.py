@@ -6,18 +6,27 @@ its name. An image may carry a `split`.
 
 from __future__ import annotations
 
+import mmap
+import os
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from edgefit_toolkit.data.dataset import Dataset
 from edgefit_toolkit.data.readers.file_list import FileList, load_files
 from edgefit_toolkit.data.readers.listing import read_error
-from edgefit_toolkit.data.texts import Texts
+from edgefit_toolkit.data.texts import Texts, Words
 from edgefit_toolkit.errors import DataError
 from edgefit_toolkit.progress import Progress, plain
 
+T = TypeVar("T")
 _Id = int | str
 
 
@@ -38,8 +47,8 @@ class _Category(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
+    images: msgspec.Raw  # as they stand in the file, which is mapped: read one by one
+    annotations: msgspec.Raw
     categories: list[_Category]
 
 
@@ -48,7 +57,7 @@ def load_coco(path: Path, *, seed: int, cache_dir: Path | None = None, on_progre
 
     Raises DataError for a file that is not COCO, and as `file_list.load_files` does.
     """
-    listed, ids, notes = _listed(path, _read(path))
+    listed, ids, notes = _listed(path)
     said = partial(_said, ids)
     return load_files(listed, said, seed=seed, notes=notes, cache_dir=cache_dir, on_progress=on_progress)
 
@@ -57,36 +66,72 @@ def _said(ids: Texts, row: int) -> str:
     return f"image {ids[row]}"
 
 
-def _listed(path: Path, document: _Document) -> tuple[FileList, Texts, list[str]]:
+def _listed(path: Path) -> tuple[FileList, Texts, list[str]]:
     """The images that show one class, their ids, and sentences on the others."""
-    names = {category.id: category.name for category in document.categories}
-    shown: dict[_Id, str | None] = {}  # None: several
-    for annotation in document.annotations:
-        name = names.get(annotation.category_id)
-        if name is None:
-            raise DataError(
-                f"{path} annotates image {annotation.image_id!r} with the category {annotation.category_id!r}, "
-                f"which is none of its {len(names)} categories",
-                "add it to `categories`",
-            )
-        shown[annotation.image_id] = name if shown.get(annotation.image_id, name) == name else None
     listed, ids = FileList(path), Texts()
     left_out = {"no annotation": 0, "annotations of several categories": 0}
-    for image in document.images:
-        label = shown.get(image.id, "")
-        if label is None or image.id not in shown:
-            left_out["no annotation" if label is not None else "annotations of several categories"] += 1
-            continue
-        ids.append(str(image.id))
-        listed.paths.append(image.file_name)
-        listed.labels.append(label)
-        listed.splits.append(image.split)
+    with _read(path) as raw:
+        document = msgspec.json.decode(raw, type=_Document)
+        shown = _Shown(path, document)
+        for image in _each(document.images, _Image):
+            names = shown.by(image.id)
+            if len(names) != 1:
+                left_out["annotations of several categories" if names else "no annotation"] += 1
+                continue
+            ids.append(str(image.id))
+            listed.paths.append(image.file_name)
+            listed.labels.append(*names)
+            listed.splits.append(image.split)
     return listed, ids, [f"{count} images with {what} were not used" for what, count in left_out.items() if count]
 
 
-def _read(path: Path) -> _Document:
+class _Shown:
+    """Which classes images show; twelve bytes an annotation, which hold a hash of its image's id."""
+
+    def __init__(self, path: Path, document: _Document) -> None:
+        names = {category.id: category.name for category in document.categories}
+        hashes, classes = array("q"), Words()
+        for annotation in _each(document.annotations, _Annotation):
+            name = names.get(annotation.category_id)
+            if name is None:
+                raise DataError(
+                    f"{path} annotates image {annotation.image_id!r} with the category {annotation.category_id!r}, "
+                    f"which is none of its {len(names)} categories",
+                    "add it to `categories`",
+                )
+            hashes.append(_hash(annotation.image_id))
+            classes.append(name)
+        self._names = classes.names
+        order = np.lexsort((classes.codes, hashes))
+        self._hashes, self._codes = (
+            array(one.typecode, np.asarray(one)[order].tobytes()) for one in (hashes, classes.codes)
+        )
+
+    def by(self, image: _Id) -> set[str]:
+        """The class, or two of several, that an image shows."""
+        wanted = _hash(image)
+        first, end = bisect_left(self._hashes, wanted), bisect_right(self._hashes, wanted)
+        return {self._names[self._codes[at]] for at in (first, end - 1) if first < end}
+
+
+def _each(raw: msgspec.Raw, kind: type[T]) -> Iterator[T]:
+    """The members of a list, of which no more than where they lie is held."""
+    return map(msgspec.json.Decoder(kind).decode, msgspec.json.decode(raw, type=list[msgspec.Raw]))
+
+
+def _hash(image: _Id) -> int:
+    return hash(repr(image))  # an id may be 7 or "7"; hash(-1) is that of -2
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """The file's bytes, mapped and not in memory; what is wrong with them becomes DataError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Document)
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:  # nothing can be mapped
+                yield b""
+                return
+            yield mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # until nothing of it is looked at any more
     except OSError as error:
         raise read_error(path, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -7,15 +7,19 @@ goes to single pictures in any order.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
+import posixpath
 import re
 import tarfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from edgefit_toolkit.data.dataset import About, Candidate, Dataset, Stamp
 from edgefit_toolkit.data.readers.listing import Listed, load_rows, read_error, split_of
@@ -149,7 +153,7 @@ def _add(shard: Path, number: int, to: ShardPictures) -> int:
     without = 0
     try:
         with shard.open("rb") as stream:
-            for key, sample in _samples(shard, stream).items():
+            for key, sample in _samples(shard, stream):
                 extension = next((e for e in PICTURES if e in sample), None)
                 if extension is None:
                     without += 1
@@ -168,19 +172,32 @@ def _add(shard: Path, number: int, to: ShardPictures) -> int:
     return without
 
 
-def _samples(shard: Path, stream: BinaryIO) -> dict[str, _Sample]:
-    """Key -> sample. A key is a member's path up to the first dot of its name, in lower case what follows."""
-    found: dict[str, _Sample] = {}
+def _samples(shard: Path, stream: BinaryIO) -> Iterator[tuple[str, _Sample]]:
+    """Each key and its sample, in the order in which they begin. A key is a member's path up to the first dot of its
+    name, in lower case what follows."""
+    keys, extensions, places = Texts(), Words(), array("q")
+    hashes = array("q")  # of the keys: a dict of these would take more than all columns
     for name, member in _members(shard, stream):
-        path = PurePosixPath(name)
-        stem, _, extension = path.name.partition(".")
-        if not stem or not extension:  # hidden files and files without an extension belong to no sample
-            continue
-        sample = found.setdefault(str(path.with_name(stem)), {})
-        if extension.casefold() in sample:
-            raise DataError(f"{shard} holds {plain(name)} twice", "make the shard anew, with every file once")
-        sample[extension.casefold()] = member
-    return found
+        folder, file = posixpath.split(posixpath.normpath(name))
+        stem, _, extension = file.partition(".")
+        if stem and extension:  # hidden files and files without an extension belong to no sample
+            key = posixpath.join(folder, stem)
+            keys.append(key)
+            extensions.append(extension.casefold())
+            places.extend(member)
+            hashes.append(hash(key))
+    _, begins, which = np.unique(np.asarray(hashes), return_index=True, return_inverse=True)
+    begins = begins[which]
+    for begin, rows in itertools.groupby(np.argsort(begins, kind="stable"), begins.__getitem__):
+        key, sample = keys[begin], _Sample()
+        for row in rows:
+            extension = extensions[row]
+            if extension in sample:
+                raise DataError(
+                    f"{shard} holds {plain(f'{key}.{extension}')} twice", "make the shard anew, with every file once"
+                )
+            sample[extension] = _Member(*places[2 * row : 2 * row + 2])
+        yield key, sample
 
 
 def _members(shard: Path, stream: BinaryIO) -> Iterator[tuple[str, _Member]]:
