@@ -28,6 +28,7 @@ from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm, 
 from edgefit_toolkit.network.graph import classifier_params, operators
 from edgefit_toolkit.network.head import FactorizedLinear, Factors, full_layer
 from edgefit_toolkit.records import Variant
+from edgefit_toolkit.training import factorized
 from edgefit_toolkit.training import fine_tune as training
 from edgefit_toolkit.training.evaluation import logits
 from edgefit_toolkit.training.factorized import LABEL, MOST_LOST, outweighs, ranks_of, smallest
@@ -121,6 +122,28 @@ def test_no_other_factorization_is_nearer_on_the_features() -> None:
     best = float(spectrum[8:].square().sum() / wanted.numel())  # Eckart and Young 1936
     assert own == pytest.approx(best, rel=1e-3)
     assert own < 0.5 * error(plain, full, features)
+
+
+def test_a_taught_layer_answers_more_like_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factorized, "LR", 3e-3)  # few steps, of few rows
+    full, features = layer_and_features(rank=64, n=1100)
+    train, held_out = features[:600], features[600:]
+    with torch.no_grad():
+        full.weight *= 0.2  # neither sure of its answers nor without one
+    made = [Factors(full, train, 8).of_rank(8) for _ in range(3)]
+    with torch.no_grad():  # as `smallest` asks for them
+        taught = [factorized.taught(one, full, train) for one in made[1:]]
+    assert taught[0] is made[1]
+    assert all(torch.equal(a, b) for a, b in zip(*(one.parameters() for one in taught), strict=True))
+
+    def gap(layer: nn.Module) -> float:  # Kullback-Leibler, in nats
+        with torch.no_grad():
+            answers = full(held_out).log_softmax(1)
+            return float(
+                nn.functional.kl_div(layer(held_out).log_softmax(1), answers, log_target=True, reduction="sum")
+            )
+
+    assert gap(taught[0]) < 0.9 * gap(made[0])
 
 
 def test_what_lies_between_the_layers_has_one_range() -> None:

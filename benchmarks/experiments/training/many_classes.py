@@ -125,6 +125,13 @@ def latencies(classes: int, rank: int) -> list[str]:
     return lines
 
 
+def write_section(title: str, text: str) -> None:
+    """Into the page, in place of the section of that title."""
+    before, _, after = RESULT.read_text().partition(f"{title}\n")
+    _, mark, after = after.partition("\n## ")
+    write_atomic(RESULT, f"{before.rstrip()}\n\n{title}\n\n{text.strip()}\n{mark}{after}")
+
+
 def main() -> None:
     """Fits, factorizes, converts, times and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -163,7 +170,8 @@ linear classifier fitted in a stream (L2 {probe.l2:g}; val top-1 {probe.val_top1
 
 ## Rank
 
-Factorized to keep the logits of the training pictures. Taken: the smallest rank at which the lower end of the 95%
+Factorized to keep the logits of the training pictures, and not yet taught the full one's answers, as a training does.
+Taken: the smallest rank at which the lower end of the 95%
 interval of the difference in val top-1 is no more than a point below the full classifier: {said}.
 
 | rank | classifier, M weights | val top-1 | answers of the full one kept |
