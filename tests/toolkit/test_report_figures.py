@@ -76,6 +76,10 @@ def test_pipeline_trace_of_phi_0_and_of_another() -> None:
     assert [s["shape"][2] for s in stages] == [32, 16, 24, 40, 80, 112, 192, 320, 1280]
     classifier = 1280 * 5
     assert sum(s["madds"] for s in stages) + classifier == variant.madds
+    assert steps[4]["text"].startswith("One fully connected layer (1280 × 5 weights)")
+    factorized = scaling.with_head_rank(scaling.with_classes(variant, 3000), 64)
+    last = walkthrough.pipeline_trace(factorized, Preprocessing(224))[4]
+    assert last["text"].startswith("Two fully connected layers (1280 × 64 and 64 × 3000 weights)")
 
 
 def test_worked_pixel() -> None:

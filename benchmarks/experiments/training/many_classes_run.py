@@ -90,9 +90,9 @@ def section(runs: dict[str, Run]) -> str:
     counts = " / ".join(f"{count:,}" for count in report["data"]["counts"].values())
     lines = [
         f"`python -m experiments.training.many_classes_run DATA FOLDER`: {len(report['data']['classes'])} classes, "
-        f"{counts} pictures to train, validate and "
-        f"test; {report['weights']['note']}; one epoch, once, and from there to the report with the classifier "
-        f"factorized and with the full one. {report['training']['classifier']}.",
+        f"{counts} pictures to train, validate and test; {report['weights']['note']}; the probe and one epoch, once, "
+        f"and from there to the report with the classifier factorized and with the full one. "
+        f"{report['training']['classifier']}.",
         "",
         "| classifier | int8, MB | the guard's ladder: agreement with float, SQNR | handed over | agreement, test | "
         "top-1 float, test | int8 | host p50, ms |",

@@ -53,6 +53,8 @@ def pipeline_trace(
     """input -> preprocessing -> features -> pooling -> classification, with the shapes of this variant."""
     side = variant.resolution_px
     pool = next(operator for operator in operators(variant) if operator.kind == "pool")
+    full = [f"{op.in_shape[2]} × {op.out_shape[2]}" for op in operators(variant) if op.kind == "fc"]
+    layers = "One fully connected layer" if len(full) == 1 else "Two fully connected layers"
     padding = preprocessing.crop_padding_px
     first: TraceStep = {
         "step": "input",
@@ -84,8 +86,8 @@ def pipeline_trace(
     }
     last: TraceStep = {
         "step": "classification",
-        "text": f"One fully connected layer ({pool.out_shape[2]} × {variant.classes} weights), then softmax inside "
-        "the model file: the outputs are probabilities.",
+        "text": f"{layers} ({' and '.join(full)} weights), then softmax inside the model file: the outputs are "
+        "probabilities.",
         "shape": [variant.classes],
     }
     return [first, prepared, features, pooling, last]
