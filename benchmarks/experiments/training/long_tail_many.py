@@ -29,7 +29,7 @@ from edgefit_toolkit.report import derive
 from edgefit_toolkit.training.balance import log_shares
 from edgefit_toolkit.training.compute import choose_compute
 from edgefit_toolkit.training.inputs.features import pass_through
-from edgefit_toolkit.training.inputs.views import crop_batches
+from edgefit_toolkit.training.inputs.views import CROP, Views
 from edgefit_toolkit.training.probe.linear_probe import L2_GRID, best_probe
 from edgefit_toolkit.training.probe.streamed_probe import fit_streamed
 from experiments.training.long_tail import gained
@@ -43,7 +43,7 @@ COLUMNS = ("mean over pictures", "mean over classes", "classes of over 100", "of
 def features_of(photos: Sequence[Photo]) -> dict[str, Tensor]:
     """Place -> pooled features [1280] of Lite0, of the pixels that the app would see."""
     network = load_network(released("lite0"), allow_download=False)[0].eval()
-    batches = crop_batches(photos, preprocessing_for(released("lite0")))
+    batches = Views(photos, preprocessing_for(released("lite0"))).batches(range(len(photos)), CROP, 16)
     rows: list[Tensor] = []
     for _, pooled in pass_through(network, batches, len(network.blocks), choose_compute(), exact=False):
         rows += pooled

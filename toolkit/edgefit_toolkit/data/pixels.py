@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -56,10 +59,22 @@ def load_pixels(
 def _room(shape: tuple[int, int, int, int], folder: Path | None) -> Pixels:
     if folder is None or math.prod(shape) <= IN_MEMORY_BYTES:
         return np.empty(shape, np.uint8)
+    return mapped_room(shape, folder)
+
+
+def mapped_room(shape: tuple[int, ...], folder: Path, *, named: bool = False) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """uint8 of that shape in a file that goes with the array; a `named` one can be mapped by others, as `filename`.
+
+    Raises OutputError when the disk is full.
+    """
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".pixels-"))
             take_room(file, math.prod(shape))
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            pixels = np.memmap(file.name, np.uint8, "r+", shape=shape)
+            if named:
+                weakref.finalize(pixels, stack.pop_all().close)
+            return pixels
     except OSError as error:
         raise OutputError(
             f"cannot keep {math.prod(shape) / 1e9:.1f} GB of pixels in {folder}: {error.strerror}",

@@ -43,10 +43,10 @@ def apply(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return np.array(small, dtype=np.uint8)
 
 
-def to_network_input(pixels: Pixels, preprocessing: Preprocessing | None = None) -> torch.Tensor:
+def to_network_input(pixels: Pixels, preprocessing: Preprocessing | None = None, device: str = "cpu") -> torch.Tensor:
     """uint8 [N, R, R, 3] to the float network's input: float32 [N, 3, R, R], (raw - 127) / 128. Imports torch."""
     import torch
 
     mean, std = (preprocessing.mean, preprocessing.std) if preprocessing else (PIXEL_MEAN, PIXEL_STD)
-    nchw = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+    nchw = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
     return nchw.to(torch.float32).sub_(mean).div_(std).contiguous()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from edgefit_toolkit.host import cpu_name
 
 Device = Literal["cuda", "mps", "cpu"]
 CPU_SLICE = 4
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,46 @@ class Compute:
     name: str  # "NVIDIA H200", "AMD EPYC 9B45"
     bf16_forward: bool  # for frozen layers: cached activations and features
     bf16_training: bool
+
+    @property
+    def forward_batch(self) -> int:
+        """Pictures that pass at once: more are no faster on a CPU and cost memory at high resolutions."""
+        return 128 if self.device == "cuda" else 16
+
+    @property
+    def reading_processes(self) -> int:
+        """How many processes read pictures for it; 0: threads of this one do, which is enough for a CPU."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        own = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return own - 1 if self.device != "cpu" and own > 2 else 0
+
+    def padded(self, batch: Tensor, rows: int) -> Tensor:
+        """[rows, ...] on a GPU, the rest zeros, and as it is elsewhere: for a shape that it has not met yet cuDNN looks
+        for kernels first, for 11 s on an H100."""
+        if self.device != "cuda" or len(batch) >= rows:
+            return batch
+        return torch.cat([batch, batch.new_zeros(rows - len(batch), *batch.shape[1:])])
+
+    def ahead(self, items: Iterator[T], make: Callable[[T], U]) -> Iterator[U]:
+        """What `make` makes of each item; on a GPU the next one, in a thread and a stream of its own, while one is
+        used."""
+        if self.device != "cuda":
+            yield from map(make, items)
+            return
+        stream, done = torch.cuda.Stream(), object()  # type: ignore[no-untyped-call]
+
+        def one() -> object:
+            with torch.cuda.stream(stream):
+                item = next(items, done)
+                made = done if item is done else make(cast(T, item))
+            stream.synchronize()
+            return made
+
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(one)
+            while (made := coming.result()) is not done:
+                coming = thread.submit(one)
+                yield cast(U, made)
 
     def autocast(self, enabled: bool) -> contextlib.AbstractContextManager[object]:
         """bfloat16 arithmetic where it is enabled, float32 elsewhere."""

@@ -15,6 +15,7 @@ from edgefit_toolkit.training.inputs.features import Meter
 from edgefit_toolkit.training.inputs.views import in_batches
 
 Floats = NDArray[np.float32]
+EVALUATED_AT_ONCE = 16
 
 
 def predict(network: EfficientNet, pixels: Pixels, *, temperature: float = 1.0) -> Floats:
@@ -35,8 +36,8 @@ def logits(
     folded = fold_batch_norm(network)
     answers: list[Floats] = []
     with torch.inference_mode():
-        for batch in in_batches(pixels):
-            pictures = to_network_input(batch).to(device, memory_format=torch.channels_last)
+        for batch in in_batches(pixels, EVALUATED_AT_ONCE):
+            pictures = to_network_input(batch, device=device.type).contiguous(memory_format=torch.channels_last)
             answers += [(folded(x) / temperature).cpu().numpy() for x in slices(pictures)]
             meter.add(len(batch))
     return np.concatenate(answers) if answers else np.empty((0, network.variant.classes), np.float32)

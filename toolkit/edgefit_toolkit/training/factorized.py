@@ -24,7 +24,7 @@ from edgefit_toolkit.network.head import Classifier, FactorizedLinear, Factors, 
 from edgefit_toolkit.network.scaling import with_head_rank
 from edgefit_toolkit.records import Variant
 from edgefit_toolkit.training.balance import mean_share
-from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, crop_batches
+from edgefit_toolkit.training.inputs.views import CROP
 from edgefit_toolkit.training.trainer import Trainer
 
 RANKS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -58,7 +58,9 @@ def factorize(trainer: Trainer) -> tuple[str, Tensor]:
     the training has to call it; the first one's network is what counts.
     """
     network, variant = trainer.network, trainer.network.variant
-    val = trainer.world.all_rows(_pooled(trainer, trainer.inputs.val_batches()), len(trainer.inputs.val_labels))
+    val = trainer.world.all_rows(
+        _pooled(trainer, trainer.inputs.val_batches(trainer.compute.forward_batch)), len(trainer.inputs.val_labels)
+    )
     full = full_layer(network.classifier).cpu()
     ranks = ranks_of(variant, full.in_features)
     found: FactorizedLinear | None = None
@@ -145,11 +147,11 @@ def _answers(classifier: Classifier, features: Tensor) -> Tensor:
 def _crops(trainer: Trainer) -> Iterator[Tensor]:
     """What the upper part takes of the evaluation crops of some of this process's training pictures, evenly spread."""
     inputs = trainer.inputs
-    step = -(-len(inputs.dataset.train) // FITTED_TO)
+    step, size = -(-len(inputs.dataset.train) // FITTED_TO), trainer.compute.forward_batch
     if inputs.cut:
         rows = torch.arange(0, len(inputs.dataset.train), step)
-        return (inputs.activations[0][part].float() for part in torch.split(rows, FORWARD_BATCH))
-    return map(to_network_input, crop_batches(inputs.dataset.train[::step], inputs.views.preprocessing))
+        return (inputs.activations[0][part].float() for part in torch.split(rows, size))
+    return map(to_network_input, inputs.views.batches(range(0, len(inputs.dataset.train), step), CROP, size))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from edgefit_toolkit.progress import Progress
 from edgefit_toolkit.training.compute import Compute, slices
 from edgefit_toolkit.training.inputs.feature_store import FeatureStore, Rows
 from edgefit_toolkit.training.inputs.features import Meter, TrainingInputs, pass_through
-from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, crop_batches
+from edgefit_toolkit.training.inputs.views import CROP
 
 SHARE = 0.5  # of the loss; the labels have the rest
 SOFTENED = 2.0  # temperature at which both networks' answers are compared
@@ -58,15 +58,13 @@ def answers(
     rows = store.open({"answers": Rows(count, (teacher.network.variant.classes,), torch.float32)})["answers"]
     meter = Meter(on_progress, "the teacher's answers", count, store.done, store.seconds)
     for number in range(store.done // n, len(inputs.activations)):
-        left = range(store.done - number * n, n)
-        pixels = views.batches(left, number - 1, FORWARD_BATCH)
-        if number == 0:
-            pixels = crop_batches(views.photos[left.start :], seen)
+        pixels = views.batches(range(store.done - number * n, n), number + CROP, compute.forward_batch)
         for _, features in pass_through(teacher.network, pixels, 0, compute, exact=False):
             at = slice(store.done, store.done + len(features))
             rows[at] = teacher.of_features(features.to(compute.device)).cpu()
             store.advance(len(features), meter.seconds)
             meter.add(len(features))
+    views.close()
     store.save()
     return torch.split(rows, n)
 

@@ -7,11 +7,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
+from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.errors import TrainingError
 from edgefit_toolkit.network.efficientnet import EfficientNet
 from edgefit_toolkit.network.head import output_layer
@@ -129,6 +131,7 @@ class Trainer:
 
     def release(self) -> None:
         """Gives the network back, on the CPU."""
+        self.inputs.close()
         for parameter in self.network.parameters():
             parameter.requires_grad_(True)
             parameter.grad = None
@@ -186,7 +189,8 @@ class Trainer:
         classes = self.network.classifier.out_features
         rows = (features.flatten(0, 1), targets, val, self.inputs.val_labels, classes)
         large = is_large(len(targets), classes)
-        probes = fit_streamed(*rows, on_progress=self.on_progress) if large else fit_probes(*rows)
+        streamed = partial(fit_streamed, on_progress=self.on_progress, device=self.compute.device)
+        probes = (streamed if large else fit_probes)(*rows)
         found = best_probe(probes)
         return found, softer_probe(probes, than=found), F.linear(val, found.weight, found.bias)
 
@@ -207,7 +211,7 @@ class Trainer:
         kept = self._kept(batch, random)
         truth = self.inputs.labels[batch.own].to(self.compute.device)
         with self.world.answers(), self.compute.autocast(self.compute.bf16_training):
-            logits = self.model(batch.inputs, kept).float()
+            logits = self.model(batch.inputs, kept)[: len(truth)].float()
         loss = self._loss(logits, truth, batch)
         if self.world.size > 1:  # the mean over processes of this is that over the pictures of all
             loss = loss * (batch.counted * self.world.size / batch.pictures)
@@ -218,8 +222,7 @@ class Trainer:
         # an exponential average; its window is a share of the job, so that few steps and many both suit it
         fresh = 1 / (1 + self.settings.average * self.steps_per_epoch * self.settings.epochs)
         with torch.no_grad():
-            for mean, weight in zip(self.average, self.weights, strict=True):
-                mean.lerp_(weight, fresh)
+            torch._foreach_lerp_(self.average, list[Tensor](self.weights), fresh)
         right = int((logits.argmax(1) == truth)[: batch.counted].sum())
         loss_sum, right_sum = self.world.sums(loss.item(), right)
         return loss_sum / self.world.size, int(right_sum)
@@ -229,6 +232,7 @@ class Trainer:
         if self.teacher is None:
             return F.cross_entropy(logits, truth)
         taught = self.teacher(batch.inputs) if batch.taught is None else batch.taught.to(self.compute.device)
+        taught = taught[: len(truth)]
         return distilled(logits, truth, taught)
 
     def _kept(self, batch: Batch, random: torch.Generator) -> Tensor | None:
@@ -237,19 +241,24 @@ class Trainer:
             return None
         shape = (batch.pictures, self.network.classifier.in_features)
         kept = (torch.rand(shape, generator=random) >= self.upper.dropout)[batch.places]
-        return kept.to(self.compute.device)
+        return self.compute.padded(kept.to(self.compute.device), len(batch.inputs))
 
     def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Batch]:
-        for batch in batches_of(self.inputs, self.world, order, chosen, number, self.settings.batch):
-            yield replace(batch, inputs=self._on_device(batch.inputs))
+        size, rows = self.settings.batch, -(-self.settings.batch // self.world.size)
+        batches = batches_of(self.inputs, self.world, order, chosen, number, size)
+        return self.compute.ahead(batches, lambda batch: replace(batch, inputs=self._on_device(batch.inputs, rows)))
 
-    def _on_device(self, inputs: Tensor) -> Tensor:
-        return inputs.to(self.compute.device).contiguous(memory_format=torch.channels_last)
+    def _on_device(self, inputs: Tensor, rows: int) -> Tensor:
+        if inputs.dtype == torch.uint8:
+            inputs = to_network_input(inputs.numpy(), device=self.compute.device)
+        padded = self.compute.padded(inputs.to(self.compute.device), rows)
+        return padded.contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _val_logits(self) -> Tensor:
         """[N, classes] in float32."""
-        own = [self.upper(self._on_device(batch)).cpu() for batch in self.inputs.val_batches()]
+        size = self.compute.forward_batch
+        own = [self.upper(self._on_device(batch, size))[: len(batch)].cpu() for batch in self.inputs.val_batches(size)]
         empty = torch.empty(0, self.network.classifier.out_features)
         return self.world.all_rows(torch.cat(own or [empty]), len(self.inputs.val_labels))
 

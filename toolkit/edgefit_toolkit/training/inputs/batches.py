@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.training.inputs.features import PROBE_VIEWS_LIVE, TrainingInputs
 from edgefit_toolkit.training.world import World
 
@@ -21,7 +20,7 @@ class Batch:
     places: Tensor  # of the own ones in the batch, int [n]
     own: Tensor  # which pictures of the data set they are, int [n]
     counted: int  # n, or 0
-    inputs: Tensor  # what the upper part takes, [n, C, H, W] float32
+    inputs: Tensor  # what the upper part takes, [n, C, H, W] float32, or pixels, uint8 [n, R, R, 3]
     taught: Tensor | None = None  # a teacher's logits [n, classes], where they were kept
 
 
@@ -49,4 +48,4 @@ def batches_of(
     shown = [mine if len(mine) else torch.zeros(1, dtype=torch.long) for mine in every]
     wanted = [part[at].tolist() for part, at in zip(parts, shown, strict=True)]
     for part, mine, at, pixels in zip(parts, every, shown, inputs.views.parts(wanted, fresh), strict=True):
-        yield Batch(len(part), at, part[at], len(mine), to_network_input(pixels))
+        yield Batch(len(part), at, part[at], len(mine), torch.from_numpy(pixels))

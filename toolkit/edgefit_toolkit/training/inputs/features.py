@@ -22,7 +22,8 @@ from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress, duration
 from edgefit_toolkit.training.compute import Compute, slices
 from edgefit_toolkit.training.inputs.feature_store import FeatureStore, Rows
-from edgefit_toolkit.training.inputs.views import FORWARD_BATCH, Views, crop_batches
+from edgefit_toolkit.training.inputs.reading import Reading
+from edgefit_toolkit.training.inputs.views import CROP, Crops, Views, in_order
 from edgefit_toolkit.training.settings import TrainSettings, cut_shape, first_block
 from edgefit_toolkit.training.world import ALONE, World
 
@@ -113,14 +114,21 @@ class TrainingInputs:
     val: Passed  # activations of this process's own
     val_labels: Tensor  # of all
     dataset: Dataset  # this process's own
+    val_reading: Reading  # of its val pictures' crops
     images_per_s: float  # of these passes, of all processes
     taught: tuple[Tensor, ...] = ()  # a teacher's logits [n, classes] of each of the 1 + views, where there is one
 
-    def val_batches(self) -> Iterator[Tensor]:
-        """What the upper part takes of this process's val pictures, [<= FORWARD_BATCH, C, H, W] float32."""
+    def close(self) -> None:
+        """Ends the processes that read pictures."""
+        self.views.close()
+        self.val_reading.close()
+
+    def val_batches(self, size: int) -> Iterator[Tensor]:
+        """What the upper part takes of this process's val pictures, [<= size, C, H, W] float32, or their pixels uint8
+        [<= size, R, R, 3]."""
         if self.cut:
-            return iter(torch.split(self.val.activations, FORWARD_BATCH))
-        return map(to_network_input, crop_batches(self.dataset.val, self.views.preprocessing))
+            return iter(torch.split(self.val.activations, size))
+        return map(torch.from_numpy, self.val_reading.batches(in_order(range(len(self.dataset.val)), size)))
 
 
 def prepare_inputs(
@@ -142,7 +150,9 @@ def prepare_inputs(
     whole, numbers = dataset, world.share(range(len(dataset.train)))
     dataset = replace(dataset, train=world.share(dataset.train), val=world.share(dataset.val))
     store = store or FeatureStore(None, "")
-    views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers, store.folder)
+    processes = compute.reading_processes
+    views = Views(dataset.train, preprocessing, settings.seed, on_progress, numbers, store.folder, processes)
+    val_reading = Crops(dataset.val, preprocessing).reading(processes)
     count = settings.views if cut else min(settings.views, PROBE_VIEWS_LIVE)
     n = len(views)
     rows = n * (count + 1)  # before those of val
@@ -164,17 +174,14 @@ def prepare_inputs(
 
     for number in range(store.done // n, count + 1):
         left = range(store.done - number * n, n)
-        batches = views.batches(left, number - 1, FORWARD_BATCH)
-        if number == 0:
-            batches = crop_batches(dataset.train[left.start :], preprocessing)
-        passes(train, store.done, batches, exact=False)
-    left_val = dataset.val[store.done - rows :]
-    passes(val, store.done - rows, crop_batches(left_val, preprocessing), exact=True)
+        passes(train, store.done, views.batches(left, number + CROP, compute.forward_batch), exact=False)
+    left = range(store.done - rows, len(dataset.val))
+    passes(val, left.start, val_reading.batches(in_order(left, compute.forward_batch)), exact=True)
     store.save()
     val_features = world.rows_of_all(val.features, len(whole.val))  # with which all have saved
     features = _of_all(world, store, train.features.view(count + 1, n, -1), len(whole.train))
     if world.size > 1 and cut == 0:  # in a step anyone may show any picture
-        views = Views(whole.train, preprocessing, settings.seed, on_progress, folder=store.folder)
+        views = Views(whole.train, preprocessing, settings.seed, on_progress, None, store.folder, processes)
     return TrainingInputs(
         cut=cut,
         views=views,
@@ -184,6 +191,7 @@ def prepare_inputs(
         val=Passed(val.activations, val_features),
         val_labels=torch.from_numpy(labels_of(whole.val)),
         dataset=dataset,
+        val_reading=val_reading,
         images_per_s=meter.images_per_s * world.size,
     )
 
@@ -236,11 +244,12 @@ def pass_through(
     for pixels in batches:
         kept: list[Tensor] = []
         pooled: list[Tensor] = []
-        for x in slices(to_network_input(pixels).to(compute.device, memory_format=torch.channels_last)):
+        batch = compute.padded(to_network_input(pixels, device=compute.device), compute.forward_batch)
+        for x in slices(batch.contiguous(memory_format=torch.channels_last)):
             with compute.autocast(bf16):
                 middle = lower(network, x, cut)
                 features = upper.features(middle)
             if cut > 0:
                 kept.append(middle.to("cpu", torch.float32 if exact else torch.bfloat16))
             pooled.append(features.float().cpu())
-        yield torch.cat(kept) if kept else torch.empty(0), torch.cat(pooled)
+        yield torch.cat(kept)[: len(pixels)] if kept else torch.empty(0), torch.cat(pooled)[: len(pixels)]

@@ -111,7 +111,7 @@ def score_in_parts(features: Tensor, weight: Tensor, bias: Tensor, labels: Tenso
     """The same of a linear classifier's logits, without all of them at a time."""
     loss, right = 0.0, 0.0
     for rows, truth in zip(torch.split(features, PART_ROWS), torch.split(labels, PART_ROWS), strict=True):
-        part_loss, part_top1 = score(F.linear(rows, weight, bias), truth)
+        part_loss, part_top1 = score(F.linear(rows.to(weight.device), weight, bias), truth.to(weight.device))
         loss, right = loss + part_loss * len(truth), right + part_top1 * len(truth)
     return loss / max(len(labels), 1), right / max(len(labels), 1)
 

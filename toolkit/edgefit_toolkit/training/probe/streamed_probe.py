@@ -39,12 +39,13 @@ def fit_streamed(
     classes: int,
     l2_grid: Sequence[float] | None = None,
     on_progress: Progress = ignore_progress,
+    device: str = "cpu",
 ) -> tuple[LinearProbe, ...]:
-    """As `linear_probe.fit_probes`, of features [M, C] that may lie in a file."""
+    """As `linear_probe.fit_probes`, of features [M, C] that may lie in a file; `device` computes."""
     l2_grid = grid_for(classes) if l2_grid is None else l2_grid
-    mean, deviation = _moments(features)
+    mean, deviation = (moment.to(device) for moment in _moments(features))
     random = torch.Generator().manual_seed(0)
-    weight, bias = torch.zeros(classes, features.shape[1]), torch.zeros(classes)
+    weight, bias = torch.zeros(classes, features.shape[1], device=device), torch.zeros(classes, device=device)
     steps = EPOCHS * math.ceil(len(labels) / BATCH)
     probes: list[LinearProbe] = []
     for l2 in l2_grid:
@@ -52,7 +53,7 @@ def fit_streamed(
         step = 0
         for _ in range(EPOCHS):
             on_progress("linear probe, in a stream", len(probes) * steps + step, len(l2_grid) * steps)
-            for rows, truth in _shuffled(features, labels, random):
+            for rows, truth in _shuffled(features, labels, random, device):
                 optimizer.param_groups[0]["lr"] = LR * 0.5 * (1 + math.cos(math.pi * step / steps))
                 _gradient(weight, bias, (rows - mean) / deviation, truth, l2)
                 optimizer.step()
@@ -61,7 +62,7 @@ def fit_streamed(
         raw_bias = bias - raw_weight @ mean
         train = score_in_parts(features, raw_weight, raw_bias, labels)
         val = score_in_parts(val_features, raw_weight, raw_bias, val_labels)
-        probes.append(LinearProbe(raw_weight, raw_bias, l2, *train, *val))
+        probes.append(LinearProbe(raw_weight.cpu(), raw_bias.cpu(), l2, *train, *val))
     on_progress("linear probe, in a stream", 1, 1)
     return tuple(probes)
 
@@ -79,11 +80,13 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), (variance.sqrt() + 1e-3 * overall + 1e-8).float()
 
 
-def _shuffled(features: Tensor, labels: Tensor, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def _shuffled(
+    features: Tensor, labels: Tensor, random: torch.Generator, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of rows and labels in a new order; of a file the rows of a chunk are fetched in the order they lie in."""
     for chunk in torch.split(torch.randperm(len(labels), generator=random), CHUNK_ROWS):
         ordered, back = chunk.sort()
-        rows, truth = features[ordered], labels[ordered]
+        rows, truth = features[ordered].to(device), labels[ordered].to(device)
         places = torch.empty_like(back)
         places[back] = torch.arange(len(back))
         for part in torch.split(places, BATCH):
