@@ -104,12 +104,12 @@ def compiled() -> None:
 def reading(data: str) -> None:
     """Threads against processes, from JPEG files."""
     photos = load_dataset(data, seed=0).train[:READ]
-    for processes in (0, 1, 4, 8, len(os.sched_getaffinity(0)) - 1):
+    for processes in (0, 8, len(os.sched_getaffinity(0)) - 1):
         views = Views(photos, preprocessing_for(released("lite0")), processes=processes)
         views._read = True  # every view from its file
         for _ in views.batches(range(128), 0, 128):
             pass  # begins the processes
-        count = min(len(photos), 800 * max(processes, 1))
+        count = len(photos)
         began = time.monotonic()
         for _ in views.batches(range(count), 1, 128):
             pass
@@ -118,16 +118,19 @@ def reading(data: str) -> None:
 
 
 class Stopwatch:
-    """Prints when each part of a training begins."""
+    """Prints when each part of a training began, and what it said last."""
 
     def __init__(self) -> None:
-        self._began, self._label = time.monotonic(), ""
+        self._began, self._label, self._said = time.monotonic(), "", ""
 
     def __call__(self, label: str, done: int, total: int, detail: str = "") -> None:
         """As a `Progress`."""
         if label != self._label:
+            if self._said:
+                print(f"           {self._said}", flush=True)
             self._label = label
             print(f"  {time.monotonic() - self._began:6.1f} s: {label}", flush=True)
+        self._said = detail
 
 
 def trained(data: str, seeds: Sequence[int], balances: Sequence[bool], chosen: dict[str, float]) -> None:

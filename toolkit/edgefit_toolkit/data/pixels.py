@@ -69,9 +69,11 @@ def mapped_room(shape: tuple[int, ...], folder: Path, *, named: bool = False) ->
     """
     try:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".pixels-"))
-            take_room(file, math.prod(shape))
-            pixels = np.memmap(file.name, np.uint8, "r+", shape=shape)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".pixels-")
+            stack.callback(Path(name).unlink, missing_ok=True)
+            with os.fdopen(handle, "r+b") as file:
+                take_room(file, math.prod(shape))
+            pixels = np.memmap(name, np.uint8, "r+", shape=shape)
             if named:
                 weakref.finalize(pixels, stack.pop_all().close)
             return pixels

@@ -1,11 +1,12 @@
 """Pictures read ahead of a network: by threads, or by processes of their own.
 
 Python's threads share one lock: on 16 cores they make 700 views of 224 px a second, however many they are, and 15
-processes about 4,000, which is what an H100 trains Lite0 on. benchmarks/results/gpu_training.md
+processes three times as many. benchmarks/results/gpu_training.md
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -27,7 +28,8 @@ Show = Callable[[int, int], Pixels]  # a picture of the data set, under one of i
 Wanted = Sequence[tuple[int, int]]  # several such pairs
 AHEAD = 3  # batches that are read while one is used
 PIECE = 8  # pictures that a process is asked for at once, at most
-PIPE_BYTES = 1 << 20  # Linux's most for everyone; through its usual 64 kB threads wait for each other at every one
+PIPE_BYTES = 1 << 20  # the most that Linux grants everyone
+ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of each process: they are many
 
 
 class Reading:
@@ -99,8 +101,9 @@ class _Worker:
     def __init__(self, show: bytes) -> None:
         program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES
-        )
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES,
+            env=os.environ | dict.fromkeys(ONE_CORE, "1"),
+        )  # fmt: skip
         self._to, self._from = cast(BinaryIO, process.stdin), cast(BufferedReader, process.stdout)
         self._to.write(show)
         self._to.flush()
