@@ -6,6 +6,7 @@ processes three times as many. benchmarks/results/gpu_training.md
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -129,8 +130,8 @@ class _Worker:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+        with contextlib.suppress(OSError):  # one that was killed takes no more
+            cast(BinaryIO, stream).close()
     process.wait()
 
 
