@@ -2,11 +2,12 @@
 
     python -m experiments.data.reading_speed PHOTOGRAPHS [--write]
 
-Each file in turns: bare decoding by libjpeg-turbo (through Pillow, at the scale that edgefit decodes it at); what a
-training does to have its pixels: opening, decoding, turning upright, cropping, resizing; and of this Pillow's cropping
-and resizing alone, of a picture that is decoded already. Where that takes a share s of bare decoding, 1 / (1 + s) of
-its speed is the most that any reading with these very pixels can reach. In processor time of one thread, which other
-programs on the machine change little; the ratios carry over, the rates do not.
+Each file in turns: bare decoding by libjpeg-turbo (through Pillow, at the scale that edgefit decodes it at); reading,
+as edgefit does: opening, its checks, decoding, turning upright; what a training does to have its pixels: that,
+cropping, resizing; and of this Pillow's cropping and resizing alone, of a picture that is decoded already. Where that
+takes a share s of bare decoding, 1 / (1 + s) of its speed is the most that any reading with these very pixels can
+reach. In processor time of one thread, which other programs on the machine change little; the ratios carry over, the
+rates do not.
 """
 
 from __future__ import annotations
@@ -68,18 +69,22 @@ def rates(paths: list[Path], resolution_px: int) -> str:
     how = Preprocessing(resolution_px=resolution_px)
     least_px = least_side_px(how)
     turns = np.array([[one(path, least_px, how) for path in paths] for _ in range(TURNS)])
-    plain, ours, resizing = turns.min(0).mean(0)
-    shares = turns.sum(1)[:, 0] / turns.sum(1)[:, 1]
+    plain, decoding, ours, resizing = turns.min(0).mean(0)
+    shares = turns.sum(1)[:, 0] / turns.sum(1)[:, 2]
     return (
-        f"{resolution_px} | {1 / plain:.0f} | {1 / ours:.0f} | {plain / ours:.2f} | {shares.min():.2f} to "
+        f"{resolution_px} | {1 / plain:.0f} | {plain / decoding:.2f} | {1 / ours:.0f} | {plain / ours:.2f} | "
+        f"{shares.min():.2f} to "
         f"{shares.max():.2f} | {resizing / plain:.2f} | {plain / (plain + resizing):.2f} |"
     )
 
 
 def one(path: Path, least_px: int, how: Preprocessing) -> list[float]:
-    """Seconds of bare decoding, of edgefit's reading, and of cropping and resizing alone."""
-    image = decode(file_picture(path), least_px)
-    works = (partial(bare, path, least_px), partial(read, path, least_px, how), partial(resize, image, how))
+    """Seconds of bare decoding, of reading, of reading to a network's pixels, and of cropping and resizing alone."""
+    image, picture = decode(file_picture(path), least_px), file_picture(path)
+    works = (
+        partial(bare, path, least_px), partial(decode, picture, least_px), partial(read, path, least_px, how),
+        partial(resize, image, how),
+    )  # fmt: skip
     return [seconds(work) for work in works]
 
 
@@ -115,14 +120,15 @@ def main() -> None:
             "",
             f"JPEG photographs; Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}; "
             f"one core of {cpu_name()}; processor time, measured on this host beside other work, the two in turns, "
-            f"{TURNS} times. Both decode at the same scale, that of a training view read from disk; edgefit then crops "
+            f"{TURNS} times. Both decode at the same scale, that of a training view read from disk. Reading: what "
+            "edgefit does until it has the upright picture, its checks among it. To pixels: it then crops "
             "and resizes to the pixels that the app's preprocessing gives. The last two columns: what Pillow's crop "
-            "and resize alone take of bare decoding, and the most that edgefit / bare can be with them, were all else "
+            "and resize alone take of bare decoding, and the most that pixels / bare can be with them, were all else "
             "free. Written by `python -m experiments.data.reading_speed`.",
             "",
-            "| photographs | input, px | bare, images/s | edgefit, images/s | edgefit / bare | in single turns "
-            "| resizing / bare | at most |",
-            "|---|---:|---:|---:|---:|---|---:|---:|",
+            "| photographs | input, px | bare, images/s | reading / bare | pixels, images/s | pixels / bare "
+            "| in single turns | resizing / bare | at most |",
+            "|---|---:|---:|---:|---:|---:|---|---:|---:|",
             *rows,
             "",
         ]

@@ -231,9 +231,11 @@ class Trainer:
         """The mean over this process's pictures."""
         if self.teacher is None:
             return F.cross_entropy(logits, truth)
-        taught = self.teacher(batch.inputs) if batch.taught is None else batch.taught.to(self.compute.device)
-        taught = taught[: len(truth)]
-        return distilled(logits, truth, taught)
+        if batch.taught is not None:
+            return distilled(logits, truth, batch.taught.to(self.compute.device))
+        with self.compute.autocast(self.compute.bf16_forward):  # as all that is frozen
+            taught = self.teacher(batch.inputs)[: len(truth)]
+        return distilled(logits, truth, taught.float())
 
     def _kept(self, batch: Batch, random: torch.Generator) -> Tensor | None:
         """Which features dropout leaves, bool [n, C]: its random numbers are the epoch's, and so the seed's."""
