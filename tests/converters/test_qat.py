@@ -27,6 +27,7 @@ from edgefit_toolkit.data import preprocessing
 from edgefit_toolkit.errors import GuardFailed
 from edgefit_toolkit.interpreter import TFLite
 from edgefit_toolkit.network import scaling, weights
+from edgefit_toolkit.network.efficientnet import EfficientNet
 
 CALIBRATION, HOLDOUT = drawn_pixels(40, seed=1)[0], drawn_pixels(48, seed=5)[0]
 SHORT = Training(images=64)
@@ -189,6 +190,21 @@ def test_a_b_network_climbs_every_step(small_b_tflite: Path, tmp_path: Path) -> 
         climb(Evidence(small_b_tflite, CALIBRATION, HOLDOUT), tmp_path / "b.tflite", Recipe(floors=IMPOSSIBLE))
     assert [step.name for step in failed.value.steps] == [step.name for step in STEPS]
     assert all(step.parity.sqnr_db > 3.0 for step in failed.value.steps)
+
+
+def test_a_network_whose_last_map_is_one_pixel_climbs(tmp_path: Path) -> None:
+    """Its mean over that one is written as a SUM."""
+    torch.manual_seed(0)
+    network = EfficientNet.from_variant(scaling.variant_from_factors(0.5, 0.5, 32, "lite", 4)).eval()
+    float_path = tmp_path / "float.tflite"
+    litert.export_float(network, float_path)
+    assert "SUM" in {op.kind for op in torchgraph.read_graph(float_path).ops}
+    pixels = drawn_pixels(24, resolution_px=32)[0]
+    evidence, recipe = Evidence(float_path, pixels[:16], pixels[16:]), Recipe(floors=IMPOSSIBLE)
+    with pytest.raises(GuardFailed) as failed:
+        climb(evidence, tmp_path / "int8.tflite", recipe, steps=STEPS[:2])
+    assert [step.name for step in failed.value.steps] == [step.name for step in STEPS[:2]]
+    assert failed.value.steps[-1].parity.sqnr_db > 3.0
 
 
 def test_sigmoids_have_tflites_own_range(small_b_tflite: Path) -> None:

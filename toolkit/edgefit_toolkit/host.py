@@ -33,6 +33,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def processes_here() -> int:
+    """How many processes of one training this machine has, as torchrun says; 1 where it began none."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def cpu_name() -> str:
     """The processor as the system names it, such as "AMD EPYC" or "Apple M2"; the machine type where it does not."""
     import platform

@@ -173,6 +173,7 @@ RUN: dict[str, Any] = {
     "MUL": lambda op, inputs, layer: inputs[0] * inputs[1],
     "LOGISTIC": lambda op, inputs, layer: torch.sigmoid(inputs[0]),
     "MEAN": lambda op, inputs, layer: inputs[0].mean((2, 3), keepdim=True),
+    "SUM": lambda op, inputs, layer: inputs[0].sum((2, 3), keepdim=True),  # what a mean over one pixel is written as
 }
 
 

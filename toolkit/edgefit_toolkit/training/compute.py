@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, cast
 import torch
 from torch import Tensor
 
-from edgefit_toolkit.host import cpu_name
+from edgefit_toolkit.host import cpu_name, processes_here
 
 Device = Literal["cuda", "mps", "cpu"]
 CPU_SLICE = 4
@@ -38,7 +38,7 @@ class Compute:
     def reading_processes(self) -> int:
         """How many processes read pictures for it; 0: threads of this one do, which is enough for a CPU."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        own = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        own = cores // processes_here()
         return own - 1 if self.device != "cpu" and own > 2 else 0
 
     def padded(self, batch: Tensor, rows: int) -> Tensor:

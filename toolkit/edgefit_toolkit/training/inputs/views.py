@@ -17,6 +17,7 @@ from edgefit_toolkit.data.dataset import Photo
 from edgefit_toolkit.data.decoding import Pixels
 from edgefit_toolkit.data.pixels import load_pixels, mapped_room, open_photo
 from edgefit_toolkit.data.preprocessing import apply
+from edgefit_toolkit.host import processes_here
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.records import Preprocessing
 from edgefit_toolkit.training.inputs.reading import Reading
@@ -84,7 +85,8 @@ class Views:
     def read(self) -> None:
         """Reads the photographs, with room for augmentation, where that is not too much: asking for a view does so."""
         room = room_for_augmentation(self.preprocessing)
-        limit_bytes = psutil.virtual_memory().total // 4 if self.processes else ROOM_LIMIT_BYTES
+        memory_bytes = psutil.virtual_memory().total // processes_here()
+        limit_bytes = memory_bytes // 4 if self.processes else ROOM_LIMIT_BYTES
         if not self._read and len(self.photos) * room.resolution_px**2 * 3 <= limit_bytes:
             self._room = self._read_into_room(room)
         self._read = True
