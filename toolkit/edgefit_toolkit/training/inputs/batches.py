@@ -44,8 +44,15 @@ def batches_of(
             yield Batch(len(part), places, part[places], len(mine), activations, said)
         return
     fresh = PROBE_VIEWS_LIVE + number  # views that the probe has not seen
-    every = [torch.arange(len(part))[world.rank :: world.size] for part in parts]
-    shown = [mine if len(mine) else torch.zeros(1, dtype=torch.long) for mine in every]
-    wanted = [part[at].tolist() for part, at in zip(parts, shown, strict=True)]
-    for part, mine, at, pixels in zip(parts, every, shown, inputs.views.parts(wanted, fresh), strict=True):
-        yield Batch(len(part), at, part[at], len(mine), torch.from_numpy(pixels))
+    wanted = (part[_shown(len(part), world)].tolist() for part in parts)
+    for part, pixels in zip(parts, inputs.views.parts(wanted, fresh), strict=True):
+        at = _shown(len(part), world)
+        counted = len(range(world.rank, len(part), world.size))
+        yield Batch(len(part), at, part[at], counted, torch.from_numpy(pixels))
+
+
+def _shown(pictures: int, world: World) -> Tensor:
+    """Which pictures of a batch of so many this process shows: its own, or, where it has none, one that does not
+    count."""
+    mine = torch.arange(pictures)[world.rank :: world.size]
+    return mine if len(mine) else torch.zeros(1, dtype=torch.long)

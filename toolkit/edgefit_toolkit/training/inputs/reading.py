@@ -14,9 +14,10 @@ import subprocess
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from io import BufferedReader
+from itertools import chain, repeat
 from queue import SimpleQueue
 from typing import BinaryIO, cast
 
@@ -44,17 +45,17 @@ class Reading:
         self._workers: list[_Worker] = []
         self._free = SimpleQueue[_Worker]()
 
-    def batches(self, parts: Sequence[Wanted]) -> Iterator[Pixels]:
+    def batches(self, parts: Iterable[Wanted]) -> Iterator[Pixels]:
         """uint8 [n, R, R, 3] of each part. Raises what `show` does, and TrainingError where a process was killed."""
         if self._processes and not self._workers:
             self._begin()
         coming: deque[tuple[Pixels, list[Future[None]]]] = deque()
         with quiet_pillow(), ThreadPoolExecutor(self._processes or None) as threads:
             try:
-                for at in range(len(parts) + AHEAD):
-                    if at < len(parts):
-                        coming.append(self._asked(threads, parts[at]))
-                    if coming and at >= min(AHEAD, len(parts)):
+                for part in chain(parts, repeat(None, AHEAD)):
+                    if part is not None:
+                        coming.append(self._asked(threads, part))
+                    if coming and (part is None or len(coming) > AHEAD):
                         made, pieces = coming[0]
                         for piece in pieces:
                             piece.result()

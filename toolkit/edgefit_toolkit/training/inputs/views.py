@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,17 +121,17 @@ class Views:
 
     def batches(self, order: Sequence[int], number: int, size: int) -> Iterator[Pixels]:
         """uint8 [<= size, R, R, 3] in that order."""
-        return self.parts([order[at : at + size] for at in range(0, len(order), size)], number)
+        return self.parts((order[at : at + size] for at in range(0, len(order), size)), number)
 
-    def parts(self, parts: Sequence[Sequence[int]], number: int) -> Iterator[Pixels]:
+    def parts(self, parts: Iterable[Sequence[int]], number: int) -> Iterator[Pixels]:
         """uint8 [n, R, R, 3] of each part."""
         self.read()  # once, and not in every thread or process
-        return self._reading.batches([[(index, number) for index in part] for part in parts])
+        return self._reading.batches([(index, number) for index in part] for part in parts)
 
 
-def in_order(pictures: range, size: int) -> list[list[tuple[int, int]]]:
+def in_order(pictures: range, size: int) -> Iterator[list[tuple[int, int]]]:
     """Crops of these pictures in parts of so many."""
-    return [[(index, CROP) for index in pictures[at : at + size]] for at in range(0, len(pictures), size)]
+    return ([(index, CROP) for index in pictures[at : at + size]] for at in range(0, len(pictures), size))
 
 
 def _sent(how: tuple[Any, ...], file: str | None, shape: tuple[int, ...] | None) -> Views:
