@@ -43,7 +43,11 @@ def views(drawn: Dataset, tmp_path: Path) -> Iterator[Views]:
 
 def worker_ids() -> list[int]:
     """Processes of this one that read pictures."""
-    return [child.pid for child in psutil.Process().children() if "serve()" in " ".join(child.cmdline())]
+    return [
+        child.pid
+        for child in psutil.Process().children()
+        if "edgefit_toolkit.training.inputs.reading" in child.cmdline()
+    ]
 
 
 def made(views: Views, number: int, size: int) -> Pixels:
@@ -92,6 +96,23 @@ def test_a_fault_of_a_process_is_the_caller_s(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read any more: there is no such file"):
         list(reading.batches(in_order(range(12), 4)))
     assert len(list(reading.batches(in_order(range(4), 4)))) == 1  # and it goes on
+    reading.close()
+
+
+class Elsewhere:
+    """Can be pickled, and cannot be made again in another process."""
+
+    def __call__(self, picture: int, view: int) -> Pixels:
+        return np.zeros((8, 8, 3), np.uint8)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, ("a text", "no such thing")
+
+
+def test_what_cannot_be_sent_is_said() -> None:
+    reading = Reading(Elsewhere(), 8, processes=1)
+    with pytest.raises(AttributeError, match="no such thing"):
+        list(reading.batches([[(0, 0)]]))
     reading.close()
 
 

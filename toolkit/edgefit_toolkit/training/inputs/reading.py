@@ -25,6 +25,7 @@ import numpy as np
 
 from edgefit_toolkit.data.decoding import Pixels, quiet_pillow
 from edgefit_toolkit.errors import TrainingError
+from edgefit_toolkit.host import python_module
 
 Show = Callable[[int, int], Pixels]  # a picture of the data set, under one of its views: uint8 [R, R, 3]
 Wanted = Sequence[tuple[int, int]]  # several such pairs
@@ -101,13 +102,12 @@ class _Worker:
     """A process that makes pictures. Nothing of the program that began it is imported there, and it ends with it."""
 
     def __init__(self, show: bytes) -> None:
-        program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES,
+            python_module(__name__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES,
             env=os.environ | dict.fromkeys(ONE_CORE, "1"),
         )  # fmt: skip
         self._to, self._from = cast(BinaryIO, process.stdin), cast(BufferedReader, process.stdout)
-        self._to.write(show)
+        pickle.dump((sys.path, show), self._to)
         self._to.flush()
         self.end = weakref.finalize(self, _end, process)
 
@@ -140,7 +140,9 @@ def serve() -> None:
     """What a process of a Reading does: makes pictures until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that asks
     asked, answers = sys.stdin.buffer, sys.stdout.buffer
-    show: Show = pickle.load(asked)
+    places, sent = pickle.load(asked)
+    sys.path += [place for place in places if place and place not in sys.path]  # a source of one's own is found, too
+    show: Show | None = None
     with quiet_pillow():
         while True:
             try:
@@ -148,6 +150,7 @@ def serve() -> None:
             except EOFError:
                 return
             try:
+                show = show or cast(Show, pickle.loads(sent))
                 made, fault = [show(picture, view) for picture, view in wanted], None
             except Exception as error:  # noqa: BLE001  (it is raised where they were asked for)
                 made, fault = [], error
@@ -158,3 +161,7 @@ def serve() -> None:
                 answers.flush()
             except OSError:
                 return
+
+
+if __name__ == "__main__":
+    serve()
