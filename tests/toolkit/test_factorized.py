@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,16 @@ def test_training_factorizes_a_classifier_that_outweighs_the_network(trained: Tr
     assert trained.val_top1 > 0.5
     with pytest.raises(InputError, match="factorized already"):
         fine_tune(trained.network, drawn, SETTINGS)
+
+
+def test_where_every_layer_trains_it_is_factorized_from_pixels(
+    trained: TrainResult, drawn: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed_probe, "FULL_ROWS", 0)
+    monkeypatch.setattr(linear_probe, "GRID_CLASSES", CLASSES)
+    live = fine_tune(fresh_network(), drawn, replace(SETTINGS, unfreeze_from=0))
+    assert "is factorized at rank" in live.classifier
+    assert live.val_top1 == pytest.approx(trained.val_top1, abs=0.02)
 
 
 def test_killed_while_it_factorizes_a_training_ends_the_same(

@@ -12,7 +12,6 @@ from edgefit_toolkit.network.efficientnet import EfficientNet, fold_batch_norm
 from edgefit_toolkit.progress import Progress, ignore_progress
 from edgefit_toolkit.training.compute import slices
 from edgefit_toolkit.training.inputs.features import Meter
-from edgefit_toolkit.training.inputs.views import in_batches
 
 Floats = NDArray[np.float32]
 EVALUATED_AT_ONCE = 16
@@ -36,7 +35,8 @@ def logits(
     folded = fold_batch_norm(network)
     answers: list[Floats] = []
     with torch.inference_mode():
-        for batch in in_batches(pixels, EVALUATED_AT_ONCE):
+        for at in range(0, len(pixels), EVALUATED_AT_ONCE):
+            batch = pixels[at : at + EVALUATED_AT_ONCE]
             pictures = to_network_input(batch, device=device.type).contiguous(memory_format=torch.channels_last)
             answers += [(folded(x) / temperature).cpu().numpy() for x in slices(pictures)]
             meter.add(len(batch))

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from edgefit_toolkit.data.preprocessing import to_network_input
 from edgefit_toolkit.intervals import paired_interval
 from edgefit_toolkit.network.graph import classifier_params
 from edgefit_toolkit.network.head import Classifier, FactorizedLinear, Factors, full_layer
@@ -145,19 +144,19 @@ def _answers(classifier: Classifier, features: Tensor) -> Tensor:
 
 
 def _crops(trainer: Trainer) -> Iterator[Tensor]:
-    """What the upper part takes of the evaluation crops of some of this process's training pictures, evenly spread."""
+    """As `TrainingInputs.val_batches`, of some of this process's training pictures, evenly spread."""
     inputs = trainer.inputs
     step, size = -(-len(inputs.dataset.train) // FITTED_TO), trainer.compute.forward_batch
     if inputs.cut:
         rows = torch.arange(0, len(inputs.dataset.train), step)
         return (inputs.activations[0][part].float() for part in torch.split(rows, size))
-    return map(to_network_input, inputs.views.batches(range(0, len(inputs.dataset.train), step), CROP, size))
+    return map(torch.from_numpy, inputs.views.batches(range(0, len(inputs.dataset.train), step), CROP, size))
 
 
 @torch.no_grad()
 def _pooled(trainer: Trainer, batches: Iterator[Tensor]) -> Tensor:
     """Features [n, C] of the trained network, on the CPU."""
-    device = trainer.compute.device
-    given = [trainer.upper.features(x.to(device, memory_format=torch.channels_last)).cpu() for x in batches]
+    size = trainer.compute.forward_batch
+    given = [trainer.upper.features(trainer.on_device(x, size))[: len(x)].cpu() for x in batches]
     empty = torch.empty(0, trainer.network.classifier.in_features)
     return torch.cat(given or [empty])

@@ -248,9 +248,10 @@ class Trainer:
     def _batches(self, order: Tensor, chosen: Tensor, number: int) -> Iterator[Batch]:
         size, rows = self.settings.batch, -(-self.settings.batch // self.world.size)
         batches = batches_of(self.inputs, self.world, order, chosen, number, size)
-        return self.compute.ahead(batches, lambda batch: replace(batch, inputs=self._on_device(batch.inputs, rows)))
+        return self.compute.ahead(batches, lambda batch: replace(batch, inputs=self.on_device(batch.inputs, rows)))
 
-    def _on_device(self, inputs: Tensor, rows: int) -> Tensor:
+    def on_device(self, inputs: Tensor, rows: int) -> Tensor:
+        """What the upper part takes, filled up to `rows` on a GPU; of such inputs or of pixels, uint8 [n, R, R, 3]."""
         if inputs.dtype == torch.uint8:
             inputs = to_network_input(inputs.numpy(), device=self.compute.device)
         padded = self.compute.padded(inputs.to(self.compute.device), rows)
@@ -260,7 +261,7 @@ class Trainer:
     def _val_logits(self) -> Tensor:
         """[N, classes] in float32."""
         size = self.compute.forward_batch
-        own = [self.upper(self._on_device(batch, size))[: len(batch)].cpu() for batch in self.inputs.val_batches(size)]
+        own = [self.upper(self.on_device(batch, size))[: len(batch)].cpu() for batch in self.inputs.val_batches(size)]
         empty = torch.empty(0, self.network.classifier.out_features)
         return self.world.all_rows(torch.cat(own or [empty]), len(self.inputs.val_labels))
 

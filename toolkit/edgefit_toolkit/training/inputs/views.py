@@ -141,8 +141,3 @@ def _sent(how: tuple[Any, ...], file: str | None, shape: tuple[int, ...] | None)
         views._room = np.memmap(file, np.uint8, "r", shape=shape)
     views._read = True
     return views
-
-
-def in_batches(pixels: Pixels, size: int) -> Iterator[Pixels]:
-    """uint8 [N, R, R, 3] in slices."""
-    return (pixels[at : at + size] for at in range(0, len(pixels), size))
